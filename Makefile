@@ -1,0 +1,58 @@
+# On a machine with Python 3.11+, pip and make:
+#   make train              train the main job on a local cluster (chief, 2 workers, 2 ps)
+#   make train ARGS='...'   the same with options of models/gpt_lm.py (ARGS=--help lists them)
+#   make test               run the tests
+# Both make .venv from the versions in requirements.lock first; a later run installs nothing again.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help train test test-slow test-all lint clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make train      train the main job on a local cluster; options in ARGS'
+	@echo 'make test       run the tests, the slow ones and those for root left out'
+	@echo 'make test-slow  run the tests that make test leaves out'
+	@echo 'make test-all   run all tests'
+	@echo 'make lint       run ruff, mypy and import-linter'
+	@echo 'make clean      remove .venv and caches; runs/ stays'
+
+train: $(INSTALLED)
+	@$(BIN)/tfps local --ps 2 --workers 2 --threads-per-worker 1 -- \
+		$(BIN)/python -m models.gpt_lm $(ARGS)
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest -m "not slow and not root"
+
+test-slow: $(INSTALLED)
+	@$(BIN)/python -m pytest -m "slow or root"
+
+test-all: $(INSTALLED)
+	@$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp comes last, so an install that was cut short starts again.
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
+		f"tfps needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
+	@echo 'Installing the versions of requirements.lock into $(VENV) (once; some minutes)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,50 @@
+"""The embedded cluster that the tests of training share: a process has only one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import pytest
+import tensorflow as tf
+
+import tfps
+from tfps.cluster.embedded import embedded_cluster
+
+NUM_PS, NUM_WORKERS = 2, 2
+
+MakeStrategy = Callable[..., tfps.ParameterServerStrategy]
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> None:
+    embedded_cluster(num_ps=NUM_PS, num_workers=NUM_WORKERS)
+
+
+@pytest.fixture(scope="session")
+def make_strategy(_cluster: None) -> MakeStrategy:
+    """Make a strategy on 2 workers and 2 ps, whose variables are split into `shards`.
+
+    Tests that ask for the same number of shards share one: each has threads of its own.
+    """
+
+    @functools.cache
+    def make(shards: int = 1) -> tfps.ParameterServerStrategy:
+        partitioner: Any = tf.distribute.experimental.partitioners.FixedShardsPartitioner(shards)
+        return tfps.ParameterServerStrategy(variable_partitioner=partitioner)
+
+    return make
+
+
+@pytest.fixture
+def strategy(make_strategy: MakeStrategy) -> tfps.ParameterServerStrategy:
+    return make_strategy()
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed() -> Iterator[None]:
+    keras.utils.set_random_seed(1)
+    yield
+    keras.config.set_dtype_policy("float32")

@@ -1,0 +1,105 @@
+"""A loop of one's own runs through the same four moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfps
+from tests.cluster.conftest import NUM_WORKERS, MakeStrategy
+
+pytestmark = pytest.mark.timeout(60)
+
+X = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+Y = X[:, :1]
+
+
+def data(context: tf.distribute.InputContext) -> tf.data.Dataset:
+    share = tf.data.Dataset.from_tensor_slices((X, Y)).shard(
+        context.num_input_pipelines, context.input_pipeline_id
+    )
+    return share.repeat().batch(4)
+
+
+def step(model: keras.Model, batch: Any) -> Any:
+    x, y = batch
+    error = model(x, training=True) - y
+    return tf.reduce_mean(error**2), {"mae": tf.reduce_mean(tf.abs(error)), "ones": tf.ones([])}
+
+
+def make(strategy: tfps.ParameterServerStrategy) -> tuple[keras.Model, Any]:
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        return model, keras.optimizers.Adam(0.05)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_steps_are_exact_and_the_loss_falls(make_strategy: MakeStrategy, shards: int) -> None:
+    strategy = make_strategy(shards)
+    model, optimizer = make(strategy)
+    loop = strategy.loop(step, model=model, optimizer=optimizer, data=data, steps_per_execution=3)
+    first, second = loop.run(50), loop.run(100)
+    assert int(optimizer.iterations) == 150
+    assert set(first) == {"loss", "mae", "ones"}
+    assert first["ones"] == 1.0
+    assert second["loss"] < 0.3 * first["loss"]
+
+
+def test_a_step_may_return_the_loss_alone(strategy: tfps.ParameterServerStrategy) -> None:
+    model, optimizer = make(strategy)
+    loop = strategy.loop(
+        lambda m, batch: step(m, batch)[0], model=model, optimizer=optimizer, data=data
+    )
+    assert set(loop.run(NUM_WORKERS)) == {"loss"}
+
+
+def test_data_that_ends_says_after_how_many_steps(
+    strategy: tfps.ParameterServerStrategy,
+) -> None:
+    model, optimizer = make(strategy)
+    finite = tf.data.Dataset.from_tensor_slices((X, Y)).batch(16)
+    loop = strategy.loop(step, model=model, optimizer=optimizer, data=finite)
+    with (
+        pytest.warns(UserWarning, match="ended before 5 steps"),
+        pytest.raises(ValueError, match=r"ended after 4 of 5 steps.*\.repeat\(\)"),
+    ):
+        loop.run(5)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda m, b: m(b[0]), "must return a scalar loss"),
+        (lambda m, b: (tf.zeros([]), {"loss": tf.zeros([])}), "metric named 'loss'"),
+    ],
+)
+def test_a_step_that_returns_no_loss_is_refused(
+    strategy: tfps.ParameterServerStrategy, bad: Any, message: str
+) -> None:
+    model, optimizer = make(strategy)
+    with pytest.raises(ValueError, match=message):
+        strategy.loop(bad, model=model, optimizer=optimizer, data=data)
+
+
+def test_strategies_and_models_of_one_process_do_not_disturb_each_other(
+    make_strategy: MakeStrategy,
+) -> None:
+    strategies = [make_strategy(shards) for shards in (1, 2)]
+    made = [make(strategy) for strategy in strategies]
+    loops = [
+        strategy.loop(step, model=model, optimizer=optimizer, data=data)
+        for strategy, (model, optimizer) in zip(strategies, made, strict=True)
+    ]
+    for _ in range(3):
+        for loop in loops:
+            loop.run(8)
+    with strategies[0].scope():
+        late = keras.Sequential([keras.layers.Dense(1)])
+        late.compile("sgd", "mse")
+    late.fit(X, Y, batch_size=16, verbose=0)
+    assert [int(optimizer.iterations) for _, optimizer in made] == [24, 24]
+    assert int(late.optimizer.iterations) == 4

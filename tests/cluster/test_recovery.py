@@ -1,0 +1,81 @@
+"""Real processes: a lost worker costs nothing but time, a lost ps ends the job with its reason."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from tests.cluster.processes import Processes, processes, program, until
+from tfps.cluster.addresses import free_ports
+from tfps.cluster.spec import ClusterSpec, Task
+from tfps.cluster.tf_config import TFConfig
+
+SERVE = [sys.executable, "-m", "tfps", "serve", "--chief-timeout-s", "60"]
+EXAMPLES = 4000
+
+
+class Cluster:
+    """A chief that runs programs/recovery.py, two workers and a ps."""
+
+    def __init__(self, ours: Processes, fits: int) -> None:
+        self._ours = ours
+        chief, *workers, ps = [f"127.0.0.1:{port}" for port in free_ports(4)]
+        self._spec = ClusterSpec(chief=(chief,), worker=tuple(workers), ps=(ps,))
+        self.chief = self._start("chief", 0, program("recovery.py", str(fits)))
+        self.workers = [self.serve("worker", index) for index in (0, 1)]
+        self.ps = self.serve("ps", 0)
+
+    def serve(self, task_type: str, index: int) -> Popen[bytes]:
+        return self._start(task_type, index, SERVE)
+
+    def _start(self, task_type: str, index: int, command: list[str]) -> Popen[bytes]:
+        task = Task(type=task_type, index=index)
+        config = TFConfig(cluster=self._spec, task=task).to_json()
+        return self._ours.start(command, environment={"TF_CONFIG": config})
+
+    def said(self, key: str) -> list[dict[str, float]]:
+        lines = [json.loads(line) for line in self._ours.out().splitlines() if line[:1] == "{"]
+        return [line for line in lines if key in line]
+
+    def until_training(self, fits: int) -> None:
+        def said() -> bool:
+            assert self.chief.poll() is None, self._ours.err()
+            return len(self.said("training")) == fits
+
+        until(said, deadline_s=90)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_a_worker_killed_in_the_middle_loses_and_repeats_no_batch(tmp_path: Path) -> None:
+    with processes(tmp_path) as ours:
+        cluster = Cluster(ours, fits=2)
+        for lost in (0, 1):
+            cluster.until_training(fits=lost + 1)
+            cluster.workers[lost].kill()
+            cluster.workers[lost].wait()
+            cluster.workers[lost] = cluster.serve("worker", lost)
+        assert cluster.chief.wait(timeout=120) == 0, ours.err()
+        assert cluster.said("distinct") == [{"distinct": 100}]
+        for fit in cluster.said("iterations"):
+            # A dispatch of 5 steps that was under way is run again; its results count once.
+            assert EXAMPLES <= fit["iterations"] <= EXAMPLES + 5
+            assert fit["count"] == EXAMPLES
+        assert len(cluster.said("iterations")) == 2
+        ours.until_gone(deadline_s=15)
+
+
+@pytest.mark.timeout(120)
+def test_a_lost_ps_ends_the_chief_with_the_reason(tmp_path: Path) -> None:
+    with processes(tmp_path) as ours:
+        cluster = Cluster(ours, fits=1)
+        cluster.until_training(fits=1)
+        cluster.ps.send_signal(signal.SIGKILL)
+        assert cluster.chief.wait(timeout=60) == 1
+        assert "UnavailableError" in ours.err()
+        assert "/job:ps/replica:0/task:0" in ours.err()

@@ -1,0 +1,147 @@
+"""What cannot work is refused at once, with the reason and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfps
+from tests.cluster.conftest import MakeStrategy
+
+pytestmark = pytest.mark.timeout(60)
+
+X, Y = np.ones((8, 3), "float32"), np.ones((8, 1), "float32")
+
+
+class OwnStep(keras.Sequential):
+    def train_step(self, data: Any) -> Any:
+        return super().train_step(data)
+
+
+def dense(**arguments: Any) -> keras.Model:
+    return keras.Sequential([keras.layers.Dense(1, **arguments)])
+
+
+def generator() -> Iterator[Any]:
+    yield X, Y
+
+
+REFUSED_BY_FIT: dict[str, tuple[Callable[[], keras.Model], dict[str, Any], str]] = {
+    "eager": (dense, {"run_eagerly": True}, "run_eagerly=True: the steps run on the workers"),
+    "own step": (
+        lambda: OwnStep([keras.layers.Dense(1)]),
+        {},
+        r"OwnStep.train_step.*Override compute_loss",
+    ),
+    "ema": (
+        dense,
+        {"optimizer": lambda: keras.optimizers.SGD(use_ema=True)},
+        "use_ema=True is not supported",
+    ),
+    "accumulation": (
+        dense,
+        {"optimizer": lambda: keras.optimizers.SGD(gradient_accumulation_steps=2)},
+        "gradient_accumulation_steps=2 is not supported",
+    ),
+    "loss scale": (
+        dense,
+        {"optimizer": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())},
+        "Use 'mixed_bfloat16'",
+    ),
+    "nadam": (
+        dense,
+        {"optimizer": keras.optimizers.Nadam},
+        "no slot variable of a parameter.*Use SGD, Adam",
+    ),
+    "constraint": (
+        lambda: dense(kernel_constraint="non_neg"),
+        {},
+        "has a constraint.*Build the layer without it",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", list(REFUSED_BY_FIT))
+def test_fit_refuses(strategy: tfps.ParameterServerStrategy, case: str) -> None:
+    make_model, arguments, message = REFUSED_BY_FIT[case]
+    make_optimizer = arguments.pop("optimizer", keras.optimizers.SGD)
+    with strategy.scope():
+        model = make_model()
+        model.compile(make_optimizer(), "mse", **arguments)
+    with pytest.raises(NotImplementedError, match=message):
+        model.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        ({"x": generator()}, TypeError, "Data of type generator cannot be read by the workers"),
+        ({"x": X, "y": Y[:4]}, ValueError, r"hold \[4, 8\] examples"),
+        ({"x": X[:0], "y": Y[:0]}, ValueError, "at least one example"),
+        ({"x": tf.data.Dataset.from_tensors((X, Y)), "y": Y}, ValueError, "leave out.*y"),
+        ({"x": lambda _: X}, TypeError, "returned ndarray for worker"),
+        (
+            {"x": tf.data.Dataset.from_tensors((X, Y)).repeat()},
+            ValueError,
+            "The data of worker 0 never ends. Say how many steps",
+        ),
+    ],
+    ids=["generator", "lengths", "empty", "targets", "no dataset", "endless"],
+)
+def test_data_that_cannot_be_read_is_refused(
+    strategy: tfps.ParameterServerStrategy, data: dict[str, Any], error: Any, message: str
+) -> None:
+    with strategy.scope():
+        model = dense()
+        model.compile("sgd", "mse")
+    with pytest.raises(error, match=message):
+        model.fit(**data, verbose=0)
+
+
+@pytest.mark.parametrize("name", ["train_on_batch", "test_on_batch"])
+def test_single_batches_are_refused(strategy: tfps.ParameterServerStrategy, name: str) -> None:
+    with strategy.scope():
+        model = dense()
+        model.compile("sgd", "mse")
+    with pytest.raises(NotImplementedError, match=f"Model.{name}.*Use fit, evaluate or predict"):
+        getattr(model, name)(X, Y)
+
+
+def test_a_layer_made_outside_of_the_scope_is_named(
+    strategy: tfps.ParameterServerStrategy,
+) -> None:
+    stray = keras.layers.Dense(1)
+    stray.build((None, 3))
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((3,)), stray])
+        model.compile("sgd", "mse")
+    with pytest.raises((ValueError, RuntimeError), match=r"scope|strategy"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_norms_of_a_split_variable_are_refused(make_strategy: MakeStrategy) -> None:
+    with make_strategy(2).scope():
+        model = dense()
+        model.compile(keras.optimizers.Lamb(), "mse")
+    with pytest.raises(NotImplementedError, match="Lamb takes norms of a whole variable"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_an_error_in_a_data_function_reaches_the_caller(
+    strategy: tfps.ParameterServerStrategy,
+) -> None:
+    def broken(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        raise OSError(f"no share for worker {context.input_pipeline_id}")
+
+    with strategy.scope():
+        model = dense()
+        model.compile("sgd", "mse")
+    with pytest.raises(OSError, match="no share for worker"):
+        model.fit(broken, verbose=0)
+    model.fit(X, Y, verbose=0)  # the workers are free again
+    assert int(model.optimizer.iterations) == 1

@@ -1,0 +1,96 @@
+"""What a model keeps beside its parameters: moving statistics, seeds, counters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfps
+from tests.cluster.conftest import NUM_WORKERS, MakeStrategy
+
+pytestmark = pytest.mark.timeout(60)
+
+
+class Total(keras.layers.Layer):
+    """Adds up, in a variable of its own, what passes through it."""
+
+    def build(self, input_shape: Any) -> None:
+        self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False, name="seen")
+
+    def call(self, x: Any) -> Any:
+        self.seen.assign_add(keras.ops.sum(x))
+        return x
+
+
+class Mask(keras.layers.Layer):
+    """Gives what dropout made of ones, as a number that tells masks apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = keras.layers.Dropout(0.5)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        kept = keras.ops.cast(self.dropout(keras.ops.ones((24,)), training=training) > 0, "float32")
+        return x[:, :1] * 0 + keras.ops.sum(kept * 2.0 ** np.arange(24))
+
+
+def test_what_a_model_adds_to_its_own_variables_is_exact(make_strategy: MakeStrategy) -> None:
+    with make_strategy(2).scope():
+        model = keras.Sequential([keras.Input((1,)), Total(), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    x = np.ones((60, 1), "float32")
+    model.fit(x, x, batch_size=2, epochs=2, verbose=0)
+    assert float(np.asarray(model.layers[0].seen)) == 120.0
+    model.evaluate(x, x, verbose=0)
+    model.predict(x, verbose=0)
+    assert float(np.asarray(model.layers[0].seen)) == 120.0
+
+
+def test_moving_statistics_come_to_those_of_the_data(
+    strategy: tfps.ParameterServerStrategy,
+) -> None:
+    with strategy.scope():
+        layer = keras.layers.BatchNormalization(momentum=0.9)
+        model = keras.Sequential([keras.Input((2,)), layer, keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal([3.0, -5.0], [2.0, 0.5], (800, 2)).astype("float32")
+    model.fit(x, x[:, :1], batch_size=20, epochs=3, verbose=0)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), x.mean(0), atol=0.5)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), x.var(0), rtol=0.4)
+
+
+def test_dropout_masks_differ_between_workers_and_steps(
+    strategy: tfps.ParameterServerStrategy,
+) -> None:
+    with strategy.scope():
+        x = keras.Input((24,))
+        model = keras.Model(x, [keras.layers.Dropout(0.5)(x), keras.layers.Dense(1)(x)])
+        optimizer = keras.optimizers.SGD(0.0)
+    bits = tf.constant(2.0 ** np.arange(24), tf.float32)
+
+    def step(model: keras.Model, batch: Any) -> Any:
+        dropped, out = model(batch, training=True)
+        mask = tf.reduce_sum(tf.cast(dropped[0] > 0, tf.float32) * bits)
+        return tf.reduce_sum(out) * 0.0, {"mask": mask}
+
+    ones = tf.data.Dataset.from_tensors(tf.ones([1, 24])).repeat()
+    loop = strategy.loop(step, model=model, optimizer=optimizer, data=lambda _: ones)
+    assert len({loop.run(1)["mask"] for _ in range(30)}) == 30
+
+
+def test_a_schedule_reads_the_global_step(strategy: tfps.ParameterServerStrategy) -> None:
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([9], [1.0, 0.0])
+    with strategy.scope():
+        weights = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+        model = keras.Sequential([keras.Input((1,)), weights])
+        # The gradient is -1 at each step, so the weight counts those with rate 1: steps 0 to 9.
+        model.compile(keras.optimizers.SGD(rate), lambda y_true, y_pred: -y_pred)
+    x = np.ones((64, 1), "float32")
+    model.fit(x, x, batch_size=2, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 32
+    late = NUM_WORKERS - 1  # steps that pulled the counter before others had counted
+    assert 10 <= float(weights.kernel.numpy()[0, 0]) <= 10 + late

@@ -1,0 +1,47 @@
+"""What holds for every test: no GPU, no TF_CONFIG, few log lines, no process left behind.
+
+TensorFlow is not imported here: most unit tests do without it, and it costs seconds.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests import reaper
+
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+os.environ.pop("TF_CONFIG", None)
+
+_LEFTOVERS = pytest.StashKey[list[str]]()
+_MARK = reaper.mark_session()
+_GRACE_S = 5.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    left = reaper.leftovers(_MARK, _GRACE_S)
+    session.config.stash[_LEFTOVERS] = [reaper.describe(process) for process in left]
+    if left:
+        reaper.end(left)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    left = config.stash.get(_LEFTOVERS, [])
+    if left:
+        terminalreporter.section("processes left behind (killed; the run fails)", red=True)
+        for line in left:
+            terminalreporter.line(line)

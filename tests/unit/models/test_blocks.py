@@ -1,0 +1,134 @@
+"""models/blocks.py: every token is a target once, each worker has its share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import blocks, corpus, vocabulary
+from models.blocks import Blocks
+from models.corpus import Corpus
+from models.vocabulary import END_ID, PAD_ID, START_ID, Vocabulary
+
+LENGTH = 8
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("texts")
+    for number in range(3):
+        lines = (f"\tdef name{n % 50}(x{number}):\n    return é  # {n}\n" for n in range(1000))
+        (folder / f"{number}.txt").write_text("".join(lines), encoding="utf-8")
+    return corpus.text_files(f"{folder}/*.txt")
+
+
+@pytest.fixture(scope="module")
+def trained(texts: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    return vocabulary.load_or_train(texts, 512, tmp_path_factory.mktemp("vocabularies"))
+
+
+@pytest.fixture(scope="module")
+def small_blocks(trained: Vocabulary) -> Blocks:
+    return Blocks(trained.model, sequence_length=LENGTH, batch_size=4)
+
+
+def context(workers: int, index: int) -> tf.distribute.InputContext:
+    return tf.distribute.InputContext(num_input_pipelines=workers, input_pipeline_id=index)
+
+
+def counts(batches: Iterable[Any], size: int) -> np.ndarray:
+    total = np.zeros(size, np.int64)
+    for _, targets, weights in batches:
+        total += np.bincount(targets[weights == 1], minlength=size)
+    return total
+
+
+@pytest.mark.parametrize("tokens", [0, 1, LENGTH - 1, LENGTH, 3 * LENGTH + 2])
+def test_each_token_and_the_end_is_a_target_once(tokens: int) -> None:
+    ids = tf.range(10, 10 + tokens)
+
+    inputs, targets, weights = blocks.to_blocks(ids, LENGTH)
+
+    given = inputs["token_ids"].numpy()
+    assert given.shape == targets.shape == weights.shape
+    assert targets.shape[1] == LENGTH
+    is_target = weights.numpy() == 1
+    assert targets.numpy()[is_target].tolist() == [*ids.numpy(), END_ID]
+    assert given[is_target].tolist() == [START_ID, *ids.numpy()]
+    assert set(targets.numpy()[~is_target].tolist()) <= {PAD_ID}
+    np.testing.assert_array_equal(inputs["padding_mask"].numpy(), is_target)
+    assert len(targets) == -(-(tokens + 1) // LENGTH)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_held_out_tokens_come_once_over_any_number_of_workers(
+    texts: Corpus, trained: Vocabulary, small_blocks: Blocks, workers: int
+) -> None:
+    make_dataset = small_blocks.held_out(texts.held_out)
+    total = sum(
+        counts(make_dataset(context(workers, index)).as_numpy_iterator(), trained.size)
+        for index in range(workers)
+    )
+    expected = vocabulary.count_targets(trained.model, texts.held_out)
+    np.testing.assert_array_equal(total, expected)
+
+
+def test_training_round_has_each_token_of_the_workers_share(
+    texts: Corpus, trained: Vocabulary, small_blocks: Blocks
+) -> None:
+    mine = texts.train[1::2]
+    expected = vocabulary.count_targets(trained.model, mine)
+    tokens_of = [vocabulary.count_targets(trained.model, [p]).sum() for p in mine]
+    block_count = int(sum(-(-tokens // LENGTH) for tokens in tokens_of))
+
+    dataset = small_blocks.training(texts.train, seed=0)(context(2, 1))
+
+    # Shuffled buffers mix rounds, so four rounds hold about four times each token, and no other.
+    batches = dataset.take(4 * block_count // 4).as_numpy_iterator()
+    seen = counts(batches, trained.size)
+    assert set(np.flatnonzero(seen)) <= set(np.flatnonzero(expected))
+    assert seen.sum() == pytest.approx(4 * expected.sum(), rel=0.05)
+
+
+def test_training_order_depends_on_seed_and_worker(texts: Corpus, small_blocks: Blocks) -> None:
+    def first(seed: int, index: int) -> bytes:
+        dataset = small_blocks.training(texts.train, seed=seed)(context(2, index))
+        inputs, _, _ = next(dataset.as_numpy_iterator())
+        return bytes(inputs["token_ids"].tobytes())
+
+    assert first(0, 0) == first(0, 0)
+    assert len({first(0, 0), first(1, 0), first(0, 1)}) == 3
+
+
+def test_batches_have_static_length(texts: Corpus, small_blocks: Blocks) -> None:
+    inputs, targets, weights = small_blocks.training(texts.train, seed=0)(
+        context(1, 0)
+    ).element_spec
+    assert inputs["token_ids"].shape == targets.shape == weights.shape == (4, LENGTH)
+    assert (targets.dtype, weights.dtype) == (tf.int32, tf.float32)
+    assert inputs["padding_mask"].dtype == tf.int32
+
+
+def test_dataset_function_runs_inside_a_graph(
+    texts: Corpus, trained: Vocabulary, small_blocks: Blocks
+) -> None:
+    """A coordinator traces it: nothing eager may be captured."""
+
+    @tf.function
+    def count() -> tf.Tensor:
+        dataset = small_blocks.held_out(texts.held_out)(context(1, 0))
+        return dataset.reduce(0.0, lambda total, batch: total + tf.reduce_sum(batch[2]))
+
+    concrete = count.get_concrete_function()
+    assert not concrete.captured_inputs
+    expected = vocabulary.count_targets(trained.model, texts.held_out)
+    assert int(concrete()) == expected.sum()
+
+
+def test_more_workers_than_passages_is_refused(texts: Corpus, small_blocks: Blocks) -> None:
+    with pytest.raises(ValueError, match="3 workers share 2 passages"):
+        small_blocks.training(texts.train[:2], seed=0)(context(3, 0))

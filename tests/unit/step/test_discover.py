@@ -1,0 +1,114 @@
+"""What a computation asks of the parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfps import _keras
+from tfps.step.discover import discover
+
+IDS = tf.TensorSpec([None, 3], tf.int32)
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    _keras.install()
+
+
+def variable(*shape: int, name: str = "v", trainable: bool = True) -> keras.Variable:
+    return keras.Variable(np.zeros(shape, "float32"), name=name, trainable=trainable)
+
+
+def test_a_lookup_asks_for_rows_and_arithmetic_for_the_whole() -> None:
+    table, kernel, unused = variable(9, 2), variable(2, 4), variable(5)
+    demand = discover(
+        lambda ids: keras.ops.take(table, ids, axis=0) @ kernel, IDS, [table, kernel, unused]
+    )
+    assert [id(v) for v in demand.tables] == [id(table)]
+    assert [id(v) for v in demand.whole] == [id(kernel)]
+    assert demand.written == ()
+
+
+def test_row_ids_are_computed_from_a_batch_in_another_graph() -> None:
+    table = variable(100, 2)
+
+    def computation(batch: Any) -> Any:
+        a = keras.ops.take(table, batch["a"] + 1, axis=0)
+        return a, keras.ops.take(table, keras.ops.cast(batch["b"], "int32") * 2, axis=0)
+
+    spec = {"a": IDS, "b": tf.TensorSpec([None], tf.float32)}
+    demand = discover(computation, spec, [table])
+
+    @tf.function
+    def ids_of(batch: Any) -> Any:
+        return demand.row_ids(batch)
+
+    ((first, second),) = ids_of({"a": tf.constant([[1, 2, 3]]), "b": tf.constant([4.0, 5.0])})
+    assert first.numpy().tolist() == [[2, 3, 4]]
+    assert second.numpy().tolist() == [8, 10]
+
+
+def test_string_lookups_in_the_model_are_followed() -> None:
+    table = variable(10, 2)
+    words = keras.layers.StringLookup(vocabulary=["a", "b"])
+    spec = tf.TensorSpec([None], tf.string)
+    demand = discover(lambda x: keras.ops.take(table, words(x), axis=0), spec, [table])
+
+    @tf.function
+    def ids_of(batch: Any) -> Any:
+        return demand.row_ids(batch)
+
+    ((ids,),) = ids_of(tf.constant(["b", "x"]))
+    assert ids.numpy().tolist() == [2, 0]
+
+
+def ids_from_a_variable(table: keras.Variable, ids: Any) -> Any:
+    first = keras.ops.take(table, ids, axis=0)
+    return keras.ops.take(table, keras.ops.argmax(first, axis=-1), axis=0)
+
+
+def ids_at_random(table: keras.Variable, ids: Any) -> Any:
+    return keras.ops.take(table, ids + tf.random.uniform([], 0, 2, tf.int32), axis=0)
+
+
+def ids_in_a_loop(table: keras.Variable, ids: Any) -> Any:
+    def body(i: Any, total: Any) -> Any:
+        return i + 1, total + keras.ops.take(table, ids[:, 0] + i, axis=0)
+
+    return tf.while_loop(lambda i, _: i < 3, body, [0, tf.zeros([tf.shape(ids)[0], 2])])
+
+
+def tied(table: keras.Variable, ids: Any) -> Any:
+    return keras.ops.take(table, ids, axis=0) @ keras.ops.transpose(table)
+
+
+@pytest.mark.parametrize("computation", [ids_from_a_variable, ids_at_random, ids_in_a_loop, tied])
+def test_what_does_not_follow_from_the_batch_alone_needs_the_whole(computation: Any) -> None:
+    table = variable(9, 2)
+    demand = discover(lambda ids: computation(table, ids), IDS, [table])
+    assert demand.tables == ()
+    assert [id(v) for v in demand.whole] == [id(table)]
+
+
+def test_what_is_written_is_named() -> None:
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 4))
+    spec = tf.TensorSpec([None, 4], tf.float32)
+    demand = discover(lambda x: layer(x, training=True), spec, layer.variables)
+    assert {v.name for v in demand.written} == {"moving_mean", "moving_variance"}
+    assert {v.name for v in demand.whole} == {"gamma", "beta", "moving_mean", "moving_variance"}
+
+
+def test_nothing_is_written_to_the_variables() -> None:
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 4))
+    before = [v.numpy() for v in layer.variables]
+    spec = tf.TensorSpec([None, 4], tf.float32)
+    discover(lambda x: layer(x + 7.0, training=True), spec, layer.variables)
+    for value, now in zip(before, layer.variables, strict=True):
+        np.testing.assert_array_equal(value, now.numpy())

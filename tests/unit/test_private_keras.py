@@ -1,0 +1,81 @@
+"""The private names of Keras that tfps/_keras.py uses are where it looks for them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+import keras
+import pytest
+
+CORE = "keras.src.backend.tensorflow.core"
+TRAINER = "keras.src.backend.tensorflow.trainer"
+NAMES = [
+    (CORE, "Variable._initialize_with_initializer", ["self", "initializer"]),
+    (CORE, "Variable._map_aggregation", ["self", "aggregation"]),
+    (CORE, "Variable._map_synchronization", ["self", "synchronization"]),
+    ("keras.src.backend.tensorflow.numpy", "take", ["x", "indices", "axis"]),
+    (TRAINER, "TensorFlowTrainer.fit", None),
+    (TRAINER, "TensorFlowTrainer.evaluate", None),
+    (TRAINER, "TensorFlowTrainer.predict", None),
+    (TRAINER, "TensorFlowTrainer.train_on_batch", None),
+    (TRAINER, "TensorFlowTrainer.test_on_batch", None),
+    (TRAINER, "TensorFlowTrainer.predict_on_batch", None),
+    (TRAINER, "TensorFlowTrainer._symbolic_build", ["self", "iterator", "data_batch"]),
+    (TRAINER, "TensorFlowTrainer._compute_loss", None),
+    (TRAINER, "TensorFlowTrainer._should_eval", ["self", "epoch", "validation_freq"]),
+    (TRAINER, "TensorFlowTrainer._flatten_metrics_in_order", ["self", "logs"]),
+    (TRAINER, "TensorFlowTrainer._assert_compile_called", None),
+    (TRAINER, "potentially_ragged_concat", ["tensors"]),
+    (TRAINER, "convert_to_np_if_not_ragged", ["x"]),
+    ("keras.src.backend.common.stateless_scope", "get_stateless_scope", []),
+    ("keras.src.backend", "compute_output_spec", None),
+    ("keras.src.optimizers.base_optimizer", "BaseOptimizer._clip_gradients", ["self", "grads"]),
+    ("keras.src.optimizers.base_optimizer", "BaseOptimizer._use_weight_decay", None),
+    ("keras.src.optimizers.base_optimizer", "BaseOptimizer._get_current_learning_rate", None),
+    ("keras.src.trainers.data_adapters.array_slicing", "train_validation_split", None),
+    ("keras.src.trainers.data_adapters.tf_dataset_adapter", "make_class_weight_map_fn", None),
+    ("keras_hub.src.utils.pipeline_model", "PipelineModel.preprocess_samples", None),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "parameters"), NAMES, ids=lambda value: str(value))
+def test_a_private_function_is_where_it_was(
+    module: str, name: str, parameters: list[str] | None
+) -> None:
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        assert hasattr(found, part), (
+            f"This Keras has no {module}.{name}, which tfps/_keras.py uses; its table there says "
+            "what for."
+        )
+        found = getattr(found, part)
+    if parameters is not None:
+        assert list(inspect.signature(inspect.unwrap(found)).parameters) == parameters
+
+
+def test_private_attributes_are_where_they_were() -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.1), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(), "mse")
+    for owner, names in [
+        (
+            model,
+            [
+                "_distribute_strategy",
+                "_loss_tracker",
+                "_compile_loss",
+                "_compile_metrics",
+                "_initial_epoch",
+                "_call_has_training_arg",
+            ],
+        ),
+        (model.optimizer, ["_learning_rate", "_iterations", "_trainable_variables"]),
+        (model.variables[0], ["_value", "_shape", "_dtype"]),
+    ]:
+        for name in names:
+            assert hasattr(owner, name), f"This Keras's {type(owner).__name__} has no {name}."
+    seeds = [v for v in model.variables if v.name == "seed_generator_state"]
+    assert len(seeds) == 1
+    metric = keras.metrics.Mean()
+    assert {v.synchronization for v in metric.variables} == {"on_read"}

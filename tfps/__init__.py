@@ -1,0 +1,44 @@
+"""Train Keras 3 models on TensorFlow parameter servers.
+
+Importing this package does not import TensorFlow; the first use of a name below does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfps.cluster.run import run
+    from tfps.cluster.spec import ClusterSpec, Task
+    from tfps.cluster.tf_config import TFConfig
+    from tfps.params.partition import AutoPartitioner
+    from tfps.strategy import ParameterServerStrategy
+
+__all__ = [
+    "AutoPartitioner",
+    "ClusterSpec",
+    "ParameterServerStrategy",
+    "TFConfig",
+    "Task",
+    "run",
+]
+
+_HOMES = {
+    "AutoPartitioner": "tfps.params.partition",
+    "ClusterSpec": "tfps.cluster.spec",
+    "ParameterServerStrategy": "tfps.strategy",
+    "TFConfig": "tfps.cluster.tf_config",
+    "Task": "tfps.cluster.spec",
+    "run": "tfps.cluster.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tfps' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,7 @@
+"""`python -m tfps` is the `tfps` command."""
+
+import sys
+
+from tfps.cli import main
+
+sys.exit(main())

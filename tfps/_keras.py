@@ -1,0 +1,237 @@
+"""Every private name of Keras that tfps touches, and nothing else of tfps.
+
+tests/unit/test_private_keras.py fails, naming the row, when a Keras release moves one of them.
+
+| name | why |
+| --- | --- |
+| `backend.tensorflow.core.Variable._initialize_with_initializer`, `_value`, `_shape`, `_dtype`, `_map_aggregation`, `_map_synchronization` | it gives tf.Variable a lambda that hides the shape, so that a partitioner could only slice a value made whole on the chief |
+| `backend.tensorflow.numpy.take` | every embedding lookup ends here; on a ps-held table it would pull the whole table |
+| `backend.tensorflow.trainer.TensorFlowTrainer.fit`, `evaluate`, `predict`, `*_on_batch`, `_distribute_strategy` | Keras's training loop has no word for parameter servers; the model remembers the strategy of its scope here |
+| `TensorFlowTrainer._symbolic_build`, `_call_has_training_arg`, `_loss_tracker`, `_compute_loss`, `_initial_epoch`, `_should_eval`, `_flatten_metrics_in_order`, `_get_metrics_result_or_logs`, `_assert_compile_called` | what Keras's own fit, evaluate and train_step call |
+| `backend.common.stateless_scope.get_stateless_scope` | which scope a `take` happens in |
+| `BaseOptimizer._clip_gradients`, `_apply_weight_decay`, `_use_weight_decay`, `_learning_rate`, `_get_current_learning_rate` | the parts of `BaseOptimizer.apply` that run on the worker and on the ps instead |
+| `trainers.data_adapters.array_slicing.train_validation_split`, `tf_dataset_adapter.make_class_weight_map_fn` | `validation_split` and `class_weight` with Keras's meaning |
+| `keras_hub.src.utils.pipeline_model.PipelineModel` | keras-nlp's tasks map their preprocessor over the data before Keras sees it |
+| the name `seed_generator_state` of a SeedGenerator's variable | seeds are local to a worker |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.backend.common.stateless_scope import get_stateless_scope
+from keras.src.backend.tensorflow import core as keras_core
+from keras.src.backend.tensorflow import numpy as keras_numpy
+from keras.src.backend.tensorflow.trainer import (
+    TensorFlowTrainer,
+    convert_to_np_if_not_ragged,
+    potentially_ragged_concat,
+)
+from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+from keras.src.trainers.data_adapters.tf_dataset_adapter import make_class_weight_map_fn
+from keras_hub.src.utils.pipeline_model import PipelineModel
+
+__all__ = [
+    "KerasStrategy",
+    "RowScope",
+    "build",
+    "concatenate",
+    "forward",
+    "install",
+    "is_seed_state",
+    "learning_rate_variable",
+    "loss_and_metrics",
+    "make_class_weight_map_fn",
+    "native",
+    "train_validation_split",
+]
+
+
+class KerasStrategy(abc.ABC):
+    """A tf.distribute strategy that takes over from Keras what Keras cannot do under it."""
+
+    @abc.abstractmethod
+    def initial_value(
+        self, initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str
+    ) -> Callable[..., tf.Tensor]:
+        """Return the callable that makes a variable's value, or a shard's, where it lies."""
+
+    @abc.abstractmethod
+    def fit(self, model: keras.Model, **arguments: Any) -> keras.callbacks.History:
+        """Train `model`; `arguments` are those of `keras.Model.fit`, and `preprocess`."""
+
+    @abc.abstractmethod
+    def evaluate(self, model: keras.Model, **arguments: Any) -> Any:
+        """Evaluate `model`; `arguments` are those of `keras.Model.evaluate`, and `preprocess`."""
+
+    @abc.abstractmethod
+    def predict(self, model: keras.Model, **arguments: Any) -> Any:
+        """Predict by `model`; `arguments` are those of `keras.Model.predict`, and `preprocess`."""
+
+
+class RowScope(keras.StatelessScope):
+    """A stateless scope that answers lookups of rows itself."""
+
+    @abc.abstractmethod
+    def take(self, variable: keras.Variable, indices: Any) -> tf.Tensor | None:
+        """Return `variable[indices]` of shape `indices.shape + variable.shape[1:]`.
+
+        None where the scope wants Keras to look the rows up in the whole value.
+        """
+
+
+@functools.cache
+def install() -> None:
+    """Put tfps's answers in front of Keras's, once per process.
+
+    Every replacement asks first whether a tfps strategy is concerned, and calls Keras's own
+    function where none is: models outside of a tfps scope see no difference.
+    """
+    _wrap(keras_core.Variable, "_initialize_with_initializer", _initialize_where_it_lies)
+    _wrap(keras_numpy, "take", _take_rows)
+    for name in ("fit", "evaluate", "predict"):
+        _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
+        _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))
+    for name in ("train_on_batch", "test_on_batch", "predict_on_batch"):
+        _wrap(TensorFlowTrainer, name, functools.partial(_refuse, name))
+
+
+def _wrap(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return replacement(original, *args, **kwargs)
+
+    setattr(owner, name, wrapper)
+
+
+def _initialize_where_it_lies(original: Any, variable: Any, initializer: Any) -> None:
+    strategy = tf.distribute.get_strategy()
+    if not isinstance(strategy, KerasStrategy):
+        original(variable, initializer)
+        return
+    shape = tuple(variable._shape)
+    # Not by variable._initialize: it would copy a ShardedVariable, which is no tf.Variable.
+    variable._value = tf.Variable(
+        strategy.initial_value(initializer, shape, variable._dtype),
+        shape=shape,
+        dtype=tf.as_dtype(variable._dtype),  # partitioners ask for its size
+        trainable=variable.trainable,
+        name=variable.name,
+        aggregation=variable._map_aggregation(variable.aggregation),
+        synchronization=variable._map_synchronization(variable.synchronization),
+    )
+
+
+def _take_rows(original: Any, x: Any, indices: Any, axis: int | None = None) -> Any:
+    scope = get_stateless_scope()
+    if axis == 0 and isinstance(scope, RowScope) and isinstance(x, keras.Variable):
+        rows = scope.take(x, indices)
+        if rows is not None:
+            return rows
+    return original(x, indices, axis=axis)
+
+
+_POSITIONAL = {
+    "fit": ("x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split",
+            "validation_data", "shuffle", "class_weight", "sample_weight", "initial_epoch",
+            "steps_per_epoch", "validation_steps", "validation_batch_size", "validation_freq"),
+    "evaluate": ("x", "y", "batch_size", "verbose", "sample_weight", "steps", "callbacks",
+                 "return_dict"),
+    "predict": ("x", "batch_size", "verbose", "steps", "callbacks"),
+}  # fmt: skip
+_POSITIONAL_WITH_PREPROCESSOR = {
+    "fit": ("x", "y", "batch_size", "sample_weight", "validation_data", "validation_split"),
+    "evaluate": ("x", "y", "batch_size", "sample_weight"),
+    "predict": ("x", "batch_size"),
+}
+
+
+def _hand_over(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+    strategy = model._distribute_strategy
+    if not isinstance(strategy, KerasStrategy):
+        return original(model, *args, **kwargs)
+    named = dict(zip(_POSITIONAL[name], args, strict=False))
+    return getattr(strategy, name)(model, **named, **kwargs)
+
+
+def _hand_over_with_preprocessor(
+    name: str, original: Any, model: Any, *args: Any, **kwargs: Any
+) -> Any:
+    strategy = model._distribute_strategy
+    if not isinstance(strategy, KerasStrategy):
+        return original(model, *args, **kwargs)
+    named = dict(zip(_POSITIONAL_WITH_PREPROCESSOR[name], args, strict=False))
+    return getattr(strategy, name)(model, preprocess=model.preprocess_samples, **named, **kwargs)
+
+
+def _refuse(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+    if not isinstance(model._distribute_strategy, KerasStrategy):
+        return original(model, *args, **kwargs)
+    raise NotImplementedError(
+        f"Model.{name}: one batch from the chief is not supported under a "
+        "tfps.ParameterServerStrategy. Use fit, evaluate or predict, or strategy.loop for a loop "
+        "of your own."
+    )
+
+
+def forward(model: keras.Model, x: Any, training: bool) -> Any:
+    """Call `model` as Keras's own steps do: `training` only where the model takes it."""
+    return model(x, training=training) if model._call_has_training_arg else model(x)
+
+
+def loss_and_metrics(
+    model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any
+) -> tf.Tensor:
+    """Return the loss of a training step, and update the metrics, as Keras's `train_step` does."""
+    loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+    first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
+    model._loss_tracker.update_state(loss, sample_weight=tf.shape(first)[0])
+    model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+    return loss
+
+
+def build(model: keras.Model, batch_spec: Any, *, compiled: bool) -> None:
+    """Make all variables of `model` that are not made yet.
+
+    To be called in the scope of its strategy.
+
+    Args:
+        model: the model.
+        batch_spec: the type of a batch of its data.
+        compiled: whether to make those of its optimizer, loss and metrics, too.
+    """
+    if compiled:
+        model._symbolic_build(data_batch=batch_spec)
+    elif not model.built:
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(batch_spec)
+        inputs = keras.tree.map_structure(lambda s: keras.KerasTensor(s.shape, s.dtype.name), x)
+        keras.src.backend.compute_output_spec(model, inputs, training=False)
+
+
+def concatenate(batches: list[Any]) -> Any:
+    """Concatenate the outputs of batches as `predict` does: NumPy arrays, ragged where they are."""
+    joined = keras.tree.map_structure(lambda *pieces: potentially_ragged_concat(pieces), *batches)
+    return keras.tree.map_structure(convert_to_np_if_not_ragged, joined)
+
+
+def native(variable: keras.Variable) -> Any:
+    """Return the tf.Variable or ShardedVariable behind `variable`, whatever scope is active."""
+    return variable._value
+
+
+def learning_rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
+    """Return the variable that holds the learning rate, None under a schedule."""
+    rate = optimizer._learning_rate
+    return rate if isinstance(rate, keras.Variable) else None
+
+
+def is_seed_state(variable: keras.Variable) -> bool:
+    """Whether `variable` is the state of a `keras.random.SeedGenerator`."""
+    return bool(variable.name == "seed_generator_state")

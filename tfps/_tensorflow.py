@@ -1,0 +1,82 @@
+"""Every private name of TensorFlow that tfps touches, and nothing else of tfps.
+
+tests/unit/test_private_tensorflow.py fails, naming the row, when a release moves one of them.
+
+| name | why |
+| --- | --- |
+| `parameter_server_strategy_v2.ParameterServerStrategyV2Extended`, its `_create_variable` and `_create_variable_round_robin` | the strategy places variables here; tfps balances bytes instead |
+| `ParameterServerStrategyV2._connect_to_cluster`, `_num_workers`, `_num_ps` | a second strategy of one process must not connect again |
+| `ClusterCoordinator._cluster.workers` (`executor`, `device_name`, `failure_handler.wait_on_failure`) | to run a function on one chosen worker, with the coordinator's own handling of its failures |
+| `eager.context.executor_scope` | the same |
+| `eager.context.Context.remove_function` | the collection of a function waits for ever now and then where servers are in the same process |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.distribute.parameter_server_strategy_v2 import (
+    ParameterServerStrategyV2Extended,
+)
+from tensorflow.python.eager import context
+
+__all__ = ["ParameterServerStrategyV2Extended", "keep_functions", "on_worker", "workers"]
+
+
+def keep_functions() -> None:
+    """Keep TensorFlow from removing functions that Python has dropped, in this process.
+
+    Removing one waits for an answer of every server. Where those run in the same process, that
+    answer has been seen not to come, when the garbage collector drops the functions of a model in
+    the middle of other work. The functions' graphs stay in memory instead.
+    """
+    context.Context.remove_function = lambda self, name: None
+
+
+def workers(coordinator: tf.distribute.coordinator.ClusterCoordinator) -> list[Any]:
+    """Return the coordinator's workers, to be passed to `on_worker`.
+
+    They do not keep the coordinator, nor its strategy, alive.
+    """
+    return list(coordinator._cluster.workers)
+
+
+@contextlib.contextmanager
+def on_worker(
+    worker: Any,
+    *,
+    on_failure: Callable[[Exception], None],
+    on_recovery: Callable[[], None],
+) -> Iterator[None]:
+    """Run eager ops and concrete functions of the block on one worker.
+
+    A worker that is lost during the block does not raise: `on_failure` is called, the block waits
+    until the worker is back, and `on_recovery` is called on it. What was made there is gone.
+
+    Raises:
+        Exception: what the block raises for any other reason than a lost worker.
+    """
+
+    def recover() -> None:
+        with tf.device(worker.device_name), context.executor_scope(worker.executor):
+            on_recovery()
+
+    with (
+        worker.failure_handler.wait_on_failure(
+            on_failure_fn=on_failure,
+            on_transient_failure_fn=lambda: None,
+            on_recovery_fn=recover,
+            worker_device_name=worker.device_name,
+        ),
+        tf.device(worker.device_name),
+        context.executor_scope(worker.executor),
+    ):
+        try:
+            yield
+        except Exception:
+            # It was raised to the caller; left in the executor, it would be printed at exit.
+            worker.executor.clear_error()
+            raise

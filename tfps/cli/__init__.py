@@ -1,0 +1,41 @@
+"""The `tfps` command: one module per subcommand, and no TensorFlow until a subcommand needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from tfps.cli.local import Local
+from tfps.cli.serve import Serve
+
+USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the `tfps` command and return its exit code.
+
+    Args:
+        arguments: The command line without the program's name; None takes this process's.
+
+    Raises:
+        SystemExit: The arguments are wrong (code 2), or they asked for help (code 0).
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options, program = _split_at_dashes(given)
+    command = tyro.cli(
+        Local | Serve,
+        prog="tfps",
+        description="Train Keras models on TensorFlow parameter servers.",
+        args=options,
+    )
+    return command.run(program)
+
+
+def _split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Split the command line at the first `--`: what follows is a program and its arguments."""
+    if "--" not in arguments:
+        return arguments, []
+    dashes = arguments.index("--")
+    return arguments[:dashes], arguments[dashes + 1 :]

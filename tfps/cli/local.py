@@ -1,0 +1,69 @@
+"""`tfps local`: run a whole job on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+
+from tfps.cluster import addresses
+from tfps.cluster.local import plan, supervise
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Local:
+    """Run a whole job on this machine: tfps local --ps P --workers W -- PROGRAM ARGS.
+
+    Starts a chief, W workers and P parameter servers, one process each. All of them run PROGRAM
+    with their own TF_CONFIG; a program that calls tfps.run trains on the chief and serves on the
+    others. The chief's output is shown as it is, each line of the others after its task's name. The
+    exit code is the chief's. No process outlives the command.
+    """
+
+    ps: int
+    """Number of parameter servers, at least 1."""
+
+    workers: int
+    """Number of workers, at least 1."""
+
+    threads_per_worker: int | None = None
+    """Threads that each worker computes with. Without it, every worker takes all cores."""
+
+    def run(self, program: Sequence[str]) -> int:
+        """Run the job and return the chief's exit code, or 2 for a usage error."""
+        faults = [*self._number_faults(), *_program_faults(program)]
+        for fault in faults:
+            print(f"tfps local: {fault}", file=sys.stderr)
+        if faults:
+            return 2
+        ports = addresses.free_ports(1 + self.workers + self.ps, host=plan.HOST)
+        processes = plan.processes(
+            plan.cluster_spec(self.ps, self.workers, ports),
+            program,
+            environment=os.environ,
+            threads_per_worker=self.threads_per_worker,
+        )
+        return supervise.run_job(processes)
+
+    def _number_faults(self) -> list[str]:
+        return [
+            f"--{name} is {number}, but must be at least 1."
+            for name, number in (
+                ("ps", self.ps),
+                ("workers", self.workers),
+                ("threads-per-worker", self.threads_per_worker),
+            )
+            if number is not None and number < 1
+        ]
+
+
+def _program_faults(program: Sequence[str]) -> list[str]:
+    if not program:
+        return ["no program to run. Give one after --, e.g. -- python train.py"]
+    if shutil.which(program[0]) is not None:
+        return []
+    if program[0].endswith(".py") and os.path.exists(program[0]):
+        return [f"{program[0]!r} is not executable. Write -- python {program[0]}"]
+    return [f"program {program[0]!r} was not found. Give its path, or one that is on PATH."]

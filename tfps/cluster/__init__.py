@@ -1,0 +1,1 @@
+"""Who takes part in a job: cluster specs, TF_CONFIG, servers, and the embedded cluster."""

@@ -1,0 +1,64 @@
+"""The output of tasks: each line prefixed, and the last ones kept for a report."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import re
+from typing import BinaryIO
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_CHUNK_BYTES = 1 << 16
+_LONGEST_LINE_BYTES = 1 << 16
+
+
+class LinePrefixer:
+    """Cut a stream of bytes into lines and put a prefix before each.
+
+    A carriage return ends a line too: a progress bar that returns to the start of its line would
+    overwrite the prefix. Empty lines are dropped, and a line that does not end is cut at 64 KiB.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        """Set the prefix, e.g. `[worker:1] `."""
+        self._prefix = prefix.encode()
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the lines that the chunk completes, prefixed, each ending in a line feed."""
+        *lines, self._rest = _LINE_END.split(self._rest + chunk)
+        if len(self._rest) > _LONGEST_LINE_BYTES:
+            lines.append(self._rest)
+            self._rest = b""
+        return [self._prefix + line + b"\n" for line in lines if line]
+
+    def end(self) -> list[bytes]:
+        """Return the last line if the stream ended within it."""
+        return self.feed(b"\n")
+
+
+async def copy_prefixed(
+    source: asyncio.StreamReader, sink: BinaryIO, prefix: str, last: collections.deque[bytes]
+) -> None:
+    """Copy a task's stream line by line until it ends.
+
+    Args:
+        source: What the task writes.
+        sink: Where the prefixed lines go. When it is closed, the task's output is read on and
+            dropped, so that the task does not wait for a reader.
+        prefix: What stands before each line.
+        last: Takes the lines, so that the last ones can be repeated in a report.
+    """
+    prefixer = LinePrefixer(prefix)
+    while chunk := await source.read(_CHUNK_BYTES):
+        _write(prefixer.feed(chunk), sink, last)
+    _write(prefixer.end(), sink, last)
+
+
+def _write(lines: list[bytes], sink: BinaryIO, last: collections.deque[bytes]) -> None:
+    last.extend(lines)
+    with contextlib.suppress(BrokenPipeError):
+        # One write for whole lines: those of two tasks do not mix within a line.
+        sink.write(b"".join(lines))
+        sink.flush()

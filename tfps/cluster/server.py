@@ -1,0 +1,170 @@
+"""The server of a worker or ps: it runs until the chief ends, is gone, or a signal comes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from tfps.cluster import addresses
+from tfps.cluster.tf_config import TFConfig
+from tfps.errors import ServerStartError, TaskTypeError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+CHIEF_GONE = 1
+_LEAST_INTER_OP_THREADS = 4
+_LINGER_S = 4.0
+
+
+def serve(config: TFConfig, *, chief_timeout_s: float = 300.0) -> int:
+    """Run the server of a worker or ps until it is told to end.
+
+    Call it from the main thread of a process that has not used a GPU yet.
+
+    Args:
+        config: The cluster and which of its tasks this process is.
+        chief_timeout_s: End when nothing has listened at the chief's address for this many seconds,
+            from the start on. Choose more than the chief needs from its start to its strategy.
+
+    Returns:
+        The exit code for the process: 0 after the chief's normal end, 1 when the chief is gone, and
+        128 plus the signal's number (143 for SIGTERM), as a shell reports it.
+
+    Raises:
+        TaskTypeError: The task is a chief or an evaluator.
+        ServerStartError: The server could not start, e.g. because its port is taken.
+    """
+    if config.task.type not in ("worker", "ps"):
+        raise TaskTypeError(
+            f"TF_CONFIG: task {config.task} cannot serve; only a worker or ps can. Run the program "
+            "that trains on the chief, and correct task.type if this process is another task."
+        )
+    try:
+        _end_on_signals()
+        told = threading.Event()
+        server = start_server(config)
+        threading.Thread(target=_wait_until_told, args=(server, config, told), daemon=True).start()
+        return _watch(config, told, chief_timeout_s)
+    except _SignalReceived as received:
+        return 128 + received.number
+
+
+def serve_and_exit(config: TFConfig, *, chief_timeout_s: float = 300.0) -> NoReturn:
+    """Run `serve` with the same arguments, and end the process with its exit code.
+
+    Raises:
+        TaskTypeError: The task is a chief or an evaluator.
+        ServerStartError: The server could not start, e.g. because its port is taken.
+    """
+    code = serve(config, chief_timeout_s=chief_timeout_s)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # TensorFlow's server has threads that the interpreter's own shutdown would wait for.
+    os._exit(code)
+
+
+def start_server(config: TFConfig) -> tf.distribute.Server:
+    """Start the TensorFlow server of the task and return it.
+
+    Raises:
+        ServerStartError: TensorFlow could not start it, e.g. because its port is taken.
+    """
+    if config.task.type == "ps":
+        # Hidden before TensorFlow looks: even an idle CUDA context takes a GPU's memory.
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    # A call to a task that has died fails at once instead of waiting for its return.
+    os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
+    import tensorflow as tf
+
+    try:
+        return tf.distribute.Server(
+            config.cluster.without_evaluators().as_dict(),
+            job_name=config.task.type,
+            task_index=config.task.index,
+            config=session_config(config.task.type),
+        )
+    except tf.errors.OpError as error:
+        address = config.cluster.address(config.task)
+        raise ServerStartError(
+            f"Could not start the server of {config.task} at {address}: {error.message}. Check "
+            "that no other process has this port, and that the address is one of this machine."
+        ) from error
+
+
+def session_config(
+    task_type: str, environ: Mapping[str, str] = os.environ
+) -> tf.compat.v1.ConfigProto:
+    """Return the settings of a task's server: its threads, and how it takes GPUs.
+
+    `TF_NUM_INTEROP_THREADS` and `TF_NUM_INTRAOP_THREADS` keep their meaning, but a step hangs with
+    fewer than 4 inter-op threads, so that is the least.
+    """
+    import tensorflow as tf
+
+    inter_op = int(environ.get("TF_NUM_INTEROP_THREADS") or os.cpu_count() or 1)
+    return tf.compat.v1.ConfigProto(
+        inter_op_parallelism_threads=max(_LEAST_INTER_OP_THREADS, inter_op),
+        intra_op_parallelism_threads=int(environ.get("TF_NUM_INTRAOP_THREADS") or 0),
+        device_count={"GPU": 0} if task_type == "ps" else {},
+        gpu_options=tf.compat.v1.GPUOptions(allow_growth=True),
+    )
+
+
+class _SignalReceived(BaseException):
+    """Raised in the main thread, wherever it is, when a signal asks the process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _end_on_signals() -> None:
+    def end(number: int, frame: FrameType | None) -> None:
+        # A second signal must not interrupt the ending that the first one started.
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(ending, signal.SIG_IGN)
+        raise _SignalReceived(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+
+
+def _wait_until_told(server: tf.distribute.Server, config: TFConfig, told: threading.Event) -> None:
+    from tfps.cluster import ending
+
+    ending.wait_until_told(server, config.task)
+    told.set()
+
+
+def _watch(config: TFConfig, told: threading.Event, chief_timeout_s: float) -> int:
+    (chief,) = config.cluster.chief
+    probe_every_s = max(0.1, min(2.0, chief_timeout_s / 10))
+    last_seen = time.monotonic()
+    while not told.wait(probe_every_s):
+        if addresses.accepts_connections(chief):
+            last_seen = time.monotonic()
+        elif time.monotonic() - last_seen >= chief_timeout_s:
+            print(
+                f"tfps: {config.task} ends: nothing has listened at the chief's address {chief} "
+                f"for {chief_timeout_s:g} s (--chief-timeout-s).",
+                file=sys.stderr,
+                flush=True,
+            )
+            return CHIEF_GONE
+    _linger(chief)
+    return 0
+
+
+def _linger(chief: str) -> None:
+    # The chief's TensorFlow releases what it made on this server as it exits, and logs errors when
+    # the server is gone before it.
+    deadline = time.monotonic() + _LINGER_S
+    while time.monotonic() < deadline and addresses.accepts_connections(chief):
+        time.sleep(0.1)

@@ -1,0 +1,1 @@
+"""Where parameters live: partitioners, placement, initial values, shards."""

@@ -1,0 +1,100 @@
+"""How the variables of a strategy's scope come to lie where they lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfps._tensorflow import ParameterServerStrategyV2Extended
+from tfps.params.placement import CHIEF_DEVICE, ByteBalance, ps_device
+
+_VALUE = "VARIABLE_VALUE"  # TensorFlow's name for the value in a checkpoint
+
+
+class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
+    """TensorFlow's variable over several shards, which NumPy, and so Keras's saving, can read."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.numpy(), dtype=dtype)
+
+    def _serialize_to_tensors(self) -> dict[str, tf.Tensor]:
+        """Give tf.train.Checkpoint the whole value, so that it restores into any shards.
+
+        It passes through the chief's memory, as with every file that Keras itself writes.
+        """
+        return {_VALUE: tf.convert_to_tensor(self)}
+
+    def _restore_from_tensors(self, restored: dict[str, tf.Tensor]) -> Any:
+        return self.assign(restored[_VALUE])
+
+
+class VariableCreation(ParameterServerStrategyV2Extended):
+    """TensorFlow's creation of variables on parameter servers, with three differences.
+
+    A new variable or shard goes to the ps with the fewest bytes. Slot variables of a sharded
+    variable are sharded like it. Metric state (variables that Keras makes with synchronization
+    `on_read`) stays on the chief, where the workers' parts of it are merged.
+    """
+
+    def __init__(
+        self, strategy: Any, resolver: Any, partitioner: Callable[..., Any] | None, num_ps: int
+    ) -> None:
+        super().__init__(strategy, resolver, partitioner)
+        self.balance = ByteBalance(num_ps)
+        # TensorFlow's strategy sets this on the extended object that it makes itself.
+        self._retrace_functions_for_each_device = len(self.worker_devices) > 1
+
+    def _create_variable(self, next_creator: Callable[..., Any], **kwargs: Any) -> Any:
+        if kwargs.get("synchronization") == tf.VariableSynchronization.ON_READ:
+            with tf.device(CHIEF_DEVICE):
+                return next_creator(**kwargs)
+        reference = kwargs.get("colocate_with")
+        if isinstance(reference, ShardedVariable):
+            return self._create_slot_of_sharded(next_creator, reference, **kwargs)
+        created = super()._create_variable(next_creator, **kwargs)
+        if isinstance(created, tf.__internal__.distribute.ShardedVariable):
+            return ShardedVariable(created.variables, name=kwargs["name"])
+        return created
+
+    def _resource_creator_scope(self) -> list[Any]:
+        """Leave lookup tables alone: a dataset takes a copy of its tables to the worker itself.
+
+        TensorFlow's strategy makes a table in its scope one per worker, which a tf.data function
+        cannot use inside of a condition.
+        """
+        return []
+
+    def _create_slot_of_sharded(
+        self, next_creator: Callable[..., Any], reference: Any, **kwargs: Any
+    ) -> Any:
+        make, name = kwargs.pop("initial_value"), kwargs.pop("name")
+        pieces, first_row = [], 0
+        for index, shard in enumerate(reference.variables):
+            shape, offset = tuple(shard.shape), (first_row,) + (0,) * (len(shard.shape) - 1)
+            piece = {
+                "name": f"{name}/part_{index}",
+                "shape": shape,
+                "initial_value": _shard_of(make, shape, offset),
+                "colocate_with": shard,
+            }
+            pieces.append(super()._create_variable(next_creator, **{**kwargs, **piece}))
+            first_row += shape[0]
+        return ShardedVariable(pieces, name=name)
+
+    def _create_variable_round_robin(self, next_creator: Callable[..., Any], **kwargs: Any) -> Any:
+        """Create a variable; TensorFlow's name for it, though it goes by bytes here."""
+        ps = self.balance.lightest()
+        with tf.device(ps_device(ps)):
+            variable = next_creator(**kwargs)
+        self.balance.add(ps, math.prod(variable.shape) * variable.dtype.size)
+        return variable
+
+
+def _shard_of(
+    make: Callable[..., tf.Tensor], shape: tuple[int, ...], offset: tuple[int, ...]
+) -> Callable[[], tf.Tensor]:
+    return lambda: make(partition_shape=shape, partition_offset=offset)

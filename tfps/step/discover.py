@@ -1,0 +1,177 @@
+"""What a computation will ask of the parameters, found by tracing it once with nothing pulled.
+
+The trace goes into a graph of its own that is never run. From it tfps knows, before the first
+step, which parameters are needed whole, which are only looked up by row, and which rows: a lookup
+whose ids follow from the batch alone can be answered by the ps before the computation starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfps._keras import RowScope
+
+# They read a table of the batch's own machine, which does not change during a step.
+_PURE_LOOKUPS = frozenset({"LookupTableFind", "LookupTableFindV2", "LookupTableSizeV2"})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What a computation reads and writes.
+
+    Attributes:
+        whole: the variables whose whole value it reads, or that it writes.
+        tables: the variables of which it only takes rows.
+        written: the variables that it assigns to.
+        outputs: what it returned, as symbolic tensors of a graph that is never run.
+        row_ids: gives, for a batch, the ids of each lookup in the order of the lookups: a mapping
+            from the position of the table in `tables` to int tensors of any shape.
+    """
+
+    whole: tuple[keras.Variable, ...]
+    tables: tuple[keras.Variable, ...]
+    written: tuple[keras.Variable, ...]
+    outputs: Any
+    row_ids: Callable[[Any], list[list[tf.Tensor]]]
+
+
+def discover(
+    computation: Callable[[Any], Any], batch_spec: Any, variables: Iterable[keras.Variable]
+) -> Demand:
+    """Trace `computation` on a batch of `batch_spec` and return what it asks of `variables`."""
+    graph = tf.__internal__.FuncGraph("tfps_discover")
+    with graph.as_default():
+        placeholders = [_placeholder(spec) for spec in tf.nest.flatten(batch_spec, True)]
+        batch = tf.nest.pack_sequence_as(batch_spec, placeholders, expand_composites=True)
+        with _Probe(variables) as probe:
+            outputs = computation(batch)
+    unknown = {value.op for value in probe.stand_ins.values()}
+    by_row = {
+        key: ids
+        for key, ids in probe.lookups.items()
+        if key not in probe.read and all(_follows_from_batch(i, graph, unknown) for i in ids)
+    }
+    whole = [key for key in probe.variables if key in probe.read or key in probe.written]
+    whole += [key for key in probe.lookups if key not in by_row and key not in whole]
+    return Demand(
+        whole=tuple(probe.variables[key] for key in whole),
+        tables=tuple(probe.variables[key] for key in by_row),
+        written=tuple(probe.variables[key] for key in probe.variables if key in probe.written),
+        outputs=outputs,
+        row_ids=_RowIds(graph, placeholders, list(by_row.values())),
+    )
+
+
+class _Probe(RowScope):
+    """Hands out stand-ins for the variables' values, and notes what was asked for."""
+
+    def __init__(self, variables: Iterable[keras.Variable]) -> None:
+        super().__init__(initialize_variables=False)
+        self.variables = {id(variable): variable for variable in variables}
+        self.stand_ins = {
+            key: tf.compat.v1.placeholder(variable.dtype, tuple(variable.shape))
+            for key, variable in self.variables.items()
+        }
+        self.read: set[int] = set()
+        self.written: set[int] = set()
+        self.lookups: dict[int, list[tf.Tensor]] = {}
+
+    def get_current_value(self, variable: keras.Variable) -> tf.Tensor | None:
+        value = super().get_current_value(variable)
+        if value is None and id(variable) in self.stand_ins:
+            self.read.add(id(variable))
+            value = self.stand_ins[id(variable)]
+        return value
+
+    def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
+        self.written.add(id(update[0]))
+        super().add_update(update)
+
+    def take(self, variable: keras.Variable, indices: Any) -> tf.Tensor | None:
+        if id(variable) not in self.stand_ins or not _is_dense_integer(indices):
+            return None
+        indices = tf.convert_to_tensor(indices)
+        self.lookups.setdefault(id(variable), []).append(indices)
+        rows = tf.gather(self.stand_ins[id(variable)], indices)
+        return tf.cast(rows, variable.dtype)
+
+
+def _is_dense_integer(indices: Any) -> bool:
+    if isinstance(indices, tf.RaggedTensor | tf.SparseTensor | keras.KerasTensor):
+        return False
+    return bool(tf.as_dtype(getattr(indices, "dtype", tf.float32)).is_integer)
+
+
+def _placeholder(spec: tf.TensorSpec) -> tf.Tensor:
+    return tf.compat.v1.placeholder(spec.dtype, spec.shape)
+
+
+def _follows_from_batch(ids: tf.Tensor, graph: Any, unknown: set[Any]) -> bool:
+    """Whether `ids` is computed from the batch alone, and the same each time it is computed."""
+    if ids.graph is not graph:  # inside of a loop or a branch of the model
+        return False
+    return not any(
+        op in unknown or (op.op_def.is_stateful and op.type not in _PURE_LOOKUPS)
+        for op in _ancestors([ids.op])
+    )
+
+
+def _ancestors(ops: list[Any]) -> set[Any]:
+    """Return `ops` and all that their values depend on."""
+    found: set[Any] = set()
+    stack = list(ops)
+    while stack:
+        op = stack.pop()
+        if op not in found:
+            found.add(op)
+            stack.extend(tensor.op for tensor in op.inputs)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _RowIds:
+    """The part of the discovered graph that computes ids from a batch, put into another graph."""
+
+    graph: Any
+    placeholders: list[tf.Tensor]
+    ids: list[list[tf.Tensor]]
+
+    def __call__(self, batch: Any) -> list[list[tf.Tensor]]:
+        flat = [tensor for lookups in self.ids for tensor in lookups]
+        if not flat:
+            return []
+        known = {op.name for op in _ancestors([tensor.op for tensor in flat])}
+        whole = self.graph.as_graph_def()
+        definition = tf.compat.v1.GraphDef(
+            node=[node for node in whole.node if node.name in known],
+            versions=whole.versions,
+            library=whole.library,
+        )
+        inputs = {
+            name: value
+            for name, value in self._inputs(batch).items()
+            if name.split(":")[0] in known
+        }
+        found = iter(
+            tf.graph_util.import_graph_def(
+                definition, input_map=inputs, return_elements=[t.name for t in flat], name="row_ids"
+            )
+        )
+        return [[_with_shape(next(found), like) for like in lookups] for lookups in self.ids]
+
+    def _inputs(self, batch: Any) -> Mapping[str, tf.Tensor]:
+        values = tf.nest.flatten(batch, expand_composites=True)
+        inputs = {p.name: value for p, value in zip(self.placeholders, values, strict=True)}
+        # What the trace captured, as a lookup table's handle, is eager: identity brings it in here.
+        inputs.update({inner.name: tf.identity(outer) for outer, inner in self.graph.captures})
+        return inputs
+
+
+def _with_shape(tensor: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    tensor.set_shape(like.shape)
+    return tensor

@@ -1,0 +1,158 @@
+"""The one object that a user makes: it says where parameters live, and trains what uses them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfps import _keras
+from tfps.cluster.embedded import embedded_cluster
+from tfps.cluster.spec import ClusterSpec
+from tfps.cluster.tf_config import TFConfig
+from tfps.params.initialize import initial_value
+from tfps.params.partition import AutoPartitioner, Partitioner
+from tfps.params.variables import VariableCreation
+from tfps.training.fit import Trainer
+from tfps.training.lanes import Lanes
+from tfps.training.loop import Loop, StepFunction
+
+
+class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.KerasStrategy):
+    """Train Keras 3 models on parameter servers.
+
+    A subclass of TensorFlow's strategy, to be used with its ClusterCoordinator or, without a word
+    about either, by `model.fit`, `evaluate` and `predict` of any model that is built in its scope:
+
+        strategy = tfps.ParameterServerStrategy()
+        with strategy.scope():
+            model = keras.Sequential([...])
+            model.compile(optimizer="adam", loss="mse")
+        model.fit(dataset_fn, epochs=3, steps_per_epoch=100)
+
+    All strategies of a process share its cluster.
+    """
+
+    def __init__(
+        self,
+        cluster_resolver: tf.distribute.cluster_resolver.ClusterResolver | None = None,
+        variable_partitioner: Partitioner | AutoPartitioner | None = None,
+    ) -> None:
+        """Connect to the cluster.
+
+        Args:
+            cluster_resolver: says who takes part. None reads TF_CONFIG, and without that makes a
+                small cluster inside of this process.
+            variable_partitioner: says into how many shards a variable is split, along its first
+                axis: `tfps.AutoPartitioner()`, one of
+                `tf.distribute.experimental.partitioners`, or a function like those. None splits
+                nothing.
+
+        Raises:
+            TFConfigError: if TF_CONFIG has faults.
+        """
+        _keras.install()
+        resolver = cluster_resolver or default_resolver()
+        num_ps = len(resolver.cluster_spec().as_dict().get("ps", ()))
+        partitioner = (
+            variable_partitioner.for_ps(num_ps)
+            if isinstance(variable_partitioner, AutoPartitioner)
+            else variable_partitioner
+        )
+        super().__init__(resolver, partitioner)
+        self._extended = VariableCreation(self, resolver, partitioner, num_ps)
+
+    def _connect_to_cluster(self, coordinator_name: str) -> None:
+        """Connect this process to the cluster, once: a second time would lose all variables."""
+        spec = self._cluster_resolver.cluster_spec().as_dict()
+        if _connected == [spec]:
+            self._num_workers, self._num_ps = len(spec["worker"]), len(spec["ps"])
+            return
+        super()._connect_to_cluster(coordinator_name)
+        _connected[:] = [spec]
+
+    @functools.cached_property
+    def coordinator(self) -> tf.distribute.coordinator.ClusterCoordinator:
+        """The coordinator that runs this strategy's steps on the workers."""
+        return tf.distribute.coordinator.ClusterCoordinator(self)
+
+    @functools.cached_property
+    def _lanes(self) -> Lanes:
+        return Lanes(self.coordinator)
+
+    @property
+    def bytes_per_ps(self) -> tuple[int, ...]:
+        """Bytes of the variables on each ps, slot variables not counted."""
+        return self._extended.balance.bytes_per_ps
+
+    def loop(
+        self,
+        step: StepFunction,
+        *,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        data: Any,
+        steps_per_execution: int = 1,
+    ) -> Loop:
+        """Return a training loop of your own, whose steps run through pull, compute, push, apply.
+
+            loop = strategy.loop(step, model=model, optimizer=optimizer, data=dataset_fn)
+            for _ in range(10):
+                print(loop.run(100))
+
+        Args:
+            step: a function of (model, batch) that returns the loss, a scalar, or a pair of it
+                and a dictionary of metrics, scalars. It is traced, and runs on the workers.
+            model: built in this strategy's scope.
+            optimizer: made in this strategy's scope.
+            data: a function from tf.distribute.InputContext to a tf.data.Dataset of batches, or
+                such a dataset. It should repeat.
+            steps_per_execution: the most steps that a worker runs in one call.
+        """
+        return Loop(
+            self,
+            self._lanes,
+            step,
+            model=model,
+            optimizer=optimizer,
+            data=data,
+            steps_per_execution=steps_per_execution,
+        )
+
+    def initial_value(
+        self, initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str
+    ) -> Callable[..., tf.Tensor]:
+        """Return the callable that makes a variable's value, or a shard's, on its ps."""
+        return initial_value(initializer, shape, dtype)
+
+    def fit(self, model: keras.Model, **arguments: Any) -> keras.callbacks.History:
+        """Train `model`: what `model.fit` calls."""
+        return Trainer(self, self._lanes).fit(model, **arguments)
+
+    def evaluate(self, model: keras.Model, **arguments: Any) -> Any:
+        """Evaluate `model`: what `model.evaluate` calls."""
+        return Trainer(self, self._lanes).evaluate(model, **arguments)
+
+    def predict(self, model: keras.Model, **arguments: Any) -> Any:
+        """Predict with `model`: what `model.predict` calls."""
+        return Trainer(self, self._lanes).predict(model, **arguments)
+
+
+_connected: list[dict[str, Any]] = []
+
+
+def default_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
+    """Return the resolver of TF_CONFIG's cluster, or else of one inside of this process."""
+    config = TFConfig.from_environment()
+    cluster = embedded_cluster() if config is None else config.cluster
+    return _resolver(cluster)
+
+
+def _resolver(cluster: ClusterSpec) -> tf.distribute.cluster_resolver.ClusterResolver:
+    addresses = cluster.without_evaluators().as_dict()
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec(addresses), rpc_layer="grpc"
+    )

@@ -1,0 +1,182 @@
+"""Which worker runs what, and when: runs, which the lanes of the workers share.
+
+A run is a number of steps that all workers work off together, each on its own data. A lane takes
+a few steps from the run, has its worker do them in one call (a dispatch), and takes the next. A
+worker whose data is at its end leaves the run. One that is lost gives its steps back, so that the
+others finish the run, and joins in again when it is back.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tfps.params.placement import CHIEF_DEVICE
+from tfps.training.feed import Feed
+
+if TYPE_CHECKING:
+    from tfps.training.lanes import Lane
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one dispatch gave.
+
+    Attributes:
+        worker: the index of the worker.
+        first_batch: how many batches the worker had used in this epoch before.
+        steps: how many steps ran.
+        value: what the run's function returned besides, as tensors on the chief.
+    """
+
+    worker: int
+    first_batch: int
+    steps: int
+    value: Any
+
+
+class Run:
+    """A number of steps that the lanes work off together."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        function: Callable[[Any, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Any]],
+        *,
+        workers: int,
+        steps: int | None,
+        steps_per_dispatch: int,
+    ) -> None:
+        """Describe the run; `Lanes.start` starts it.
+
+        Args:
+            feed: the data.
+            function: a concrete function of (iterator, number of steps, worker index), which
+                returns the number of steps that ran and any structure of tensors.
+            workers: how many lanes there are.
+            steps: how many steps to run; None to read all data to its end.
+            steps_per_dispatch: the most steps of one dispatch.
+        """
+        self._feed = feed
+        self._function = function
+        self._remaining = steps
+        self._steps_per_dispatch = steps_per_dispatch
+        self._changed = threading.Condition()
+        self._with_data = set(range(workers))
+        self._dispatches = 0
+        self._results: collections.deque[Result] = collections.deque()
+        self._most_results = 2 * workers
+        self._error: BaseException | None = None
+        self._stopped = False
+
+    @property
+    def out_of_data(self) -> bool:
+        """Whether the data ended before the steps did."""
+        return bool(self._remaining) and not self._with_data
+
+    def results(self) -> Iterator[Result]:
+        """Yield what the dispatches give, as they end, until the run is over.
+
+        When the caller stops early, no new dispatch starts; those under way are waited for.
+
+        Raises:
+            Exception: the first that a dispatch raised.
+        """
+        try:
+            while (result := self._next_result()) is not None:
+                yield result
+        finally:
+            with self._changed:
+                self._stopped = True
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._dispatches == 0)
+
+    def _next_result(self) -> Result | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._results or self._error or self._over())
+            if self._error is not None:
+                raise self._error
+            if not self._results:
+                return None
+            self._changed.notify_all()
+            return self._results.popleft()
+
+    def _over(self) -> bool:
+        nothing_left = self._stopped or self._remaining == 0 or not self._with_data
+        return nothing_left and self._dispatches == 0
+
+    def work(self, lane: Lane) -> None:
+        """Work off steps on the worker of `lane` until there are none for it."""
+        while (steps := self._take(lane.worker)) > 0:
+            try:
+                self._dispatch(lane, steps)
+            except BaseException as error:
+                with self._changed:
+                    self._error = self._error or error
+                    self._dispatches -= 1
+                    self._changed.notify_all()
+                return
+
+    def _take(self, worker: int) -> int:
+        """Take steps for one dispatch; 0 if there will be none any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._may_take() or self._nothing_to_wait_for(worker))
+            if self._nothing_to_wait_for(worker):
+                return 0
+            steps = self._steps_per_dispatch
+            if self._remaining is not None:
+                steps = min(steps, self._remaining)
+                self._remaining -= steps
+            self._dispatches += 1
+            return steps
+
+    def _may_take(self) -> bool:
+        return self._remaining != 0 and len(self._results) < self._most_results
+
+    def _nothing_to_wait_for(self, worker: int) -> bool:
+        return bool(self._error) or worker not in self._with_data or self._over() or self._stopped
+
+    def _dispatch(self, lane: Lane, steps: int) -> None:
+        held = [steps]  # given back once, when the worker is lost or has run
+
+        def give_back(unused: int) -> None:
+            with self._changed:
+                if held and self._remaining is not None:
+                    self._remaining += unused
+                if held:
+                    held.clear()
+                    self._dispatches -= 1
+                self._changed.notify_all()
+
+        result = lane.run(
+            lambda: self._call(lane, steps),
+            on_lost=lambda: give_back(steps),
+            on_back=lambda: self._feed.rebuild(lane.worker),
+        )
+        if result is None:
+            give_back(steps)
+            return
+        with self._changed:
+            if result.steps < steps:
+                self._with_data.discard(lane.worker)
+            if result.steps:
+                self._results.append(result)
+        give_back(steps - result.steps)
+
+    def _call(self, lane: Lane, steps: int) -> Result:
+        iterator = self._feed.iterator(lane.worker)
+        done, value = self._function(iterator, lane.number(steps), lane.number(lane.worker))
+        ran = int(done)
+        fetched = tf.nest.map_structure(_on_chief, value) if ran else None
+        first = self._feed.count(lane.worker, ran)
+        return Result(worker=lane.worker, first_batch=first, steps=ran, value=fetched)
+
+
+def _on_chief(tensor: tf.Tensor) -> tf.Tensor:
+    with tf.device(CHIEF_DEVICE):
+        return tf.identity(tensor)

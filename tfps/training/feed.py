@@ -1,0 +1,133 @@
+"""A source of data as it lies on the workers: a dataset and an iterator on each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfps.training.data import Source
+
+_ENDLESS = tf.data.INFINITE_CARDINALITY
+_UNKNOWN = tf.data.UNKNOWN_CARDINALITY
+
+
+class Feed:
+    """The datasets and iterators of all workers.
+
+    Each worker's part is touched by the lane of that worker alone, under its device.
+
+    Attributes:
+        element_spec: the type of a batch, the same for all workers; None until `agree`.
+    """
+
+    def __init__(self, source: Source, num_workers: int, num_replicas_in_sync: int = 1) -> None:
+        self._source = source
+        self._contexts = [
+            tf.distribute.InputContext(
+                num_input_pipelines=num_workers,
+                input_pipeline_id=worker,
+                num_replicas_in_sync=num_replicas_in_sync,
+            )
+            for worker in range(num_workers)
+        ]
+        self._datasets: list[tf.data.Dataset | None] = [None] * num_workers
+        self._sizes = [_UNKNOWN] * num_workers
+        self._iterators: list[Any] = [None] * num_workers
+        self._batches_read = [0] * num_workers
+        self._epoch = 0
+        self._epoch_of = [0] * num_workers
+        self.element_spec: Any = None
+
+    @property
+    def num_batches(self) -> int | None:
+        """How many batches all workers read in an epoch; None if that is not known."""
+        if self._source.num_batches is not None or min(self._sizes) < 0:
+            return self._source.num_batches
+        return int(sum(self._sizes))
+
+    def build(self, worker: int) -> None:
+        """Build the dataset of `worker`; to be called under its device."""
+        dataset = self._source.on_worker(self._contexts[worker]).with_options(_no_tuning())
+        if self.element_spec is not None:
+            dataset = _retyped(dataset, self.element_spec)
+        self._datasets[worker] = dataset
+        self._sizes[worker] = int(dataset.cardinality())
+
+    def agree(self) -> None:
+        """Give all workers' datasets, now built, one type of batch.
+
+        Raises:
+            ValueError: if their batches differ in structure, dtype or rank.
+        """
+        datasets = [dataset for dataset in self._datasets if dataset is not None]
+        specs = [tf.nest.flatten(dataset.element_spec) for dataset in datasets]
+        common = [
+            first.most_specific_common_supertype(rest) for first, *rest in zip(*specs, strict=False)
+        ]
+        if None in common or len({len(spec) for spec in specs}) != 1:
+            raise ValueError(
+                "The workers' datasets give batches of different types: "
+                + "; ".join(f"worker {i}: {d.element_spec}" for i, d in enumerate(datasets))
+            )
+        self.element_spec = tf.nest.pack_sequence_as(datasets[0].element_spec, common)
+        self._datasets = [_retyped(dataset, self.element_spec) for dataset in datasets]
+
+    def check_finite(self) -> None:
+        """Raise ValueError if the data of a worker never ends."""
+        for worker, size in enumerate(self._sizes):
+            if size == _ENDLESS:
+                raise ValueError(
+                    f"The data of worker {worker} never ends. Say how many steps to run: "
+                    "steps_per_epoch or validation_steps of fit, steps of evaluate or predict."
+                )
+
+    def start_epoch(self) -> None:
+        """Let every worker begin its data anew at its next dispatch."""
+        self._epoch += 1
+
+    def iterator(self, worker: int) -> Any:
+        """Return the iterator of `worker`; to be called under its device."""
+        if self._epoch_of[worker] != self._epoch:
+            self._epoch_of[worker] = self._epoch
+            self._iterators[worker] = None
+            self._batches_read[worker] = 0
+        if self._iterators[worker] is None:
+            dataset = self._datasets[worker]
+            assert dataset is not None
+            self._iterators[worker] = iter(dataset)
+        return self._iterators[worker]
+
+    def count(self, worker: int, batches: int) -> int:
+        """Count batches that `worker` has used; return how many of this epoch it had before."""
+        before = self._batches_read[worker]
+        self._batches_read[worker] += batches
+        return before
+
+    def rebuild(self, worker: int) -> None:
+        """Build anew what was lost with a worker; to be called under its device once it is back.
+
+        Finite data goes on after the last batch whose result arrived; endless data starts anew.
+        """
+        self.build(worker)
+        self._iterators[worker] = None
+        dataset = self._datasets[worker]
+        if dataset is not None and self._sizes[worker] != _ENDLESS:
+            self._iterators[worker] = iter(dataset.skip(self._batches_read[worker]))
+
+
+def _no_tuning() -> tf.data.Options:
+    """Return options without tf.data's tuning thread; AUTOTUNE then means a fixed parallelism.
+
+    That thread sometimes misses that its iterator ends, and sleeps on for up to a minute. The
+    worker's TensorFlow server waits for it with a lock held that every later call needs.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
+
+
+def _retyped(dataset: tf.data.Dataset, spec: Any) -> tf.data.Dataset:
+    if dataset.element_spec == spec:
+        return dataset
+    return tf.data.experimental.from_variant(tf.data.experimental.to_variant(dataset), spec)

@@ -1,0 +1,184 @@
+"""Keras's fit, evaluate and predict, with the steps run by the workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfps import _keras
+from tfps.training.data import FirstBatches, MappedSource, Source, as_source
+from tfps.training.lanes import Lanes
+from tfps.training.phase import Phase
+from tfps.training.steps import (
+    MakeStep,
+    check_supported,
+    evaluation_step,
+    prediction_step,
+    program,
+    training_step,
+)
+from tfps.training.totals import Totals
+
+
+class Trainer:
+    """Runs the loops of Keras's trainer on the lanes of one strategy."""
+
+    def __init__(self, strategy: tf.distribute.Strategy, lanes: Lanes) -> None:
+        """Take the strategy in whose scope models are built, and its lanes."""
+        self._strategy = strategy
+        self._lanes = lanes
+
+    def fit(
+        self,
+        model: keras.Model,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float | None = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | list[int] = 1,
+        preprocess: Any = None,
+    ) -> keras.callbacks.History:
+        """Train `model`; see `keras.Model.fit`, and `as_source` for `x` and `preprocess`."""
+        model._assert_compile_called("fit")
+        check_supported(model)
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = _keras.train_validation_split(
+                (x, y, sample_weight), validation_split=validation_split
+            )
+        source = as_source(
+            x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, preprocess=preprocess
+        )
+        if class_weight is not None:
+            source = MappedSource(source, _keras.make_class_weight_map_fn(class_weight))
+        training = self._phase(model, training_step, source, steps=steps_per_epoch)
+        validation = None
+        if validation_data is not None:
+            held_out = _validation_source(
+                validation_data, validation_batch_size or batch_size, preprocess
+            )
+            validation = self._reading(model, evaluation_step, held_out, validation_steps)
+        callbacks = _callback_list(
+            model, callbacks, verbose, epochs=epochs, steps=training.num_steps, add_history=True
+        )
+        model.stop_training = False
+        callbacks.on_train_begin()
+        logs: dict[str, Any] = {}
+        for epoch in range(model._initial_epoch or initial_epoch, epochs):
+            logs = training.train_epoch(model, callbacks, epoch)
+            if validation is not None and model._should_eval(epoch, validation_freq):
+                held_out_logs = validation.evaluate(model, callbacks)
+                logs.update({f"val_{name}": value for name, value in held_out_logs.items()})
+            callbacks.on_epoch_end(epoch, logs)
+            if model.stop_training:
+                break
+        callbacks.on_train_end(logs=logs)
+        return model.history
+
+    def evaluate(
+        self,
+        model: keras.Model,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        preprocess: Any = None,
+    ) -> Any:
+        """Evaluate `model`; see `keras.Model.evaluate`, and `as_source` for `x`, `preprocess`."""
+        model._assert_compile_called("evaluate")
+        source = as_source(
+            x, y, sample_weight, batch_size=batch_size, shuffle=False, preprocess=preprocess
+        )
+        evaluation = self._reading(model, evaluation_step, source, steps)
+        callbacks = _callback_list(model, callbacks, verbose, epochs=1, steps=evaluation.num_steps)
+        logs = evaluation.evaluate(model, callbacks)
+        return logs if return_dict else model._flatten_metrics_in_order(logs)
+
+    def predict(
+        self,
+        model: keras.Model,
+        x: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+        preprocess: Any = None,
+    ) -> Any:
+        """Predict with `model`; see `keras.Model.predict`, and `as_source` for `x`.
+
+        Outputs keep the order of arrays and of a tf.data.Dataset. Those of a data function come
+        as if its workers' batches had been dealt out in turn.
+        """
+        source = as_source(x, batch_size=batch_size, shuffle=False, preprocess=preprocess)
+        prediction = self._reading(model, prediction_step, source, steps)
+        callbacks = _callback_list(model, callbacks, verbose, epochs=1, steps=prediction.num_steps)
+        return prediction.predict(model, callbacks)
+
+    def _reading(
+        self, model: keras.Model, make_step: MakeStep, source: Source, steps: int | None = None
+    ) -> Phase:
+        """Return the phase that reads `source`, or its first `steps` batches, each time anew."""
+        if steps is not None:
+            source = FirstBatches(source, steps)
+        return self._phase(model, make_step, source, None)
+
+    def _phase(
+        self, model: keras.Model, make_step: MakeStep, source: Source, steps: int | None = None
+    ) -> Phase:
+        feed = self._lanes.feed(source)
+        if steps is None:
+            feed.check_finite()
+        with self._strategy.scope():
+            _keras.build(model, feed.element_spec, compiled=make_step is not prediction_step)
+        made = program(model, make_step, feed.element_spec)
+        return Phase(
+            lanes=self._lanes,
+            feed=feed,
+            program=made,
+            totals=Totals(made.metric_variables),
+            steps=steps,
+            steps_per_dispatch=model.steps_per_execution if made.metric_variables else 1,
+        )
+
+
+def _validation_source(data: Any, batch_size: int | None, preprocess: Any) -> Source:
+    """Return the source for the argument validation_data of fit."""
+    if isinstance(data, tf.data.Dataset) or callable(data):
+        return as_source(data, batch_size=None, shuffle=False, preprocess=preprocess)
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    return as_source(
+        x, y, sample_weight, batch_size=batch_size, shuffle=False, preprocess=preprocess
+    )
+
+
+def _callback_list(
+    model: keras.Model, callbacks: Any, verbose: Any, *, epochs: int, steps: int | None,
+    add_history: bool = False,
+) -> keras.callbacks.CallbackList:  # fmt: skip
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks
+    return keras.callbacks.CallbackList(
+        callbacks,
+        add_history=add_history,
+        add_progbar=verbose != 0,
+        verbose=verbose,
+        epochs=epochs,
+        steps=steps,
+        model=model,
+    )

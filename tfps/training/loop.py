@@ -1,0 +1,115 @@
+"""A training loop of one's own: a step function through the same four moves as fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfps.step.apply import Optimizer
+from tfps.step.discover import discover
+from tfps.step.program import Program, Step
+from tfps.training.data import as_source
+from tfps.training.lanes import Lanes
+from tfps.training.phase import Phase
+from tfps.training.totals import Totals
+
+StepFunction = Callable[[keras.Model, Any], Any]
+
+
+class Loop:
+    """Runs a step function on the workers, as many steps at a time as the caller wants.
+
+    Attributes:
+        model: the model that is trained.
+        optimizer: what updates it; its `iterations` count the steps.
+    """
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        lanes: Lanes,
+        step: StepFunction,
+        *,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        data: Any,
+        steps_per_execution: int = 1,
+    ) -> None:
+        """Build the data on the workers and trace the step; see `ParameterServerStrategy.loop`."""
+        self.model = model
+        self.optimizer = optimizer
+        if not model.built:
+            raise ValueError(
+                f"Model {model.name!r} has no variables yet. Build it in strategy.scope(), for "
+                "example by model.build(input_shape), before making a loop."
+            )
+        with strategy.scope():
+            if not optimizer.built:
+                optimizer.build(model.trainable_variables)
+        feed = lanes.feed(as_source(data, batch_size=None, shuffle=False))
+        self._means = _means(step, model, feed.element_spec)
+        metric_variables = [v for mean in self._means.values() for v in mean.variables]
+        program = Program(
+            Step(
+                computation=self._computation(step),
+                variables=[*model.variables, *metric_variables],
+                metric_variables=metric_variables,
+                optimizer=Optimizer(optimizer),
+            ),
+            feed.element_spec,
+        )
+        self._phase = Phase(
+            lanes=lanes,
+            feed=feed,
+            program=program,
+            totals=Totals(metric_variables),
+            steps=0,
+            steps_per_dispatch=steps_per_execution,
+        )
+
+    def run(self, steps: int) -> dict[str, float]:
+        """Run `steps` steps, shared by all workers, and return means over them.
+
+        Returns:
+            The mean of `loss` and of each metric that the step function returns.
+
+        Raises:
+            ValueError: if the data of all workers ended before.
+        """
+        ran = self._phase.run_steps(steps)
+        if ran < steps:
+            raise ValueError(
+                f"The data of all workers ended after {ran} of {steps} steps. Give data that "
+                "repeats, for example with .repeat()."
+            )
+        return {name: float(mean.result()) for name, mean in self._means.items()}
+
+    def _computation(self, step: StepFunction) -> Callable[[Any], tf.Tensor]:
+        def computation(batch: Any) -> tf.Tensor:
+            loss, metrics = _loss_and_metrics(step(self.model, batch))
+            for name, value in {"loss": loss, **metrics}.items():
+                self._means[name].update_state(value)
+            return loss
+
+        return computation
+
+
+def _means(step: StepFunction, model: keras.Model, batch_spec: Any) -> dict[str, Any]:
+    """Return a metric for the loss and for each metric that `step` returns."""
+    outputs = discover(lambda batch: step(model, batch), batch_spec, model.variables).outputs
+    loss, metrics = _loss_and_metrics(outputs)
+    if "loss" in metrics:
+        raise ValueError(
+            "The step function returns a metric named 'loss', which is the name of the loss "
+            "itself. Give it another name."
+        )
+    if not tf.is_tensor(loss) or loss.shape.rank != 0:
+        raise ValueError(f"The step function must return a scalar loss; it returned {loss!r}.")
+    return {name: keras.metrics.Mean(name=name) for name in ["loss", *metrics]}
+
+
+def _loss_and_metrics(returned: Any) -> tuple[Any, dict[str, Any]]:
+    return returned if isinstance(returned, tuple) else (returned, {})

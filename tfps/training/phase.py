@@ -1,0 +1,154 @@
+"""One phase of a fit, an evaluate or a predict: a program, the data it reads, and its callbacks."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfps import _keras
+from tfps.step.program import Program
+from tfps.training.dispatch import Result
+from tfps.training.feed import Feed
+from tfps.training.lanes import Lanes
+from tfps.training.totals import Totals
+
+Logs = dict[str, Any]
+
+
+@dataclasses.dataclass(kw_only=True)
+class Phase:
+    """The parts that its three loops share.
+
+    Attributes:
+        lanes: who runs the steps.
+        feed: the data, as it lies on the workers.
+        program: what a step is.
+        totals: the metric state over all workers.
+        steps: how many steps an epoch has; None to read all data to its end.
+        steps_per_dispatch: the most steps that a worker runs in one call.
+    """
+
+    lanes: Lanes
+    feed: Feed
+    program: Program
+    totals: Totals
+    steps: int | None
+    steps_per_dispatch: int
+    _batches_read: int = dataclasses.field(default=0, init=False)
+
+    @property
+    def num_steps(self) -> int | None:
+        """How many steps an epoch has, as the callbacks are told; None if that is not known."""
+        return self.steps if self.steps is not None else self.feed.num_batches
+
+    def train_epoch(
+        self, model: keras.Model, callbacks: keras.callbacks.CallbackList, epoch: int
+    ) -> Logs:
+        """Train one epoch, and return its logs.
+
+        Batch-level callbacks fire on the chief when a dispatch has ended, while the workers are
+        already at the next: what they read of the model may be newer than their logs.
+        """
+        model.reset_metrics()
+        callbacks.on_epoch_begin(epoch)
+        logs = self._run(
+            model,
+            callbacks.on_train_batch_begin,
+            callbacks.on_train_batch_end,
+            stopped=lambda: model.stop_training,
+        )
+        return dict(logs)
+
+    def evaluate(self, model: keras.Model, callbacks: keras.callbacks.CallbackList) -> Logs:
+        """Evaluate the data once, and return the logs."""
+        model.stop_evaluating = False
+        callbacks.on_test_begin()
+        model.reset_metrics()
+        logs = self._run(
+            model,
+            callbacks.on_test_batch_begin,
+            callbacks.on_test_batch_end,
+            stopped=lambda: model.stop_evaluating,
+        )
+        callbacks.on_test_end(logs)
+        return logs
+
+    def run_steps(self, steps: int) -> int:
+        """Run `steps` steps of data that goes on, without callbacks; return how many ran."""
+        self.totals.reset()
+        ran = 0
+        self.steps = steps
+        for result in self._results(self.program.dispatch()):
+            self.totals.add(self.program.unpack_metrics(result.value))
+            ran += result.steps
+        return ran
+
+    def predict(self, model: keras.Model, callbacks: keras.callbacks.CallbackList) -> Any:
+        """Return the outputs for the data, in the order of its batches."""
+        model.stop_predicting = False
+        callbacks.on_predict_begin()
+        outputs: dict[int, Any] = {}
+        for position, result in enumerate(self._results(self.program.single())):
+            callbacks.on_predict_batch_begin(position)
+            batch = result.first_batch * self.lanes.num_workers + result.worker
+            outputs[batch] = result.value
+            callbacks.on_predict_batch_end(position, {"outputs": result.value})
+            if model.stop_predicting:
+                break
+        callbacks.on_predict_end()
+        if not outputs:
+            raise ValueError("The data to predict for holds no batch. Give at least one example.")
+        return _keras.concatenate([outputs[batch] for batch in sorted(outputs)])
+
+    def _run(
+        self,
+        model: keras.Model,
+        on_begin: Callable[..., None],
+        on_end: Callable[..., None],
+        stopped: Callable[[], bool],
+    ) -> Logs:
+        self.totals.reset()
+        logs: Logs = {}
+        step = 0
+        for result in self._results(self.program.dispatch()):
+            on_begin(step)
+            step += result.steps
+            self.totals.add(self.program.unpack_metrics(result.value))
+            logs = _as_floats(model.get_metrics_result())
+            on_end(step - 1, logs)
+            if stopped():
+                break
+        return logs
+
+    def _results(self, function: Any) -> Iterator[Result]:
+        """Start a run and yield its results; data that was read to its end begins anew."""
+        if self.steps is None or self._batches_read == self.feed.num_batches:
+            self.feed.start_epoch()
+            self._batches_read = 0
+        run = self.lanes.start(
+            self.feed, function, steps=self.steps, steps_per_dispatch=self.steps_per_dispatch
+        )
+        for result in run.results():
+            self._batches_read += result.steps
+            yield result
+        if run.out_of_data:
+            self.feed.start_epoch()
+            self._batches_read = 0
+            warnings.warn(
+                f"The data of all workers ended before {self.steps} steps had run. Give more "
+                "batches, for example with .repeat().",
+                stacklevel=2,
+            )
+
+
+def _as_floats(logs: Logs) -> Logs:
+    """Return logs with plain floats, as callbacks want them."""
+    return {
+        name: float(value) if tf.is_tensor(value) and value.shape.rank == 0 else value
+        for name, value in logs.items()
+    }

@@ -1,0 +1,31 @@
+"""Metric state: each dispatch brings its part, the chief keeps the sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class Totals:
+    """The sum over all dispatches of the state of some metrics.
+
+    Keras's metrics keep sums and counts, so that the state over all examples is the sum of the
+    states over any parts of them.
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable]) -> None:
+        self._variables = list(variables)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all parts."""
+        self._sums = [np.zeros(tuple(v.shape), v.dtype) for v in self._variables]
+
+    def add(self, part: Sequence[Any]) -> None:
+        """Add the variables' values of one dispatch, and put the sums into the variables."""
+        for variable, total, value in zip(self._variables, self._sums, part, strict=True):
+            total += np.asarray(value)
+            variable.assign(total)
