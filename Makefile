@@ -24,9 +24,11 @@ help:
 	@echo 'make lint       run ruff, mypy and import-linter'
 	@echo 'make clean      remove .venv and caches; runs/ stays'
 
+# Bad options are an error of one process, before there are five. Help is asked for once.
 train: $(INSTALLED)
-	@$(BIN)/tfps local --ps 2 --workers 2 --threads-per-worker 1 -- \
-		$(BIN)/python -m models.gpt_lm $(ARGS)
+	@$(BIN)/python -m models.gpt_lm --check-only $(ARGS)
+	$(if $(filter -h --help,$(ARGS)),,@$(BIN)/tfps local --ps 2 --workers 2 --threads-per-worker 1 -- \
+		$(BIN)/python -m models.gpt_lm $(ARGS))
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest -m "not slow and not root"

@@ -57,9 +57,9 @@ def prepare(settings: Settings) -> Callable[[], None]:
     try:
         settings.check()
         corpus = text_files(settings.data) if settings.data else standard_library()
-        print(corpus, flush=True)
         if settings.check_only:
             sys.exit(0)
+        print(corpus, flush=True)
         vocabulary = load_or_train(corpus, settings.vocabulary_size, RUNS / ".vocabularies")
         folder.claim(settings.identity(corpus, vocabulary), describe(settings, corpus))
         write_atomically(folder.vocabulary_file, vocabulary.model)

@@ -48,7 +48,7 @@ class Settings:
     seed: int = 0
     """Seed of the initial weights, the order of the text, and the sample."""
     check_only: bool = False
-    """Check the settings and the text, and leave."""
+    """Check the settings and the text, and leave; silent if they are good."""
 
     def check(self) -> None:
         """Check the values.

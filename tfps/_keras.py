@@ -7,9 +7,10 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 | `backend.tensorflow.core.Variable._initialize_with_initializer`, `_value`, `_shape`, `_dtype`, `_map_aggregation`, `_map_synchronization` | it gives tf.Variable a lambda that hides the shape, so that a partitioner could only slice a value made whole on the chief |
 | `backend.tensorflow.numpy.take` | every embedding lookup ends here; on a ps-held table it would pull the whole table |
 | `backend.tensorflow.trainer.TensorFlowTrainer.fit`, `evaluate`, `predict`, `*_on_batch`, `_distribute_strategy` | Keras's training loop has no word for parameter servers; the model remembers the strategy of its scope here |
-| `TensorFlowTrainer._symbolic_build`, `_call_has_training_arg`, `_loss_tracker`, `_compute_loss`, `_initial_epoch`, `_should_eval`, `_flatten_metrics_in_order`, `_get_metrics_result_or_logs`, `_assert_compile_called` | what Keras's own fit, evaluate and train_step call |
+| `TensorFlowTrainer._symbolic_build`, `_call_has_training_arg`, `_loss_tracker`, `_compute_loss`, `_initial_epoch`, `_should_eval`, `_flatten_metrics_in_order`, `_assert_compile_called` | what Keras's own fit, evaluate and train_step call |
+| `Trainer._compile_loss`, `_compile_metrics` | they are other objects after each `compile` |
 | `backend.common.stateless_scope.get_stateless_scope` | which scope a `take` happens in |
-| `BaseOptimizer._clip_gradients`, `_apply_weight_decay`, `_use_weight_decay`, `_learning_rate`, `_get_current_learning_rate` | the parts of `BaseOptimizer.apply` that run on the worker and on the ps instead |
+| `BaseOptimizer._filter_empty_gradients`, `_clip_gradients`, `_use_weight_decay`, `_learning_rate`, `_trainable_variables` | the parts of `BaseOptimizer.apply` that run on the worker and on the ps instead |
 | `trainers.data_adapters.array_slicing.train_validation_split`, `tf_dataset_adapter.make_class_weight_map_fn` | `validation_split` and `class_weight` with Keras's meaning |
 | `keras_hub.src.utils.pipeline_model.PipelineModel` | keras-nlp's tasks map their preprocessor over the data before Keras sees it |
 | the name `seed_generator_state` of a SeedGenerator's variable | seeds are local to a worker |
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -40,7 +41,12 @@ __all__ = [
     "KerasStrategy",
     "RowScope",
     "build",
+    "check_compiled",
+    "clip_gradients",
+    "compiled_parts",
     "concatenate",
+    "decays",
+    "first_epoch",
     "forward",
     "install",
     "is_seed_state",
@@ -48,7 +54,11 @@ __all__ = [
     "loss_and_metrics",
     "make_class_weight_map_fn",
     "native",
+    "optimized_variables",
+    "ordered_metrics",
+    "should_evaluate",
     "train_validation_split",
+    "with_gradients",
 ]
 
 
@@ -197,6 +207,31 @@ def loss_and_metrics(
     return loss
 
 
+def check_compiled(model: keras.Model, method: str) -> None:
+    """Raise ValueError if `model`, on which `method` was called, is not compiled."""
+    model._assert_compile_called(method)
+
+
+def compiled_parts(model: keras.Model) -> tuple[Any, ...]:
+    """Return what `compile` sets: other objects after another call of it."""
+    return getattr(model, "optimizer", None), model._compile_loss, model._compile_metrics
+
+
+def first_epoch(model: keras.Model, initial_epoch: int) -> int:
+    """Return the epoch to begin with: `initial_epoch`, or where BackupAndRestore left off."""
+    return int(model._initial_epoch or initial_epoch)
+
+
+def should_evaluate(model: keras.Model, epoch: int, validation_freq: int | list[int]) -> bool:
+    """Whether fit evaluates after `epoch`."""
+    return bool(model._should_eval(epoch, validation_freq))
+
+
+def ordered_metrics(model: keras.Model, logs: dict[str, Any]) -> Any:
+    """Return what `evaluate` returns: the loss alone, or a list of it and the metrics."""
+    return model._flatten_metrics_in_order(logs)
+
+
 def build(model: keras.Model, batch_spec: Any, *, compiled: bool) -> None:
     """Make all variables of `model` that are not made yet.
 
@@ -224,6 +259,37 @@ def concatenate(batches: list[Any]) -> Any:
 def native(variable: keras.Variable) -> Any:
     """Return the tf.Variable or ShardedVariable behind `variable`, whatever scope is active."""
     return variable._value
+
+
+def optimized_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the variables that `optimizer` was built for."""
+    return list(optimizer._trainable_variables)
+
+
+def with_gradients(
+    optimizer: keras.optimizers.Optimizer, gradients: Sequence[tuple[keras.Variable, Any]]
+) -> tuple[list[keras.Variable], list[tf.Tensor]]:
+    """Return the variables that have a gradient, and those, with Keras's warning about the rest.
+
+    Raises:
+        ValueError: if none has.
+    """
+    found, variables = optimizer._filter_empty_gradients(
+        [gradient for _, gradient in gradients], [variable for variable, _ in gradients]
+    )
+    return list(variables), list(found)
+
+
+def clip_gradients(
+    optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor]
+) -> list[tf.Tensor]:
+    """Clip by norm, global norm or value, as the optimizer says."""
+    return list(optimizer._clip_gradients(gradients))
+
+
+def decays(optimizer: keras.optimizers.Optimizer, variable: Any) -> bool:
+    """Whether the optimizer decays a variable, known by its `name` and `_unique_id`."""
+    return optimizer.weight_decay is not None and optimizer._use_weight_decay(variable)
 
 
 def learning_rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:

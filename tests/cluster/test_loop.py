@@ -85,6 +85,57 @@ def test_a_step_that_returns_no_loss_is_refused(
         strategy.loop(bad, model=model, optimizer=optimizer, data=data)
 
 
+def test_layers_that_the_model_does_not_know_keep_their_state(
+    strategy: tfps.ParameterServerStrategy,
+) -> None:
+    model, optimizer = make(strategy)
+    with strategy.scope():
+        norm, noise = keras.layers.BatchNormalization(), keras.layers.GaussianNoise(1.0)
+        norm.build((None, 3))
+        table = keras.layers.Embedding(50, 1)
+        table.build(None)
+
+    def noisy(model: keras.Model, batch: Any) -> Any:
+        x = noise(norm(batch[0], training=True), training=True)
+        found = table(tf.cast(batch[1] > 0, tf.int32))
+        return tf.reduce_mean((model(x) - found[:, 0]) ** 2), {"noise": tf.reduce_sum(x)}
+
+    before = norm.moving_variance.numpy(), table.embeddings.numpy(), norm.gamma.numpy()
+    loop = strategy.loop(noisy, model=model, optimizer=optimizer, data=data)
+    sums = {loop.run(1)["noise"] for _ in range(5)}
+    assert len(sums) == 5  # no two steps draw the same noise
+    assert not np.allclose(before[0], norm.moving_variance.numpy())
+    # Only the model's own variables are trained, as by its trainable_variables.
+    np.testing.assert_array_equal(before[1], table.embeddings.numpy())
+    np.testing.assert_array_equal(before[2], norm.gamma.numpy())
+
+
+def test_a_loss_that_depends_on_no_variable_is_refused(
+    strategy: tfps.ParameterServerStrategy,
+) -> None:
+    model, optimizer = make(strategy)
+    loop = strategy.loop(
+        lambda m, batch: tf.reduce_mean(batch[0]), model=model, optimizer=optimizer, data=data
+    )
+    with pytest.raises(ValueError, match="No gradients provided for any variable"):
+        loop.run(1)
+    assert int(optimizer.iterations) == 0
+
+
+def test_a_frozen_model_trains_nothing_and_says_so(
+    strategy: tfps.ParameterServerStrategy,
+) -> None:
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, trainable=False)])
+        model.compile("sgd", "mse")
+    before = model.get_weights()
+    with pytest.warns(UserWarning, match="does not have any trainable weights"):
+        history = model.fit(X, Y, batch_size=16, verbose=0)
+    assert history.history["loss"][0] > 0
+    assert int(model.optimizer.iterations) == 0
+    np.testing.assert_array_equal(before[0], model.get_weights()[0])
+
+
 def test_strategies_and_models_of_one_process_do_not_disturb_each_other(
     make_strategy: MakeStrategy,
 ) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any
 
 import pytest
+
+from tests.unit.private_names import check
 
 STRATEGY = "tensorflow.python.distribute.parameter_server_strategy_v2"
 COORDINATOR = "tensorflow.python.distribute.coordinator.cluster_coordinator"
@@ -36,15 +37,7 @@ NAMES = [
 def test_a_private_function_is_where_it_was(
     module: str, name: str, parameters: list[str] | None
 ) -> None:
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        assert hasattr(found, part), (
-            f"This TensorFlow has no {module}.{name}, which tfps/_tensorflow.py uses; its table "
-            "there says what for."
-        )
-        found = getattr(found, part)
-    if parameters is not None:
-        assert list(inspect.signature(inspect.unwrap(found)).parameters) == parameters
+    check(module, name, parameters, used_by="tfps/_tensorflow.py")
 
 
 def test_a_coordinators_worker_holds_what_a_lane_needs() -> None:

@@ -19,7 +19,7 @@ from tfps.cluster.spec import ClusterSpec, Task
 _QUEUE = "tfps_end"
 
 
-def tell_tasks_to_end(spec: ClusterSpec, *, timeout_s: float = 8.0) -> tuple[Task, ...]:
+def tell_tasks_to_end(spec: ClusterSpec, *, timeout_s: float = 20.0) -> tuple[Task, ...]:
     """Tell every worker and ps that the chief has ended normally.
 
     All of them are told at the same time, and the call returns within about `timeout_s` whatever
@@ -31,9 +31,9 @@ def tell_tasks_to_end(spec: ClusterSpec, *, timeout_s: float = 8.0) -> tuple[Tas
     """
     told: list[Task] = []
     # Not daemons: a thread that is still inside TensorFlow when the interpreter goes aborts the
-    # process. A thread makes up to four calls, each with its own time.
+    # process. Half of the time for one call: a server that is just starting is slow to answer.
     threads = [
-        threading.Thread(target=_tell, args=(task, address, timeout_s / 4, told))
+        threading.Thread(target=_tell, args=(task, address, timeout_s / 2, told))
         for task, address in spec.serving()
     ]
     for thread in threads:
@@ -69,7 +69,7 @@ def wait_until_told(server: tf.distribute.Server, task: Task) -> None:
 
 def _tell(task: Task, address: str, timeout_s: float, told: list[Task]) -> None:
     # A session waits out its whole timeout on an address where nobody listens; this does not.
-    if not addresses.accepts_connections(address, timeout_s=timeout_s):
+    if not addresses.accepts_connections(address):
         return
     graph, queue = _queue_of(task)
     with graph.as_default():

@@ -9,8 +9,8 @@ which push at the same time lose nothing.
 from __future__ import annotations
 
 import abc
-import itertools
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -147,7 +147,7 @@ class Optimizer:
     @property
     def global_step(self) -> keras.Variable:
         """The number of updates so far: int64, scalar, one native atomic counter on a ps."""
-        return self._keras._iterations
+        return self._keras.iterations
 
     @property
     def counters(self) -> list[keras.Variable]:
@@ -158,16 +158,32 @@ class Optimizer:
         """Return the loss to differentiate, scaled as the optimizer wants it."""
         return self._keras.scale_loss(loss)
 
-    def prepare(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    def prepare(
+        self, gradients: Sequence[tuple[keras.Variable, tf.Tensor | None]]
+    ) -> dict[int, tf.Tensor]:
         """Unscale and clip gradients, on the worker, before they are pushed.
 
         A gradient by pulled rows has the norm of the gradient by the whole table, so clipping by
         norm or global norm means the same for both.
+
+        Args:
+            gradients: one for each trainable variable; None where the loss does not depend on it.
+
+        Returns:
+            The gradients to push, by `id` of the variable.
+
+        Raises:
+            ValueError: if the loss depends on none of the variables.
         """
+        if not gradients:
+            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+            return {}
+        variables, found = _keras.with_gradients(self._keras, gradients)
         scale = self._keras.loss_scale_factor
         if scale is not None:
-            gradients = [gradient / scale for gradient in gradients]
-        return list(self._keras._clip_gradients(gradients))
+            found = [gradient / scale for gradient in found]
+        clipped = _keras.clip_gradients(self._keras, found)
+        return {id(v): gradient for v, gradient in zip(variables, clipped, strict=True)}
 
     def update(
         self, variable: keras.Variable, view: View, gradient: tf.Tensor,
@@ -188,8 +204,8 @@ class Optimizer:
                 "another optimizer; embeddings that are looked up by row need another one."
             )
         with tf.device(ps_device(view.shard.ps)), _ShardScope(variable, view, counters):
-            rate = tf.cast(self._keras._get_current_learning_rate(), view.dtype)
-            if self._keras.weight_decay is not None and self._keras._use_weight_decay(view):
+            rate = tf.cast(self._keras.learning_rate, view.dtype)
+            if _keras.decays(self._keras, view):
                 view.assign_sub(view.read() * tf.cast(self._keras.weight_decay, view.dtype) * rate)
             self._keras.update_step(gradient, view, rate)
 
@@ -245,8 +261,9 @@ def _refuse_what_is_not_per_parameter(
             f"Optimizer {optimizer.name!r}: loss scaling, which the policy 'mixed_float16' brings, "
             "is not supported under a tfps.ParameterServerStrategy. Use 'mixed_bfloat16'."
         )
-    shapes = {tuple(variable.shape) for variable in optimizer._trainable_variables}
-    known = set(itertools.chain(map(id, counters)))
+    optimized = _keras.optimized_variables(optimizer)
+    shapes = {tuple(variable.shape) for variable in optimized}
+    known = set(map(id, counters))
     for variable in optimizer.variables:
         if id(variable) not in known and tuple(variable.shape) not in shapes:
             raise NotImplementedError(
@@ -255,7 +272,7 @@ def _refuse_what_is_not_per_parameter(
                 "could update it by itself. Use SGD, Adam, AdamW, Adagrad, RMSprop, Adadelta, "
                 "Adamax, Ftrl or Lion."
             )
-    for variable in optimizer._trainable_variables:
+    for variable in optimized:
         if getattr(variable, "constraint", None) is not None:
             raise NotImplementedError(
                 f"Variable {variable.path!r} has a constraint, {variable.constraint!r}, which is "

@@ -32,15 +32,13 @@ class Computed:
 
     Attributes:
         output: what the computation returned.
-        whole_gradients: of the output by each whole trainable variable; None where it does not
-            depend on it.
-        row_gradients: of the output by the pulled rows of each trainable table, one row for each.
+        gradients: of the output by each trainable variable that it depends on, by `id`: by the
+            whole value, or, of a table, by the pulled rows.
         values: the value of each variable after the computation, by `id`.
     """
 
     output: Any
-    whole_gradients: list[tf.Tensor | None]
-    row_gradients: list[tf.Tensor]
+    gradients: Mapping[int, tf.Tensor]
     values: Mapping[int, tf.Tensor]
 
 
@@ -79,39 +77,34 @@ def compute(
     whole: Sequence[tuple[keras.Variable, tf.Tensor]],
     rows: Sequence[tuple[keras.Variable, Rows]],
     local: Sequence[tuple[keras.Variable, tf.Tensor]],
-    differentiate: bool,
+    trainable: Sequence[keras.Variable],
 ) -> Computed:
     """Run `computation` on `batch` with the pulled values, and differentiate its output.
 
     Args:
-        computation: takes the batch; returns the loss, a scalar, if `differentiate`.
+        computation: takes the batch; returns the loss, a scalar, if anything is `trainable`.
         batch: whatever structure of tensors the dataset gave.
         whole: variables with the whole value that was pulled.
         rows: tables with the rows that were pulled.
         local: variables whose value is the worker's own: metric state, seeds.
-        differentiate: whether to give gradients by the trainable ones of `whole` and `rows`.
+        trainable: variables to differentiate by; those that were not pulled have no gradient.
 
     Returns:
         The output, the gradients and the variables' values after the computation.
     """
-    trainable = [value for variable, value in whole if differentiate and variable.trainable]
-    trainable_rows = [p.values for table, p in rows if differentiate and table.trainable]
-    sources = [*trainable, *trainable_rows]
-    by_id = {id(table): pulled for table, pulled in rows}
+    tables = {id(table): pulled for table, pulled in rows}
+    pulled = {id(variable): value for variable, value in whole}
+    pulled |= {key: table.values for key, table in tables.items()}
+    sources = {id(v): pulled[id(v)] for v in trainable if id(v) in pulled}
     with (
-        Pulled([*whole, *local], by_id) as scope,
+        Pulled([*whole, *local], tables) as scope,
         tf.GradientTape(watch_accessed_variables=False) as tape,
     ):
-        tape.watch(sources)
+        tape.watch(list(sources.values()))
         output = computation(batch)
-    gradients = tape.gradient(output, sources) if sources else []
-    dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+    gradients = tape.gradient(output, sources) if sources else {}
     return Computed(
         output=output,
-        whole_gradients=dense[: len(trainable)],
-        row_gradients=[
-            tf.zeros_like(values) if gradient is None else gradient
-            for values, gradient in zip(trainable_rows, dense[len(trainable) :], strict=True)
-        ],
+        gradients={key: tf.convert_to_tensor(g) for key, g in gradients.items() if g is not None},
         values=scope.state_mapping,
     )

@@ -8,7 +8,7 @@ whose ids follow from the batch alone can be answered by the ps before the compu
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -25,7 +25,8 @@ class Demand:
     """What a computation reads and writes.
 
     Attributes:
-        whole: the variables whose whole value it reads, or that it writes.
+        whole: the variables whose whole value it reads, or that it writes; in the order in which
+            the computation first uses them, as are all of these.
         tables: the variables of which it only takes rows.
         written: the variables that it assigns to.
         outputs: what it returned, as symbolic tensors of a graph that is never run.
@@ -40,15 +41,13 @@ class Demand:
     row_ids: Callable[[Any], list[list[tf.Tensor]]]
 
 
-def discover(
-    computation: Callable[[Any], Any], batch_spec: Any, variables: Iterable[keras.Variable]
-) -> Demand:
-    """Trace `computation` on a batch of `batch_spec` and return what it asks of `variables`."""
+def discover(computation: Callable[[Any], Any], batch_spec: Any) -> Demand:
+    """Trace `computation` on a batch of `batch_spec` and return what it asks of all variables."""
     graph = tf.__internal__.FuncGraph("tfps_discover")
     with graph.as_default():
         placeholders = [_placeholder(spec) for spec in tf.nest.flatten(batch_spec, True)]
         batch = tf.nest.pack_sequence_as(batch_spec, placeholders, expand_composites=True)
-        with _Probe(variables) as probe:
+        with _Probe(graph) as probe:
             outputs = computation(batch)
     unknown = {value.op for value in probe.stand_ins.values()}
     by_row = {
@@ -70,35 +69,42 @@ def discover(
 class _Probe(RowScope):
     """Hands out stand-ins for the variables' values, and notes what was asked for."""
 
-    def __init__(self, variables: Iterable[keras.Variable]) -> None:
+    def __init__(self, graph: tf.Graph) -> None:
         super().__init__(initialize_variables=False)
-        self.variables = {id(variable): variable for variable in variables}
-        self.stand_ins = {
-            key: tf.compat.v1.placeholder(variable.dtype, tuple(variable.shape))
-            for key, variable in self.variables.items()
-        }
+        self._graph = graph
+        self.variables: dict[int, keras.Variable] = {}
+        self.stand_ins: dict[int, tf.Tensor] = {}
         self.read: set[int] = set()
         self.written: set[int] = set()
         self.lookups: dict[int, list[tf.Tensor]] = {}
 
-    def get_current_value(self, variable: keras.Variable) -> tf.Tensor | None:
+    def get_current_value(self, variable: keras.Variable) -> tf.Tensor:
         value = super().get_current_value(variable)
-        if value is None and id(variable) in self.stand_ins:
+        if value is None:
             self.read.add(id(variable))
-            value = self.stand_ins[id(variable)]
+            value = self._stand_in(variable)
         return value
 
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
+        self._stand_in(update[0])
         self.written.add(id(update[0]))
         super().add_update(update)
 
     def take(self, variable: keras.Variable, indices: Any) -> tf.Tensor | None:
-        if id(variable) not in self.stand_ins or not _is_dense_integer(indices):
+        if not _is_dense_integer(indices):
             return None
         indices = tf.convert_to_tensor(indices)
         self.lookups.setdefault(id(variable), []).append(indices)
-        rows = tf.gather(self.stand_ins[id(variable)], indices)
-        return tf.cast(rows, variable.dtype)
+        return tf.gather(self._stand_in(variable), indices)
+
+    def _stand_in(self, variable: keras.Variable) -> tf.Tensor:
+        if id(variable) not in self.stand_ins:
+            # The computation may be inside of a loop or a branch, with a graph of its own.
+            with self._graph.as_default():
+                stand_in = tf.compat.v1.placeholder(variable.dtype, tuple(variable.shape))
+            self.variables[id(variable)] = variable
+            self.stand_ins[id(variable)] = stand_in
+        return self.stand_ins[id(variable)]
 
 
 def _is_dense_integer(indices: Any) -> bool:

@@ -24,16 +24,16 @@ class Step:
 
     Attributes:
         computation: takes a batch; returns the loss if there is an optimizer, else any outputs.
-        variables: all the variables that the computation may read or write.
-        metric_variables: those of them that are metric state: each dispatch starts them anew and
-            returns them, so that a dispatch which runs twice counts once.
-        optimizer: updates the trainable ones; None for a step that trains nothing.
+        metric_variables: metric state: each dispatch starts it anew and returns it, so that a
+            dispatch which runs twice counts once.
+        optimizer: updates what is trainable; None for a step that trains nothing.
+        trainable: the variables that the optimizer updates.
     """
 
     computation: Callable[[Any], Any]
-    variables: Sequence[keras.Variable]
     metric_variables: Sequence[keras.Variable] = ()
     optimizer: Optimizer | None = None
+    trainable: Sequence[keras.Variable] = ()
 
 
 class Program:
@@ -51,7 +51,7 @@ class Program:
         self._functions: dict[str, Any] = {}
         self.metric_variables = self._metrics = list(step.metric_variables)
         self._counters = step.optimizer.counters if step.optimizer else []
-        self.demand: Demand = discover(step.computation, batch_spec, step.variables)
+        self.demand: Demand = discover(step.computation, batch_spec)
         local = {id(variable) for variable in self._metrics}
         seeds = [v for v in self.demand.whole if _keras.is_seed_state(v)]
         self._seeds = [(seed, seed.numpy()) for seed in seeds]
@@ -130,7 +130,7 @@ class Program:
             whole=(kept or pulled).whole,
             rows=pulled.rows,
             local=[*zip(self._metrics, metrics, strict=True), *self._seed_values(pulled, worker)],
-            differentiate=self._step.optimizer is not None,
+            trainable=self._step.trainable,
         )
         if self._step.optimizer is not None:
             self._push(pulled, computed).apply(self._step.optimizer)
@@ -142,19 +142,14 @@ class Program:
 
     def _push(self, pulled: Pull, computed: Computed) -> Push:
         assert self._step.optimizer is not None
-        trainable = [variable for variable, _ in pulled.whole if variable.trainable]
-        whole = [
-            (variable, gradient)
-            for variable, gradient in zip(trainable, computed.whole_gradients, strict=True)
-            if gradient is not None
-        ]
-        gradients = self._step.optimizer.prepare([g for _, g in whole] + computed.row_gradients)
-        row_gradients = iter(gradients[len(whole) :])
+        gradients = self._step.optimizer.prepare(
+            [(variable, computed.gradients.get(id(variable))) for variable in self._step.trainable]
+        )
         return Push(
-            whole=[(v, g) for (v, _), g in zip(whole, gradients, strict=False)],
+            whole=[(v, gradients[id(v)]) for v, _ in pulled.whole if id(v) in gradients],
             requests=pulled.requests,
             sent=pulled.sent,
-            rows=[next(row_gradients) if r.variable.trainable else None for r in pulled.requests],
+            rows=[gradients.get(id(request.variable)) for request in pulled.requests],
             differences=self._differences(pulled, computed),
             counters=pulled.counters,
         )

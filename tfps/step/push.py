@@ -36,14 +36,15 @@ class Push:
     counters: Mapping[int, tf.Tensor]
 
     def apply(self, optimizer: Optimizer) -> None:
-        """Send it, update the parameters on their ps, and count one update."""
+        """Send it, update the parameters on their ps, and count one update if there is one."""
         for variable, shard, gradient in _send(self.whole):
             optimizer.update(variable, ShardView(variable, shard), gradient, self.counters)
         for table, shard, ids, gradient in self._send_rows():
             optimizer.update(table, RowView(table, shard, ids), gradient, self.counters)
         for _, shard, difference in _send(self.differences):
             shard.variable.assign_add(difference, read_value=False)
-        optimizer.count()
+        if self.whole or any(gradient is not None for gradient in self.rows):
+            optimizer.count()
 
     def _send_rows(self) -> list[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]]:
         """Send row gradients, one message per ps and dtype; return each shard's, with its ids."""

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.training.shuffles import with_seeds
+from tfps.training.seeds import with_seeds
 
 Preprocess = Callable[..., Any]
 
@@ -68,8 +68,8 @@ class FunctionSource(Source):
 class DatasetSource(Source):
     """A tf.data.Dataset of batches, shipped to the workers as its graph.
 
-    Every worker runs the whole pipeline and keeps its share of the batches. Shuffles that have no
-    seed are given one, the same for all workers: otherwise their shares would overlap.
+    Every worker runs the whole pipeline and keeps its share of the batches. What is random in it
+    and has no seed is given one, the same for all workers: otherwise their shares would overlap.
     """
 
     def __init__(self, dataset: tf.data.Dataset) -> None:

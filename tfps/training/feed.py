@@ -34,6 +34,7 @@ class Feed:
         self._datasets: list[tf.data.Dataset | None] = [None] * num_workers
         self._sizes = [_UNKNOWN] * num_workers
         self._iterators: list[Any] = [None] * num_workers
+        self._iterators_made = [0] * num_workers
         self._batches_read = [0] * num_workers
         self._epoch = 0
         self._epoch_of = [0] * num_workers
@@ -96,6 +97,7 @@ class Feed:
             dataset = self._datasets[worker]
             assert dataset is not None
             self._iterators[worker] = iter(dataset)
+            self._iterators_made[worker] += 1
         return self._iterators[worker]
 
     def count(self, worker: int, batches: int) -> int:
@@ -112,7 +114,11 @@ class Feed:
         self.build(worker)
         self._iterators[worker] = None
         dataset = self._datasets[worker]
-        if dataset is not None and self._sizes[worker] != _ENDLESS:
+        assert dataset is not None
+        if self._sizes[worker] != _ENDLESS and self._iterators_made[worker]:
+            # A shuffle draws an order for each iterator; the other workers are at a later one.
+            for _ in range(self._iterators_made[worker] - 1):
+                iter(dataset)
             self._iterators[worker] = iter(dataset.skip(self._batches_read[worker]))
 
 

@@ -52,7 +52,7 @@ class Trainer:
         preprocess: Any = None,
     ) -> keras.callbacks.History:
         """Train `model`; see `keras.Model.fit`, and `as_source` for `x` and `preprocess`."""
-        model._assert_compile_called("fit")
+        _keras.check_compiled(model, "fit")
         check_supported(model)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = _keras.train_validation_split(
@@ -76,9 +76,9 @@ class Trainer:
         model.stop_training = False
         callbacks.on_train_begin()
         logs: dict[str, Any] = {}
-        for epoch in range(model._initial_epoch or initial_epoch, epochs):
+        for epoch in range(_keras.first_epoch(model, initial_epoch), epochs):
             logs = training.train_epoch(model, callbacks, epoch)
-            if validation is not None and model._should_eval(epoch, validation_freq):
+            if validation and _keras.should_evaluate(model, epoch, validation_freq):
                 held_out_logs = validation.evaluate(model, callbacks)
                 logs.update({f"val_{name}": value for name, value in held_out_logs.items()})
             callbacks.on_epoch_end(epoch, logs)
@@ -101,14 +101,14 @@ class Trainer:
         preprocess: Any = None,
     ) -> Any:
         """Evaluate `model`; see `keras.Model.evaluate`, and `as_source` for `x`, `preprocess`."""
-        model._assert_compile_called("evaluate")
+        _keras.check_compiled(model, "evaluate")
         source = as_source(
             x, y, sample_weight, batch_size=batch_size, shuffle=False, preprocess=preprocess
         )
         evaluation = self._reading(model, evaluation_step, source, steps)
         callbacks = _callback_list(model, callbacks, verbose, epochs=1, steps=evaluation.num_steps)
         logs = evaluation.evaluate(model, callbacks)
-        return logs if return_dict else model._flatten_metrics_in_order(logs)
+        return logs if return_dict else _keras.ordered_metrics(model, logs)
 
     def predict(
         self,

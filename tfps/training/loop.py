@@ -55,9 +55,9 @@ class Loop:
         program = Program(
             Step(
                 computation=self._computation(step),
-                variables=[*model.variables, *metric_variables],
                 metric_variables=metric_variables,
                 optimizer=Optimizer(optimizer),
+                trainable=model.trainable_variables,
             ),
             feed.element_spec,
         )
@@ -99,7 +99,7 @@ class Loop:
 
 def _means(step: StepFunction, model: keras.Model, batch_spec: Any) -> dict[str, Any]:
     """Return a metric for the loss and for each metric that `step` returns."""
-    outputs = discover(lambda batch: step(model, batch), batch_spec, model.variables).outputs
+    outputs = discover(lambda batch: step(model, batch), batch_spec).outputs
     loss, metrics = _loss_and_metrics(outputs)
     if "loss" in metrics:
         raise ValueError(

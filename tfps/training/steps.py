@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -26,9 +26,9 @@ def training_step(model: keras.Model) -> Step:
 
     return Step(
         computation=computation,
-        variables=_unique([*model.variables, *model.metrics_variables]),
         metric_variables=model.metrics_variables,
         optimizer=Optimizer(model.optimizer),
+        trainable=model.trainable_variables,
     )
 
 
@@ -39,21 +39,17 @@ def evaluation_step(model: keras.Model) -> Step:
         model.test_step(batch)
         return tf.zeros([])
 
-    return Step(
-        computation=computation,
-        variables=_unique([*model.variables, *model.metrics_variables]),
-        metric_variables=model.metrics_variables,
-    )
+    return Step(computation=computation, metric_variables=model.metrics_variables)
 
 
 def prediction_step(model: keras.Model) -> Step:
     """Return what `model.predict_step` does."""
-    return Step(computation=model.predict_step, variables=_unique(model.variables))
+    return Step(computation=model.predict_step)
 
 
 def program(model: keras.Model, make_step: MakeStep, batch_spec: Any) -> Program:
     """Return the program of a step for batches of `batch_spec`, made anew after a compile."""
-    compiled = (getattr(model, "optimizer", None), model._compile_loss, model._compile_metrics)
+    compiled = _keras.compiled_parts(model)
     programs = model.__dict__.setdefault(_PROGRAMS, {})
     key = (make_step.__name__, str(batch_spec))
     known, _ = programs.get(key, (None, None))
@@ -81,7 +77,3 @@ def check_supported(model: keras.Model) -> None:
             "compute_metrics, or give your step as a function of (model, batch) that returns the "
             "loss to strategy.loop."
         )
-
-
-def _unique(variables: Iterable[keras.Variable]) -> list[keras.Variable]:
-    return list({id(variable): variable for variable in variables}.values())

@@ -25,13 +25,23 @@ def variable(*shape: int, name: str = "v", trainable: bool = True) -> keras.Vari
 
 
 def test_a_lookup_asks_for_rows_and_arithmetic_for_the_whole() -> None:
-    table, kernel, unused = variable(9, 2), variable(2, 4), variable(5)
-    demand = discover(
-        lambda ids: keras.ops.take(table, ids, axis=0) @ kernel, IDS, [table, kernel, unused]
-    )
+    table, kernel = variable(9, 2), variable(2, 4)
+    demand = discover(lambda ids: keras.ops.take(table, ids, axis=0) @ kernel, IDS)
     assert [id(v) for v in demand.tables] == [id(table)]
     assert [id(v) for v in demand.whole] == [id(kernel)]
     assert demand.written == ()
+
+
+def test_what_is_first_used_inside_of_a_loop_is_found() -> None:
+    kernel = variable(3)
+
+    def computation(ids: Any) -> Any:
+        def body(i: Any, total: Any) -> Any:
+            return i + 1, total + tf.convert_to_tensor(kernel)
+
+        return tf.while_loop(lambda i, _: i < 3, body, [0, tf.zeros([3])])
+
+    assert [id(v) for v in discover(computation, IDS).whole] == [id(kernel)]
 
 
 def test_row_ids_are_computed_from_a_batch_in_another_graph() -> None:
@@ -42,7 +52,7 @@ def test_row_ids_are_computed_from_a_batch_in_another_graph() -> None:
         return a, keras.ops.take(table, keras.ops.cast(batch["b"], "int32") * 2, axis=0)
 
     spec = {"a": IDS, "b": tf.TensorSpec([None], tf.float32)}
-    demand = discover(computation, spec, [table])
+    demand = discover(computation, spec)
 
     @tf.function
     def ids_of(batch: Any) -> Any:
@@ -57,7 +67,7 @@ def test_string_lookups_in_the_model_are_followed() -> None:
     table = variable(10, 2)
     words = keras.layers.StringLookup(vocabulary=["a", "b"])
     spec = tf.TensorSpec([None], tf.string)
-    demand = discover(lambda x: keras.ops.take(table, words(x), axis=0), spec, [table])
+    demand = discover(lambda x: keras.ops.take(table, words(x), axis=0), spec)
 
     @tf.function
     def ids_of(batch: Any) -> Any:
@@ -90,7 +100,7 @@ def tied(table: keras.Variable, ids: Any) -> Any:
 @pytest.mark.parametrize("computation", [ids_from_a_variable, ids_at_random, ids_in_a_loop, tied])
 def test_what_does_not_follow_from_the_batch_alone_needs_the_whole(computation: Any) -> None:
     table = variable(9, 2)
-    demand = discover(lambda ids: computation(table, ids), IDS, [table])
+    demand = discover(lambda ids: computation(table, ids), IDS)
     assert demand.tables == ()
     assert [id(v) for v in demand.whole] == [id(table)]
 
@@ -99,7 +109,7 @@ def test_what_is_written_is_named() -> None:
     layer = keras.layers.BatchNormalization()
     layer.build((None, 4))
     spec = tf.TensorSpec([None, 4], tf.float32)
-    demand = discover(lambda x: layer(x, training=True), spec, layer.variables)
+    demand = discover(lambda x: layer(x, training=True), spec)
     assert {v.name for v in demand.written} == {"moving_mean", "moving_variance"}
     assert {v.name for v in demand.whole} == {"gamma", "beta", "moving_mean", "moving_variance"}
 
@@ -109,6 +119,6 @@ def test_nothing_is_written_to_the_variables() -> None:
     layer.build((None, 4))
     before = [v.numpy() for v in layer.variables]
     spec = tf.TensorSpec([None, 4], tf.float32)
-    discover(lambda x: layer(x + 7.0, training=True), spec, layer.variables)
+    discover(lambda x: layer(x + 7.0, training=True), spec)
     for value, now in zip(before, layer.variables, strict=True):
         np.testing.assert_array_equal(value, now.numpy())

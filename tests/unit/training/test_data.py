@@ -95,9 +95,22 @@ def test_the_first_batches_are_those_of_one_machine() -> None:
         lambda d: d.shuffle(100, reshuffle_each_iteration=False).batch(2),
         lambda d: d.shuffle(100).repeat(1).map(lambda x: x).batch(2).prefetch(1),
         lambda d: d.shuffle(100).shuffle(50).batch(2),
+        lambda d: (
+            d.batch(10)
+            .interleave(lambda x: tf.data.Dataset.from_tensor_slices(x).shuffle(10), cycle_length=2)
+            .batch(2)
+        ),
+        lambda d: tf.data.Dataset.sample_from_datasets([d.take(12), d.skip(12)]).batch(2),
+        lambda d: (
+            tf.data.Dataset.zip(d.map(lambda x: tf.random.uniform([])), d)
+            .batch(N)
+            .map(lambda keys, x: tf.gather(x, tf.argsort(keys)))
+            .unbatch()
+            .batch(2)
+        ),
     ],
 )
-def test_shuffles_without_a_seed_are_alike_on_all_workers(
+def test_what_is_random_without_a_seed_is_alike_on_all_workers(
     pipeline: Callable[[tf.data.Dataset], tf.data.Dataset],
 ) -> None:
     original = pipeline(tf.data.Dataset.range(N))  # lives on: its generators could be found

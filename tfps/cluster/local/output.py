@@ -8,6 +8,12 @@ import contextlib
 import re
 from typing import BinaryIO
 
+# How TensorFlow writes INFO, also before it looks at TF_CPP_MIN_LOG_LEVEL; how SentencePiece does.
+_REMARK = re.compile(
+    rb"I\d{4} \d\d:\d\d:[\d.]+ +\d+ \S+\.cc:\d+\] "
+    rb"|WARNING: All log messages before absl::InitializeLog\(\) "
+    rb"|\S+\.cc\(\d+\) LOG\(INFO\) "
+)
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CHUNK_BYTES = 1 << 16
 _LONGEST_LINE_BYTES = 1 << 16
@@ -20,9 +26,10 @@ class LinePrefixer:
     overwrite the prefix. Empty lines are dropped, and a line that does not end is cut at 64 KiB.
     """
 
-    def __init__(self, prefix: str) -> None:
-        """Set the prefix, e.g. `[worker:1] `."""
+    def __init__(self, prefix: str, *, drop_remarks: bool = False) -> None:
+        """Set the prefix, e.g. `[worker:1] `, and whether INFO lines of C++ libraries pass."""
         self._prefix = prefix.encode()
+        self._drop_remarks = drop_remarks
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -31,15 +38,21 @@ class LinePrefixer:
         if len(self._rest) > _LONGEST_LINE_BYTES:
             lines.append(self._rest)
             self._rest = b""
-        return [self._prefix + line + b"\n" for line in lines if line]
+        return [self._prefix + line + b"\n" for line in lines if line and self._passes(line)]
 
     def end(self) -> list[bytes]:
         """Return the last line if the stream ended within it."""
         return self.feed(b"\n")
 
+    def _passes(self, line: bytes) -> bool:
+        return not (self._drop_remarks and _REMARK.match(line))
+
 
 async def copy_prefixed(
-    source: asyncio.StreamReader, sink: BinaryIO, prefix: str, last: collections.deque[bytes]
+    source: asyncio.StreamReader,
+    sink: BinaryIO,
+    prefixer: LinePrefixer,
+    last: collections.deque[bytes],
 ) -> None:
     """Copy a task's stream line by line until it ends.
 
@@ -47,10 +60,9 @@ async def copy_prefixed(
         source: What the task writes.
         sink: Where the prefixed lines go. When it is closed, the task's output is read on and
             dropped, so that the task does not wait for a reader.
-        prefix: What stands before each line.
+        prefixer: Cuts and prefixes the lines.
         last: Takes the lines, so that the last ones can be repeated in a report.
     """
-    prefixer = LinePrefixer(prefix)
     while chunk := await source.read(_CHUNK_BYTES):
         _write(prefixer.feed(chunk), sink, last)
     _write(prefixer.end(), sink, last)

@@ -9,6 +9,7 @@ from tfps.cluster.spec import ClusterSpec, Task
 from tfps.cluster.tf_config import VARIABLE, TFConfig
 
 HOST = "127.0.0.1"
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,11 @@ class TaskProcess:
     def prefix(self) -> str:
         """What stands before each line of the task's output, e.g. `[worker:1] `."""
         return f"[{self.task.type}:{self.task.index}] "
+
+    @property
+    def shows_remarks(self) -> bool:
+        """Whether the INFO lines of TensorFlow are wanted: with TF_CPP_MIN_LOG_LEVEL=0."""
+        return self.environment.get(_LOG_LEVEL) == "0"
 
 
 def cluster_spec(num_ps: int, num_workers: int, ports: Sequence[int]) -> ClusterSpec:
@@ -74,7 +80,7 @@ _DEFAULTS = {
     # Output reaches the launcher line by line, not in blocks of a few kilobytes.
     "PYTHONUNBUFFERED": "1",
     # Each process would repeat TensorFlow's remarks on the machine.
-    "TF_CPP_MIN_LOG_LEVEL": "2",
+    _LOG_LEVEL: "2",
     # The chief and the workers share the GPUs of this machine.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }

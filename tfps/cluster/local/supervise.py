@@ -173,7 +173,7 @@ async def _start(planned: TaskProcess) -> _Running:
         sinks = ((out[0], sys.stdout.buffer), (err[0], sys.stderr.buffer))
         copies = [
             asyncio.create_task(
-                output.copy_prefixed(await _reader(source), sink, planned.prefix, last_lines)
+                output.copy_prefixed(await _reader(source), sink, _prefixer(planned), last_lines)
             )
             for source, sink in sinks
         ]
@@ -181,6 +181,10 @@ async def _start(planned: TaskProcess) -> _Running:
     return _Running(
         task=planned.task, pid=process.pid, ended=ended, copies=copies, last_lines=last_lines
     )
+
+
+def _prefixer(planned: TaskProcess) -> output.LinePrefixer:
+    return output.LinePrefixer(planned.prefix, drop_remarks=not planned.shows_remarks)
 
 
 async def _spawn(
