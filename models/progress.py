@@ -48,6 +48,7 @@ class Progress(keras.callbacks.Callback):
         self._clock = clock
         self._epoch = 0
         self._drawn_at_s = -float("inf")
+        self._drawn_step = 0
         # (seconds, steps of the job): the first is where this process began to train.
         self._began: tuple[float, int] | None = None
         self._recent: collections.deque[tuple[float, int]] = collections.deque()
@@ -79,13 +80,15 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Draw the epoch's last bar and leave it there."""
-        self._draw((epoch + 1) * self._steps_per_epoch, logs or {})
+        step = (epoch + 1) * self._steps_per_epoch
+        if self._redraws or step != self._drawn_step:
+            self._draw(step, logs or {})
         if self._redraws:
             self._stream.write("\n")
             self._stream.flush()
 
     def _draw(self, step: int, logs: Mapping[str, Any]) -> None:
-        self._drawn_at_s = self._clock()
+        self._drawn_at_s, self._drawn_step = self._clock(), step
         line = progress_line(
             epoch=self._epoch,
             epochs=self._epochs,

@@ -1,4 +1,4 @@
-"""Embeddings: only the rows of a batch are pulled and updated, whole or in shards."""
+"""Embeddings, whole or in shards: only the rows of a batch are pulled and updated."""
 
 from __future__ import annotations
 
@@ -11,88 +11,69 @@ import pytest
 import tensorflow as tf
 
 import tfps
-from tests.cluster.conftest import MakeStrategy
 from tfps.params.shards import shards
-from tfps.training.steps import program, training_step
+from tfps.training.steps import _PROGRAMS
 
 pytestmark = pytest.mark.timeout(120)
 
-ROWS, WIDTH = 31, 4
-USED = np.array([[3, 3, 30], [7, 12, -1]])  # an id below 0 counts from the end
-TOUCHED = [3, 7, 12, 30]
+VOCABULARY, WIDTH = 50, 4
+IDS = np.array([[1, 7, 7], [30, -1, 1], [7, 8, 30], [26, 25, 24]])  # -1: the last row
+TOUCHED = sorted(set(IDS.flatten() % VOCABULARY))
+UNTOUCHED = sorted(set(range(VOCABULARY)) - set(TOUCHED))
+TARGETS = np.arange(4.0).reshape(4, 1)
 
 
-class Doubled(keras.layers.Embedding):
-    """A subclass that calls Embedding's own lookup."""
+class Shifted(keras.layers.Embedding):
+    """A subclass that calls Keras's own lookup, twice."""
 
     def call(self, inputs: Any) -> Any:
-        return 2.0 * super().call(inputs)
+        return super().call(inputs) + 2.0 * super().call(inputs)
 
 
-def lookups() -> dict[str, keras.layers.Layer]:
-    return {
-        "Embedding": keras.layers.Embedding(ROWS, WIDTH),
-        "ReversibleEmbedding": keras.layers.ReversibleEmbedding(ROWS, WIDTH),
-        "subclass": Doubled(ROWS, WIDTH),
-        "TokenAndPosition": keras_nlp.layers.TokenAndPositionEmbedding(ROWS, 3, WIDTH),
-    }
+def regressor(layer: keras.layers.Layer, optimizer: Any) -> keras.Model:
+    ids = keras.Input((3,), dtype="int32")
+    pooled = keras.layers.GlobalAveragePooling1D()(layer(ids))
+    model = keras.Model(ids, keras.layers.Dense(1)(pooled))
+    model.compile(optimizer, "mse")
+    return model
 
 
-def fitted(
-    strategy: tfps.ParameterServerStrategy, layer: keras.layers.Layer, optimizer: str
-) -> tuple[keras.Model, list[np.ndarray]]:
-    """Fit one step of 2 examples; return the model, and the table and its slots before."""
-    with strategy.scope():
-        ids = keras.Input((3,), dtype="int64")
-        model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.Flatten()(layer(ids))))
-        model.compile(optimizer, "mse")
+def demand(model: keras.Model) -> Any:
+    (_, program), *_ = model.__dict__[_PROGRAMS].values()
+    return program.demand
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 3])
+@pytest.mark.parametrize(
+    "layer_class", [keras.layers.Embedding, keras_nlp.layers.ReversibleEmbedding, Shifted]
+)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad"])
+def test_only_touched_rows_and_their_slots_change(
+    make_strategy: Any, num_shards: int, layer_class: Any, optimizer: str
+) -> None:
+    with make_strategy(num_shards).scope():
+        model = regressor(layer_class(VOCABULARY, WIDTH), optimizer)
         model.optimizer.build(model.trainable_variables)
-    before = [variable.numpy() for variable in tables(model)]
-    model.fit(USED, np.ones((2, 1)), batch_size=2, verbose=0)
-    return model, before
+    table = model.layers[1].embeddings
+    slots = [v for v in model.optimizer.variables if tuple(v.shape) == (VOCABULARY, WIDTH)]
+    before = [np.asarray(v) for v in (table, *slots)]
+    model.fit(IDS, TARGETS, batch_size=2, epochs=3, verbose=0)
+    assert [id(v) for v in demand(model).tables] == [id(table)]
+    assert len(slots) == {"sgd": 0, "adam": 2, "adagrad": 1}[optimizer]
+    for value, variable in zip(before, (table, *slots), strict=True):
+        now = np.asarray(variable)
+        np.testing.assert_array_equal(now[UNTOUCHED], value[UNTOUCHED])
+        assert np.all(np.any(now[TOUCHED] != value[TOUCHED], axis=1))
 
 
-def tables(model: keras.Model) -> list[keras.Variable]:
-    """Return the table and its slot variables."""
-    found = [*model.trainable_variables, *model.optimizer.variables]
-    return [variable for variable in found if tuple(variable.shape) == (ROWS, WIDTH)]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("kind", list(lookups()))
-def test_untouched_rows_and_their_slots_stay_as_they_are(
-    make_strategy: MakeStrategy, kind: str, count: int
-) -> None:
-    strategy = make_strategy(count)
-    with strategy.scope():
-        layer = lookups()[kind]
-    model, before = fitted(strategy, layer, "adam")
-    assert len(before) == 3
-    for variable, old in zip(tables(model), before, strict=True):
-        changed = np.flatnonzero((variable.numpy() != old).any(axis=1))
-        assert changed.tolist() == TOUCHED, variable.path
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_touched_rows_get_the_update_of_plain_keras(
-    make_strategy: MakeStrategy, count: int
-) -> None:
-    strategy = make_strategy(count)
+@pytest.mark.parametrize("num_shards", [1, 3])
+def test_touched_rows_get_the_update_of_plain_keras(make_strategy: Any, num_shards: int) -> None:
 
     def make() -> keras.Model:
-        model = keras.Sequential(
-            [
-                keras.Input((3,), dtype="int64"),
-                keras.layers.Embedding(ROWS, WIDTH),
-                keras.layers.Flatten(),
-                keras.layers.Dense(1),
-            ]
-        )
-        model.compile(keras.optimizers.Adagrad(0.1), "mse")
-        return model
+        return regressor(keras.layers.Embedding(VOCABULARY, WIDTH), keras.optimizers.Adagrad(0.1))
 
     plain = make()
-    with strategy.scope():
+    with make_strategy(num_shards).scope():
         served = make()
     served.set_weights(plain.get_weights())
     # No id twice in a batch: plain Keras squares the gradients of equal ids one by one.
@@ -102,45 +83,101 @@ def test_touched_rows_get_the_update_of_plain_keras(
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_a_step_demands_rows_of_the_table_and_only_the_rest_whole(
-    make_strategy: MakeStrategy,
+def test_one_and_more_shards_train_alike(make_strategy: Any) -> None:
+    results = []
+    for num_shards in (1, 2, 3):
+        with make_strategy(num_shards).scope():
+            model = regressor(
+                keras.layers.Embedding(
+                    VOCABULARY,
+                    WIDTH,
+                    embeddings_initializer=keras.initializers.RandomNormal(seed=1),
+                ),
+                keras.optimizers.Adam(0.1),
+            )
+            model.layers[3].kernel.assign(np.ones((WIDTH, 1)))
+        model.fit(IDS, TARGETS, batch_size=4, epochs=5, verbose=0)  # one batch: no race
+        results.append(model.get_weights())
+    for weights in results[1:]:
+        for value, expected in zip(weights, results[0], strict=True):
+            np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_shards_of_a_table_and_of_its_slots_lie_together_on_different_ps(
+    make_strategy: Any,
 ) -> None:
-    model, _ = fitted(make_strategy(2), keras.layers.Embedding(ROWS, WIDTH), "sgd")
-    made = program(
-        model,
-        training_step,
-        (tf.TensorSpec([None, 3], tf.int64), tf.TensorSpec([None, 1], tf.float64)),
-    )
-    assert [v.name for v in made.demand.tables] == ["embeddings"]
-    assert "embeddings" not in [v.name for v in made.demand.whole]
-
-
-def test_a_tied_projection_pulls_the_table_and_trains(make_strategy: MakeStrategy) -> None:
-    strategy = make_strategy(2)
-    with strategy.scope():
-        ids = keras.Input((3,), dtype="int32")
-        table = keras.layers.ReversibleEmbedding(ROWS, WIDTH)
-        model = keras.Model(ids, table(table(ids), reverse=True))
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.Adam(0.05), loss, steps_per_execution=4)
-    x = np.random.default_rng(0).integers(0, ROWS, (64, 3))
-    history = model.fit(x, x, batch_size=8, epochs=8, verbose=0).history["loss"]
-    assert history[-1] < 0.5 * history[0]
-
-
-def test_shards_lie_on_different_ps_and_slots_with_them(make_strategy: MakeStrategy) -> None:
-    model, _ = fitted(make_strategy(2), keras.layers.Embedding(ROWS, WIDTH), "adam")
-    table, *slots = tables(model)
-    assert [shard.shape for shard in shards(table)] == [(16, WIDTH), (15, WIDTH)]
-    assert [shard.first_row for shard in shards(table)] == [0, 16]
-    assert {shard.ps for shard in shards(table)} == {0, 1}
+    with make_strategy(2).scope():
+        model = regressor(keras.layers.Embedding(VOCABULARY, WIDTH), "adam")
+        model.optimizer.build(model.trainable_variables)
+    found = {v.path: shards(v) for v in model.variables}
+    table = shards(model.layers[1].embeddings)
+    assert [s.ps for s in table] in ([0, 1], [1, 0])
+    assert [s.first_row for s in table] == [0, 25]
+    slots = [v for v in model.optimizer.variables if tuple(v.shape) == (VOCABULARY, WIDTH)]
     for slot in slots:
-        assert [s.ps for s in shards(slot)] == [s.ps for s in shards(table)]
+        assert [(s.ps, s.first_row, s.shape) for s in shards(slot)] == [
+            (s.ps, s.first_row, s.shape) for s in table
+        ]
+    assert {s.ps for split in found.values() for s in split} == {0, 1}
 
 
-def test_an_id_past_the_end_is_an_error(strategy: tfps.ParameterServerStrategy) -> None:
+def test_variables_are_spread_by_bytes(strategy: tfps.ParameterServerStrategy) -> None:
     with strategy.scope():
-        model = keras.Sequential([keras.layers.Embedding(5, 2), keras.layers.Dense(1)])
-        model.compile("sgd", "mse")
-    with pytest.raises(tf.errors.InvalidArgumentError, match="7 is not in"):
-        model.fit(np.array([[1], [7]]), np.ones((2, 1)), verbose=0)
+        keras.Sequential([keras.Input((64,))] + [keras.layers.Dense(64) for _ in range(9)])
+    first, second = strategy.bytes_per_ps
+    assert abs(first - second) <= 64 * 64 * 4
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+def test_a_tied_embedding_trains_whole(make_strategy: Any, num_shards: int) -> None:
+    with make_strategy(num_shards).scope():
+        ids = keras.Input((3,), dtype="int32")
+        tied = keras_nlp.layers.ReversibleEmbedding(VOCABULARY, WIDTH)
+        hidden = keras.layers.Dense(WIDTH, "tanh")(tied(ids))
+        model = keras.Model(ids, tied(hidden, reverse=True))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(0.05), loss)
+    losses = model.fit(IDS, IDS % VOCABULARY, batch_size=2, epochs=25, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    assert demand(model).tables == ()
+
+
+def test_token_and_position_embedding_pulls_token_rows(make_strategy: Any) -> None:
+    with make_strategy(2).scope():
+        layer = keras_nlp.layers.TokenAndPositionEmbedding(VOCABULARY, 3, WIDTH, mask_zero=True)
+        model = regressor(layer, keras.optimizers.SGD(0.05))
+    before = np.asarray(layer.token_embedding.embeddings)
+    losses = model.fit(IDS, TARGETS, batch_size=2, epochs=10, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert [id(v) for v in demand(model).tables] == [id(layer.token_embedding.embeddings)]
+    after = np.asarray(layer.token_embedding.embeddings)
+    np.testing.assert_array_equal(after[UNTOUCHED], before[UNTOUCHED])
+
+
+def test_two_lookups_of_one_table_and_a_frozen_one(make_strategy: Any) -> None:
+    with make_strategy(2).scope():
+        a, b = keras.Input((3,), dtype="int32"), keras.Input((3,), dtype="int64")
+        shared = keras.layers.Embedding(VOCABULARY, WIDTH)
+        frozen = keras.layers.Embedding(VOCABULARY, WIDTH, trainable=False)
+        total = keras.layers.Flatten()(shared(a) + shared(b) * frozen(a))
+        model = keras.Model([a, b], keras.layers.Dense(1)(total))
+        model.compile("adam", "mse")
+    before = np.asarray(shared.embeddings), np.asarray(frozen.embeddings)
+    model.fit(
+        [IDS, IDS[::-1] % VOCABULARY - VOCABULARY], TARGETS, batch_size=2, epochs=3, verbose=0
+    )
+    assert len(demand(model).tables) == 2
+    np.testing.assert_array_equal(np.asarray(frozen.embeddings), before[1])
+    after = np.asarray(shared.embeddings)
+    np.testing.assert_array_equal(after[UNTOUCHED], before[0][UNTOUCHED])
+    assert np.all(np.any(after[TOUCHED] != before[0][TOUCHED], axis=1))
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+@pytest.mark.parametrize("bad", [VOCABULARY, -VOCABULARY - 1])
+def test_an_id_out_of_range_is_an_error(make_strategy: Any, num_shards: int, bad: int) -> None:
+    with make_strategy(num_shards).scope():
+        model = regressor(keras.layers.Embedding(VOCABULARY, WIDTH), "sgd")
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        model.fit(np.full((4, 3), bad), TARGETS, verbose=0)
+    model.fit(IDS, TARGETS, verbose=0)  # and leaves the workers working

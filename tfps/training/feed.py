@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import tensorflow as tf
@@ -23,6 +24,7 @@ class Feed:
 
     def __init__(self, source: Source, num_workers: int, num_replicas_in_sync: int = 1) -> None:
         self._source = source
+        self._building = threading.Lock()
         self._contexts = [
             tf.distribute.InputContext(
                 num_input_pipelines=num_workers,
@@ -48,8 +50,14 @@ class Feed:
         return int(sum(self._sizes))
 
     def build(self, worker: int) -> None:
-        """Build the dataset of `worker`; to be called under its device."""
-        dataset = self._source.on_worker(self._contexts[worker]).with_options(_no_tuning())
+        """Build the dataset of `worker`; to be called under its device.
+
+        Datasets are built one after the other: the workers' data functions and preprocessors share
+        this process, and need not be safe for threads.
+        """
+        with self._building:
+            dataset = self._source.on_worker(self._contexts[worker])
+        dataset = dataset.with_options(_no_tuning())
         if self.element_spec is not None:
             dataset = _retyped(dataset, self.element_spec)
         self._datasets[worker] = dataset

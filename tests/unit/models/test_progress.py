@@ -82,6 +82,8 @@ def test_pipe_gets_whole_lines_now_and_then() -> None:
     assert 5 <= len(lines) <= 8
     assert all("epoch " in line and "loss " in line for line in lines)
     assert lines[-1].startswith("epoch 2/2 [====================] 100/100  loss 4.000")
+    steps = [line[: line.index("  loss")] for line in lines]
+    assert len(set(steps)) == len(steps)
 
 
 def test_terminal_gets_one_line_for_each_epoch_drawn_again() -> None:

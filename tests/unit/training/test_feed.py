@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent import futures
+
 import tensorflow as tf
 
 from tfps.training.data import as_source
@@ -18,6 +22,21 @@ def read(feed: Feed, worker: int, batches: int | None = None) -> list[int]:
         if batches is not None and len(found) >= 2 * batches:
             break
     return found
+
+
+def test_data_functions_are_called_one_at_a_time() -> None:
+    # What they share, as a Keras layer that builds itself, need not be safe for threads.
+    free = threading.Lock()
+
+    def function(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        assert free.acquire(blocking=False)
+        time.sleep(0.05)
+        free.release()
+        return tf.data.Dataset.range(2).batch(1)
+
+    feed = Feed(as_source(function, batch_size=None, shuffle=False), 4)
+    with futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(feed.build, range(4)))
 
 
 def test_a_worker_that_was_lost_keeps_to_the_order_of_the_others() -> None:
