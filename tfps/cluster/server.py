@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CHIEF_GONE = 1
 _LEAST_INTER_OP_THREADS = 4
+_LEAST_LINGER_S = 0.5
 _LINGER_S = 4.0
 
 
@@ -163,8 +164,9 @@ def _watch(config: TFConfig, told: threading.Event, chief_timeout_s: float) -> i
 
 
 def _linger(chief: str) -> None:
-    # The chief's TensorFlow releases what it made on this server as it exits, and logs errors when
-    # the server is gone before it.
+    # The chief closes the session in which it told us, its TensorFlow releases what it made on this
+    # server as it exits, and both wait or log errors when the server is gone before.
+    time.sleep(_LEAST_LINGER_S)
     deadline = time.monotonic() + _LINGER_S
     while time.monotonic() < deadline and addresses.accepts_connections(chief):
         time.sleep(0.1)
