@@ -6,12 +6,17 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 | --- | --- |
 | `backend.tensorflow.core.Variable._initialize_with_initializer`, `_value`, `_shape`, `_dtype`, `_map_aggregation`, `_map_synchronization` | it gives tf.Variable a lambda that hides the shape, so that a partitioner could only slice a value made whole on the chief |
 | `backend.tensorflow.numpy.take` | every embedding lookup ends here; on a ps-held table it would pull the whole table |
-| `backend.tensorflow.trainer.TensorFlowTrainer.fit`, `evaluate`, `predict`, `*_on_batch`, `_distribute_strategy` | Keras's training loop has no word for parameter servers; the model remembers the strategy of its scope here |
+| `trainers.trainer.Trainer.compile`, `backend.tensorflow.trainer.TensorFlowTrainer.fit`, `evaluate`, `predict`, `*_on_batch`, `_distribute_strategy` | Keras's training loop has no word for parameter servers; the model remembers the strategy of its scope here |
 | `TensorFlowTrainer._symbolic_build`, `_call_has_training_arg`, `_loss_tracker`, `_compute_loss`, `_initial_epoch`, `_should_eval`, `_flatten_metrics_in_order`, `_assert_compile_called` | what Keras's own fit, evaluate and train_step call |
 | `Trainer._compile_loss`, `_compile_metrics` | they are other objects after each `compile` |
-| `backend.common.stateless_scope.get_stateless_scope` | which scope a `take` happens in |
-| `BaseOptimizer._filter_empty_gradients`, `_clip_gradients`, `_use_weight_decay`, `_learning_rate`, `_trainable_variables` | the parts of `BaseOptimizer.apply` that run on the worker and on the ps instead |
+| `backend.common.stateless_scope.get_stateless_scope`, `in_stateless_scope` | which scope a `take`, a gradient or an update happens in |
+| `backend.tensorflow.core.Variable._direct_assign` | frozen parameters that the chief assigns are pulled again |
+| `backend.tensorflow.core.Variable.handle` | a tape's gradient by a variable is the gradient by this |
+| `BaseOptimizer.apply`, `LossScaleOptimizer.apply` | what a `train_step` updates is pushed to the ps instead |
+| `backend.tensorflow.optimizer.TFOptimizer._var_key` | it asks for the variable's value, which in a step is a tensor |
+| `BaseOptimizer._filter_empty_gradients`, `_clip_gradients`, `_use_weight_decay`, `_learning_rate`, `_iterations`, `_trainable_variables`, `_backend_update_step`, `_model_variables_moving_average`, `_check_variables_are_known` | the parts of `BaseOptimizer.apply` that run on the worker and on the ps instead |
 | `trainers.data_adapters.array_slicing.train_validation_split`, `tf_dataset_adapter.make_class_weight_map_fn` | `validation_split` and `class_weight` with Keras's meaning |
+| `SwapEMAWeights._tf_swap_variables`, `_tf_finalize_ema_values`, `TFOptimizer._distribution_strategy` | they update variables that may be sharded |
 | `keras_hub.src.utils.pipeline_model.PipelineModel` | keras-nlp's tasks map their preprocessor over the data before Keras sees it |
 | the name `seed_generator_state` of a SeedGenerator's variable | seeds are local to a worker |
 """  # noqa: E501
@@ -25,21 +30,25 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.backend.common.stateless_scope import get_stateless_scope
+from keras.src.backend.common.stateless_scope import get_stateless_scope, in_stateless_scope
 from keras.src.backend.tensorflow import core as keras_core
 from keras.src.backend.tensorflow import numpy as keras_numpy
+from keras.src.backend.tensorflow.optimizer import TFOptimizer
 from keras.src.backend.tensorflow.trainer import (
     TensorFlowTrainer,
     convert_to_np_if_not_ragged,
     potentially_ragged_concat,
 )
+from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 from keras.src.trainers.data_adapters.tf_dataset_adapter import make_class_weight_map_fn
+from keras.src.trainers.trainer import Trainer
 from keras_hub.src.utils.pipeline_model import PipelineModel
 
 __all__ = [
     "KerasStrategy",
-    "RowScope",
+    "StepScope",
+    "assignments",
     "build",
     "check_compiled",
     "clip_gradients",
@@ -47,18 +56,22 @@ __all__ = [
     "concatenate",
     "decays",
     "first_epoch",
-    "forward",
+    "global_step_variable",
+    "has_shared_update",
     "install",
     "is_seed_state",
     "learning_rate_variable",
-    "loss_and_metrics",
     "make_class_weight_map_fn",
+    "moving_averages",
     "native",
+    "note_assignments",
     "optimized_variables",
     "ordered_metrics",
     "should_evaluate",
     "train_validation_split",
+    "update_shared",
     "with_gradients",
+    "without_wrappers",
 ]
 
 
@@ -70,6 +83,14 @@ class KerasStrategy(abc.ABC):
         self, initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str
     ) -> Callable[..., tf.Tensor]:
         """Return the callable that makes a variable's value, or a shard's, where it lies."""
+
+    @abc.abstractmethod
+    def swap_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Exchange the variables of `optimizer` and their moving averages."""
+
+    @abc.abstractmethod
+    def reset_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Set the moving averages to the variables."""
 
     @abc.abstractmethod
     def fit(self, model: keras.Model, **arguments: Any) -> keras.callbacks.History:
@@ -84,8 +105,27 @@ class KerasStrategy(abc.ABC):
         """Predict by `model`; `arguments` are those of `keras.Model.predict`, and `preprocess`."""
 
 
-class RowScope(keras.StatelessScope):
-    """A stateless scope that answers lookups of rows itself."""
+class StepScope(keras.StatelessScope):
+    """A stateless scope in which a `train_step` runs without touching the variables.
+
+    It answers lookups of rows itself, and takes what the step's optimizers would apply.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(collect_losses=True, initialize_variables=False)
+
+    @abc.abstractmethod
+    def source(self, variable: keras.Variable) -> tf.Tensor:
+        """Return the tensor that a tape's gradient by `variable` is taken by."""
+
+    @abc.abstractmethod
+    def apply(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: Sequence[Any],
+        variables: Sequence[keras.Variable],
+    ) -> None:
+        """Take what `optimizer.apply` was called with."""
 
     @abc.abstractmethod
     def take(self, variable: keras.Variable, indices: Any) -> tf.Tensor | None:
@@ -104,9 +144,19 @@ def install() -> None:
     """
     _wrap(keras_core.Variable, "_initialize_with_initializer", _initialize_where_it_lies)
     _wrap(keras_numpy, "take", _take_rows)
+    _wrap(keras_core.Variable, "_direct_assign", _count_assignment)
+    swap_callback = keras.callbacks.SwapEMAWeights
+    _wrap(swap_callback, "_tf_swap_variables", functools.partial(_average, "swap_averages"))
+    _wrap(swap_callback, "_tf_finalize_ema_values", functools.partial(_average, "reset_averages"))
+    handle = keras_core.Variable.handle.fget
+    keras_core.Variable.handle = property(functools.partial(_handle, handle))
+    _wrap(BaseOptimizer, "apply", _apply)
+    _wrap(keras.optimizers.LossScaleOptimizer, "apply", _apply)
+    _wrap(TFOptimizer, "_var_key", _var_key)
     for name in ("fit", "evaluate", "predict"):
         _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
         _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))
+    _wrap(Trainer, "compile", _compile_in_scope)  # where Keras looks whether it is its own
     for name in ("train_on_batch", "test_on_batch", "predict_on_batch"):
         _wrap(TensorFlowTrainer, name, functools.partial(_refuse, name))
 
@@ -139,13 +189,60 @@ def _initialize_where_it_lies(original: Any, variable: Any, initializer: Any) ->
     )
 
 
+_noted: set[int] = set()
+_assignments = 0
+
+
+def note_assignments(variables: Sequence[keras.Variable]) -> None:
+    """Count from now on what is assigned to these variables on the chief."""
+    _noted.update(map(id, variables))
+
+
+def assignments() -> int:
+    """Return how often the chief has assigned to a variable whose assignments are noted."""
+    return _assignments
+
+
+def _count_assignment(original: Any, variable: Any, value: Any) -> None:
+    global _assignments
+    original(variable, value)
+    if id(variable) in _noted:
+        _assignments += 1
+
+
 def _take_rows(original: Any, x: Any, indices: Any, axis: int | None = None) -> Any:
-    scope = get_stateless_scope()
-    if axis == 0 and isinstance(scope, RowScope) and isinstance(x, keras.Variable):
+    scope = _step_scope()
+    if axis == 0 and scope is not None and isinstance(x, keras.Variable):
         rows = scope.take(x, indices)
         if rows is not None:
             return rows
     return original(x, indices, axis=axis)
+
+
+def _handle(original: Any, variable: Any) -> Any:
+    scope = _step_scope()
+    return original(variable) if scope is None else scope.source(variable)
+
+
+def _apply(original: Any, optimizer: Any, grads: Any, trainable_variables: Any = None) -> None:
+    scope = _step_scope()
+    if scope is None:
+        original(optimizer, grads, trainable_variables)
+        return
+    if trainable_variables is None:
+        trainable_variables = optimizer._trainable_variables
+    scope.apply(optimizer, list(grads), list(trainable_variables))
+
+
+def _var_key(original: Any, optimizer: Any, variable: Any) -> Any:
+    if isinstance(variable, keras.Variable) and _step_scope() is not None:
+        variable = native(variable)
+    return original(optimizer, variable)
+
+
+def _step_scope() -> StepScope | None:
+    scope = get_stateless_scope() if in_stateless_scope() else None
+    return scope if isinstance(scope, StepScope) else None
 
 
 _POSITIONAL = {
@@ -161,6 +258,23 @@ _POSITIONAL_WITH_PREPROCESSOR = {
     "evaluate": ("x", "y", "batch_size", "sample_weight"),
     "predict": ("x", "batch_size"),
 }
+
+
+def _average(name: str, original: Any, callback: Any, optimizer: Any) -> None:
+    strategy = optimizer._distribution_strategy
+    if isinstance(strategy, KerasStrategy):
+        getattr(strategy, name)(optimizer)
+    else:
+        original(callback, optimizer)
+
+
+def _compile_in_scope(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
+    strategy = model._distribute_strategy
+    if not isinstance(strategy, KerasStrategy):
+        original(model, *args, **kwargs)
+        return
+    with strategy.scope():  # type: ignore[attr-defined]
+        original(model, *args, **kwargs)
 
 
 def _hand_over(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
@@ -189,22 +303,6 @@ def _refuse(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) -> 
         "tfps.ParameterServerStrategy. Use fit, evaluate or predict, or strategy.loop for a loop "
         "of your own."
     )
-
-
-def forward(model: keras.Model, x: Any, training: bool) -> Any:
-    """Call `model` as Keras's own steps do: `training` only where the model takes it."""
-    return model(x, training=training) if model._call_has_training_arg else model(x)
-
-
-def loss_and_metrics(
-    model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any
-) -> tf.Tensor:
-    """Return the loss of a training step, and update the metrics, as Keras's `train_step` does."""
-    loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-    first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
-    model._loss_tracker.update_state(loss, sample_weight=tf.shape(first)[0])
-    model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
-    return loss
 
 
 def check_compiled(model: keras.Model, method: str) -> None:
@@ -243,7 +341,12 @@ def build(model: keras.Model, batch_spec: Any, *, compiled: bool) -> None:
         compiled: whether to make those of its optimizer, loss and metrics, too.
     """
     if compiled:
-        model._symbolic_build(data_batch=batch_spec)
+        try:
+            model._symbolic_build(data_batch=batch_spec)
+        except (NotImplementedError, RuntimeError, ValueError):
+            # A model with a train_step of its own may do without what is built here.
+            if type(model).train_step is keras.Model.train_step:
+                raise
     elif not model.built:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch_spec)
         inputs = keras.tree.map_structure(lambda s: keras.KerasTensor(s.shape, s.dtype.name), x)
@@ -272,8 +375,9 @@ def with_gradients(
     """Return the variables that have a gradient, and those, with Keras's warning about the rest.
 
     Raises:
-        ValueError: if none has.
+        ValueError: if none has, or the optimizer was built without one of the variables.
     """
+    optimizer._check_variables_are_known([variable for variable, _ in gradients])
     found, variables = optimizer._filter_empty_gradients(
         [gradient for _, gradient in gradients], [variable for variable, _ in gradients]
     )
@@ -290,6 +394,45 @@ def clip_gradients(
 def decays(optimizer: keras.optimizers.Optimizer, variable: Any) -> bool:
     """Whether the optimizer decays a variable, known by its `name` and `_unique_id`."""
     return optimizer.weight_decay is not None and optimizer._use_weight_decay(variable)
+
+
+def without_wrappers(
+    optimizer: keras.optimizers.Optimizer | None,
+) -> list[keras.optimizers.Optimizer]:
+    """Return the optimizers that update variables themselves, in `optimizer`."""
+    if optimizer is None:
+        return []
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return [optimizer.inner_optimizer]
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        return list(optimizer.optimizers)
+    return [optimizer]
+
+
+def global_step_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """Return the variable that counts the optimizer's updates."""
+    return optimizer._iterations
+
+
+def has_shared_update(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether a step updates more than each variable by itself, as Nadam does."""
+    return type(optimizer)._backend_update_step is not TFOptimizer._backend_update_step
+
+
+def update_shared(optimizer: keras.optimizers.Optimizer, rate: tf.Tensor) -> None:
+    """Do what a step of `optimizer` does once, beside updating the variables."""
+    optimizer._backend_update_step([], [], rate)
+
+
+def moving_averages(
+    optimizer: keras.optimizers.Optimizer,
+) -> list[tuple[keras.Variable, keras.Variable]]:
+    """Return the variables that have a moving average, each with it; none without `use_ema`."""
+    if not optimizer.use_ema:
+        return []
+    averages = optimizer._model_variables_moving_average
+    pairs = zip(optimizer._trainable_variables, averages, strict=True)
+    return [(variable, average) for variable, average in pairs if average is not None]
 
 
 def learning_rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:

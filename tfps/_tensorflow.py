@@ -8,6 +8,8 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `ParameterServerStrategyV2._connect_to_cluster`, `_num_workers`, `_num_ps` | a second strategy of one process must not connect again |
 | `ClusterCoordinator._cluster.workers` (`executor`, `device_name`, `failure_handler.wait_on_failure`) | to run a function on one chosen worker, with the coordinator's own handling of its failures |
 | `eager.context.executor_scope` | the same |
+| `ConcreteFunction._captured_inputs`, `replace_capture_with_deferred_capture`, `FuncGraph.capture_call_time_value` | what a function captures is copied to each worker once |
+| `eager.tape.variable_accessed` | it tells the tapes that are active to watch what was pulled for a variable |
 | `eager.context.Context.remove_function` | the collection of a function waits for ever now and then where servers are in the same process |
 """  # noqa: E501
 
@@ -21,9 +23,18 @@ import tensorflow as tf
 from tensorflow.python.distribute.parameter_server_strategy_v2 import (
     ParameterServerStrategyV2Extended,
 )
-from tensorflow.python.eager import context
+from tensorflow.python.eager import context, tape
 
-__all__ = ["ParameterServerStrategyV2Extended", "keep_functions", "on_worker", "workers"]
+__all__ = [
+    "ParameterServerStrategyV2Extended",
+    "captures",
+    "keep_functions",
+    "on_worker",
+    "replace_capture",
+    "take_number",
+    "watch",
+    "workers",
+]
 
 
 def keep_functions() -> None:
@@ -34,6 +45,41 @@ def keep_functions() -> None:
     the middle of other work. The functions' graphs stay in memory instead.
     """
     context.Context.remove_function = lambda self, name: None
+
+
+class _Watched:
+    """What a tape wants of a trainable variable: the tensor that its reads begin with."""
+
+    trainable = True
+
+    def __init__(self, tensor: tf.Tensor) -> None:
+        self.handle = tensor
+
+
+def captures(function: Any) -> list[tf.Tensor]:
+    """Return what a concrete function captured when it was traced."""
+    return [tensor for tensor in function._captured_inputs if not callable(tensor)]
+
+
+def replace_capture(function: Any, tensor: tf.Tensor, make: Callable[[], tf.Tensor]) -> None:
+    """Have a concrete function call `make`, at each of its calls, for a tensor it captured."""
+    spec = tf.TensorSpec(tensor.shape, tensor.dtype)
+    function.replace_capture_with_deferred_capture(tensor, make, spec)
+
+
+def take_number(counter: tf.Variable) -> tf.Tensor:
+    """Add 1 to an integer variable and return what it was before: to each caller another number.
+
+    To be called under the variable's device.
+    """
+    return tf.raw_ops.ResourceCountUpTo(
+        resource=counter.handle, limit=counter.dtype.max, T=counter.dtype
+    )
+
+
+def watch(tensor: tf.Tensor) -> None:
+    """Have all active tapes watch `tensor` as they watch a trainable variable that is read."""
+    tape.variable_accessed(_Watched(tensor))
 
 
 def workers(coordinator: tf.distribute.coordinator.ClusterCoordinator) -> list[Any]:

@@ -16,6 +16,7 @@ from tfps.cluster.tf_config import TFConfig
 from tfps.params.initialize import initial_value
 from tfps.params.partition import AutoPartitioner, Partitioner
 from tfps.params.variables import VariableCreation
+from tfps.step.apply import reset_averages, swap_averages
 from tfps.training.fit import Trainer
 from tfps.training.lanes import Lanes
 from tfps.training.loop import Loop, StepFunction
@@ -88,6 +89,11 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         """Bytes of the variables on each ps, slot variables not counted."""
         return self._extended.balance.bytes_per_ps
 
+    @property
+    def dropped_updates(self) -> int:
+        """How many updates a LossScaleOptimizer dropped, as their gradients were not finite."""
+        return self._lanes.dropped_updates
+
     def loop(
         self,
         step: StepFunction,
@@ -127,6 +133,14 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
     ) -> Callable[..., tf.Tensor]:
         """Return the callable that makes a variable's value, or a shard's, on its ps."""
         return initial_value(initializer, shape, dtype)
+
+    def swap_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Exchange the variables of `optimizer` and their moving averages."""
+        swap_averages(optimizer)
+
+    def reset_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Set the moving averages of the variables of `optimizer` to the variables."""
+        reset_averages(optimizer)
 
     def fit(self, model: keras.Model, **arguments: Any) -> keras.callbacks.History:
         """Train `model`: what `model.fit` calls."""

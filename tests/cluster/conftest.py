@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import tensorflow as tf
 import tfps
 from tfps.cluster.embedded import embedded_cluster
 
-NUM_PS, NUM_WORKERS = 2, 2
+NUM_PS, NUM_WORKERS = 2, int(os.environ.get("TFPS_TEST_WORKERS", "2"))
 
 MakeStrategy = Callable[..., tfps.ParameterServerStrategy]
 

@@ -18,9 +18,18 @@ pytestmark = pytest.mark.timeout(60)
 X, Y = np.ones((8, 3), "float32"), np.ones((8, 1), "float32")
 
 
-class OwnStep(keras.Sequential):
-    def train_step(self, data: Any) -> Any:
-        return super().train_step(data)
+class Largest(keras.metrics.Metric):
+    """A metric whose state is no sum."""
+
+    def __init__(self) -> None:
+        super().__init__(name="largest")
+        self.value = self.add_variable((), "zeros", name="value")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        self.value.assign(keras.ops.maximum(self.value, keras.ops.max(y_pred)))
+
+    def result(self) -> Any:
+        return self.value.value
 
 
 def dense(**arguments: Any) -> keras.Model:
@@ -33,35 +42,15 @@ def generator() -> Iterator[Any]:
 
 REFUSED_BY_FIT: dict[str, tuple[Callable[[], keras.Model], dict[str, Any], str]] = {
     "eager": (dense, {"run_eagerly": True}, "run_eagerly=True: the steps run on the workers"),
-    "own step": (
-        lambda: OwnStep([keras.layers.Dense(1)]),
-        {},
-        r"OwnStep.train_step.*Override compute_loss",
-    ),
-    "ema": (
-        dense,
-        {"optimizer": lambda: keras.optimizers.SGD(use_ema=True)},
-        "use_ema=True is not supported",
-    ),
     "accumulation": (
         dense,
         {"optimizer": lambda: keras.optimizers.SGD(gradient_accumulation_steps=2)},
         "gradient_accumulation_steps=2 is not supported",
     ),
-    "loss scale": (
+    "metric": (
         dense,
-        {"optimizer": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())},
-        "Use 'mixed_bfloat16'",
-    ),
-    "nadam": (
-        dense,
-        {"optimizer": keras.optimizers.Nadam},
-        "no slot variable of a parameter.*Use SGD, Adam",
-    ),
-    "constraint": (
-        lambda: dense(kernel_constraint="non_neg"),
-        {},
-        "has a constraint.*Build the layer without it",
+        {"metrics": [Largest()]},
+        r"Metric state 'largest/value' is updated by more than adding to it.*assign_add",
     ),
 }
 
@@ -124,11 +113,24 @@ def test_a_layer_made_outside_of_the_scope_is_named(
         model.fit(X, Y, verbose=0)
 
 
-def test_norms_of_a_split_variable_are_refused(make_strategy: MakeStrategy) -> None:
+@pytest.mark.parametrize("make_optimizer", [keras.optimizers.Lamb, keras.optimizers.Adafactor])
+def test_norms_of_a_split_variable_are_refused(
+    make_strategy: MakeStrategy, make_optimizer: Any
+) -> None:
     with make_strategy(2).scope():
         model = dense()
-        model.compile(keras.optimizers.Lamb(), "mse")
-    with pytest.raises(NotImplementedError, match="Lamb takes norms of a whole variable"):
+        model.compile(make_optimizer(), "mse")
+    with pytest.raises(NotImplementedError, match="takes norms or means of a whole variable"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_a_constraint_over_the_rows_of_a_split_variable_is_refused(
+    make_strategy: MakeStrategy,
+) -> None:
+    with make_strategy(2).scope():
+        model = dense(kernel_constraint=keras.constraints.MaxNorm(1.0, axis=0))
+        model.compile("sgd", "mse")
+    with pytest.raises(NotImplementedError, match="looks at all of its rows together"):
         model.fit(X, Y, verbose=0)
 
 

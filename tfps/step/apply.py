@@ -8,158 +8,73 @@ which push at the same time lose nothing.
 
 from __future__ import annotations
 
-import abc
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
-from typing_extensions import override
 
 from tfps import _keras
+from tfps._tensorflow import take_number
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, native, shards
+from tfps.step.views import RowView, ShardView, View
 
-_BY_WHOLE_VARIABLE = (keras.optimizers.Lamb, keras.optimizers.Muon)
+_BY_ELEMENT = (
+    keras.optimizers.Adadelta,
+    keras.optimizers.Adagrad,
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+    keras.optimizers.Adamax,
+    keras.optimizers.Ftrl,
+    keras.optimizers.Lion,
+    keras.optimizers.Nadam,
+    keras.optimizers.RMSprop,
+    keras.optimizers.SGD,
+    keras.optimizers.ScheduleFreeAdamW,
+)
+_BY_WHOLE_VARIABLE = (
+    keras.optimizers.Adafactor,
+    keras.optimizers.Lamb,
+    keras.optimizers.Muon,
+)
 
-
-class View(abc.ABC):
-    """What an optimizer sees of a variable: a tensor to read, and three ways to write.
-
-    Attributes:
-        shard: the shard that is seen.
-        name: the name of the whole variable; weight decay is excluded by name.
-    """
-
-    def __init__(self, variable: keras.Variable, shard: Shard) -> None:
-        self.shard = shard
-        self.name = variable.name
-        self._unique_id = native(variable)._unique_id  # how an optimizer tells variables apart
-
-    @property
-    def dtype(self) -> tf.DType:
-        """The dtype of the variable."""
-        return self.shard.variable.dtype
-
-    @property
-    def shape(self) -> tf.TensorShape:
-        """The shape of what is seen."""
-        return self.read().shape
-
-    @abc.abstractmethod
-    def is_whole(self, variable: keras.Variable) -> bool:
-        """Whether all of `variable` is seen."""
-
-    @abc.abstractmethod
-    def read(self) -> tf.Tensor:
-        """Return the current value."""
-
-    @abc.abstractmethod
-    def assign(self, value: tf.Tensor) -> None:
-        """Replace the value."""
-
-    @abc.abstractmethod
-    def assign_add(self, delta: tf.Tensor) -> None:
-        """Add to the value."""
-
-    @abc.abstractmethod
-    def assign_sub(self, delta: tf.Tensor) -> None:
-        """Subtract from the value."""
-
-    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> tf.Tensor:
-        return tf.convert_to_tensor(self.read(), dtype=dtype, name=name)
-
-    def __mul__(self, other: Any) -> tf.Tensor:
-        return self.read() * other
-
-    def __add__(self, other: Any) -> tf.Tensor:
-        return self.read() + other
-
-    def __sub__(self, other: Any) -> tf.Tensor:
-        return self.read() - other
-
-
-class ShardView(View):
-    """A whole shard."""
-
-    @override
-    def is_whole(self, variable: keras.Variable) -> bool:
-        return self.shard.shape == tuple(variable.shape)
-
-    @override
-    def read(self) -> tf.Tensor:
-        return self.shard.variable.read_value()
-
-    @override
-    def assign(self, value: tf.Tensor) -> None:
-        self.shard.variable.assign(value, read_value=False)
-
-    @override
-    def assign_add(self, delta: tf.Tensor) -> None:
-        self.shard.variable.assign_add(delta, read_value=False)
-
-    @override
-    def assign_sub(self, delta: tf.Tensor) -> None:
-        self.shard.variable.assign_sub(delta, read_value=False)
-
-
-class RowView(View):
-    """Some rows of a shard: what is not among them is neither read nor updated (a lazy update)."""
-
-    def __init__(self, variable: keras.Variable, shard: Shard, ids: tf.Tensor) -> None:
-        """View the rows `ids`, unique int32, counted from the shard's first, on its ps."""
-        super().__init__(variable, shard)
-        self._ids = ids
-
-    @override
-    def is_whole(self, variable: keras.Variable) -> bool:
-        return False
-
-    @override
-    def read(self) -> tf.Tensor:
-        return self.shard.variable.sparse_read(self._ids)
-
-    @override
-    def assign(self, value: tf.Tensor) -> None:
-        self.shard.variable.scatter_update(self._slices(value))
-
-    @override
-    def assign_add(self, delta: tf.Tensor) -> None:
-        self.shard.variable.scatter_add(self._slices(delta))
-
-    @override
-    def assign_sub(self, delta: tf.Tensor) -> None:
-        self.shard.variable.scatter_sub(self._slices(delta))
-
-    def _slices(self, value: tf.Tensor) -> tf.IndexedSlices:
-        return tf.IndexedSlices(tf.broadcast_to(value, tf.shape(self.read())), self._ids)
+Gradients = Mapping[int, tf.Tensor]
+"""The gradient for each variable, by `id`."""
 
 
 class Optimizer:
     """A Keras optimizer taken apart: what runs on the worker, and what runs on the ps."""
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
-        self._keras = optimizer
-        self._rate = _keras.learning_rate_variable(optimizer)
-        _refuse_what_is_not_per_parameter(optimizer, self.counters)
+        """Take an optimizer that is built.
+
+        Raises:
+            NotImplementedError: if it updates in a way that a ps cannot.
+        """
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self._loss_scale = optimizer if scaled else None
+        self._keras = optimizer.inner_optimizer if scaled else optimizer
+        self._rate = _keras.learning_rate_variable(self._keras)
+        self._optimized = _keras.optimized_variables(self._keras)
+        self._check()
 
     @property
     def global_step(self) -> keras.Variable:
         """The number of updates so far: int64, scalar, one native atomic counter on a ps."""
-        return self._keras.iterations
+        return _keras.global_step_variable(self._keras)
 
     @property
     def counters(self) -> list[keras.Variable]:
-        """The scalars that a worker pulls with the parameters: global step and learning rate."""
-        return [self.global_step] + ([] if self._rate is None else [self._rate])
-
-    def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
-        """Return the loss to differentiate, scaled as the optimizer wants it."""
-        return self._keras.scale_loss(loss)
+        """The scalars that a worker pulls with the parameters."""
+        found = [self.global_step] + ([] if self._rate is None else [self._rate])
+        if self._loss_scale is not None:
+            found += [self._loss_scale.dynamic_scale, self._loss_scale.step_counter]
+        return found
 
     def prepare(
-        self, gradients: Sequence[tuple[keras.Variable, tf.Tensor | None]]
+        self, gradients: Sequence[tuple[keras.Variable, tf.Tensor | None]], counters: Gradients
     ) -> dict[int, tf.Tensor]:
         """Unscale and clip gradients, on the worker, before they are pushed.
 
@@ -168,6 +83,7 @@ class Optimizer:
 
         Args:
             gradients: one for each trainable variable; None where the loss does not depend on it.
+            counters: the values of `self.counters`, by `id` of the variable.
 
         Returns:
             The gradients to push, by `id` of the variable.
@@ -175,106 +91,238 @@ class Optimizer:
         Raises:
             ValueError: if the loss depends on none of the variables.
         """
-        if not gradients:
-            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
-            return {}
         variables, found = _keras.with_gradients(self._keras, gradients)
         scale = self._keras.loss_scale_factor
+        if self._loss_scale is not None:
+            scale = counters[id(self._loss_scale.dynamic_scale)]
         if scale is not None:
-            found = [gradient / scale for gradient in found]
+            found = [gradient / tf.cast(scale, gradient.dtype) for gradient in found]
         clipped = _keras.clip_gradients(self._keras, found)
         return {id(v): gradient for v, gradient in zip(variables, clipped, strict=True)}
 
-    def update(
-        self, variable: keras.Variable, view: View, gradient: tf.Tensor,
-        counters: Mapping[int, tf.Tensor],
-    ) -> None:  # fmt: skip
-        """Update what `view` shows of `variable`, on its ps.
+    def are_good(self, gradients: Gradients) -> tf.Tensor | None:
+        """Return whether gradients are to be pushed, a bool scalar; None where they always are.
+
+        Only a `LossScaleOptimizer` drops those that are not finite, as on one machine.
+        """
+        if self._loss_scale is None:
+            return None
+        finite = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients.values()]
+        return tf.reduce_all(tf.stack(finite))
+
+    def drop(self, counters: Gradients) -> None:
+        """Lower the loss scale after gradients that were not finite."""
+        assert self._loss_scale is not None
+        scale, steps = self._loss_scale.dynamic_scale, self._loss_scale.step_counter
+        _view(scale).assign(counters[id(scale)] * 0.5)
+        _view(steps).assign(tf.zeros([], native(steps).dtype))
+
+    def apply(
+        self,
+        whole: Sequence[tuple[keras.Variable, Shard, tf.Tensor]],
+        rows: Sequence[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]],
+        counters: Gradients,
+    ) -> None:
+        """Update the parameters on their ps, and count one update.
 
         Args:
-            variable: a trainable variable of the model.
-            view: the shard, or the rows of it, that `gradient` is for.
-            gradient: of the shape of what the view shows.
+            whole: variables, a shard of each, and its gradient, which lies on its ps.
+            rows: tables, a shard of each, unique ids in it, and the gradients of these rows.
             counters: the values of `self.counters`, by `id` of the variable.
         """
-        if isinstance(self._keras, _BY_WHOLE_VARIABLE) and not view.is_whole(variable):
+        if _keras.has_shared_update(self._keras):
+            with _ViewScope(counters) as scope:
+                _keras.update_shared(self._keras, scope.rate(self._keras))
+        for variable, shard, gradient in whole:
+            self._update(variable, ShardView(variable, shard), gradient, counters)
+        for table, shard, ids, gradient in rows:
+            if self._goes_by_rows(table):
+                self._update(table, RowView(table, shard, ids), gradient, counters)
+            else:
+                with tf.device(ps_device(shard.ps)):
+                    scattered = tf.scatter_nd(ids[:, None], gradient, shard.shape)
+                self._update(table, ShardView(table, shard), scattered, counters)
+        self._count(counters)
+        if self._loss_scale is not None:
+            self._raise_scale(counters)
+
+    def _update(
+        self, variable: keras.Variable, view: View, gradient: tf.Tensor, counters: Gradients
+    ) -> None:
+        """Update what `view` shows of `variable` with a gradient of the same shape, on its ps."""
+        optimizer = self._keras
+        with tf.device(view.device), _ViewScope(counters, variable, view) as scope:
+            if getattr(variable, "overwrite_with_gradient", False):
+                view.assign(gradient)
+                return
+            rate = tf.cast(scope.rate(optimizer), view.dtype)
+            if _keras.decays(optimizer, view):
+                view.assign_sub(view.read() * tf.cast(optimizer.weight_decay, view.dtype) * rate)
+            optimizer.update_step(gradient, view, rate)
+            if variable.constraint is not None:
+                view.assign(variable.constraint(view.read()))
+
+    def _count(self, counters: Gradients) -> None:
+        averaged = _averaged_shards(self._keras)
+        frequency = self._keras.ema_overwrite_frequency
+        step = _view(self.global_step)
+        if not (averaged and frequency):
+            step.assign_add(tf.ones([], step.dtype))
+            self._average(averaged, counters)
+            return
+        with tf.device(step.device):
+            number = take_number(native(self.global_step))
+        self._average(averaged, counters)
+        for view, average in averaged:
+            with tf.device(view.device):
+                tf.cond((number + 1) % frequency == 0, _assignment(view, average), tf.no_op)
+
+    def _average(
+        self, averaged: Sequence[tuple[ShardView, ShardView]], counters: Gradients
+    ) -> None:
+        """Move the averages of all variables, of all their rows, on their ps."""
+        for view, average in averaged:
+            with tf.device(view.device):
+                first = counters[id(self.global_step)] == 0
+                momentum = tf.where(first, 0.0, self._keras.ema_momentum)
+                momentum = tf.cast(momentum, view.dtype)
+                average.assign(momentum * average.read() + (1 - momentum) * view.read())
+
+    def _raise_scale(self, counters: Gradients) -> None:
+        assert self._loss_scale is not None
+        scale, steps = self._loss_scale.dynamic_scale, self._loss_scale.step_counter
+        full = counters[id(steps)] >= self._loss_scale.dynamic_growth_steps - 1
+        one = tf.ones([], native(steps).dtype)
+        _view(steps).assign_add(tf.where(full, -counters[id(steps)], one))
+        # Not assigned: another worker may have lowered it meanwhile.
+        _view(scale).assign_add(tf.where(full, counters[id(scale)], 0.0))
+
+    def _goes_by_rows(self, table: keras.Variable) -> bool:
+        """Whether the rows of `table` can be updated without its other rows."""
+        own_update = any(type(self._keras).update_step is c.update_step for c in _BY_ELEMENT)
+        return own_update and (table.constraint is None or _keeps_to_rows(table.constraint))
+
+    def _check(self) -> None:
+        if self._keras.gradient_accumulation_steps:
             raise NotImplementedError(
-                f"{type(self._keras).__name__} takes norms of a whole variable, and a ps only sees "
-                f"a part of {variable.path!r}. Use a partitioner that does not split it, or "
-                "another optimizer; embeddings that are looked up by row need another one."
+                f"Optimizer {self._keras.name!r}: gradient_accumulation_steps="
+                f"{self._keras.gradient_accumulation_steps} is not supported under a "
+                "tfps.ParameterServerStrategy. Leave it at None, and take larger batches."
             )
-        with tf.device(ps_device(view.shard.ps)), _ShardScope(variable, view, counters):
-            rate = tf.cast(self._keras.learning_rate, view.dtype)
-            if _keras.decays(self._keras, view):
-                view.assign_sub(view.read() * tf.cast(self._keras.weight_decay, view.dtype) * rate)
-            self._keras.update_step(gradient, view, rate)
+        for variable in self._optimized:
+            if len(shards(variable)) == 1:
+                continue
+            if isinstance(self._keras, _BY_WHOLE_VARIABLE):
+                raise NotImplementedError(
+                    f"{type(self._keras).__name__} takes norms or means of a whole variable, and a "
+                    f"ps only sees a part of {variable.path!r}. Use a partitioner that does not "
+                    "split it, or another optimizer."
+                )
+            if variable.constraint is not None and not _keeps_to_rows(variable.constraint):
+                raise NotImplementedError(
+                    f"The constraint {variable.constraint!r} of variable {variable.path!r} looks "
+                    "at all of its rows together, and a ps only sees a part of them. Use a "
+                    "partitioner that does not split it, or a constraint along another axis."
+                )
+            if not isinstance(self._keras, _BY_ELEMENT):
+                warnings.warn(
+                    f"Optimizer {type(self._keras).__name__} updates {variable.path!r} shard by "
+                    "shard. If its update_step looks at more than one element at a time, use a "
+                    "partitioner that does not split the variable.",
+                    stacklevel=2,
+                )
+                return
 
-    def count(self) -> None:
-        """Count one update in the global step."""
-        native(self.global_step).assign_add(1, read_value=False)
+
+def finalize(optimizer: keras.optimizers.Optimizer) -> None:
+    """Put the moving averages into the variables at the end of training, if there are any."""
+    for inner in _keras.without_wrappers(optimizer):
+        for view, average in _averaged_shards(inner):
+            view.assign(average.read())
 
 
-class _CounterScope(keras.StatelessScope):
-    """Gives the optimizer the counters that the worker pulled."""
-
-    def __init__(self, counters: Mapping[int, tf.Tensor]) -> None:
-        super().__init__(initialize_variables=False)
-        self._counters = counters
-
-    def get_current_value(self, variable: keras.Variable) -> Any:
-        return self._counters.get(id(variable))
+def swap_averages(optimizer: keras.optimizers.Optimizer) -> None:
+    """Exchange variables and their moving averages, each on its ps."""
+    for view, average in _averaged_shards(optimizer):
+        value = view.read()
+        view.assign(average.read())
+        average.assign(value)
 
 
-class _ShardScope(_CounterScope):
-    """Gives the optimizer, for each slot variable, the view of the same shard and rows."""
+def reset_averages(optimizer: keras.optimizers.Optimizer) -> None:
+    """Set the moving averages to the variables, each on its ps."""
+    for view, average in _averaged_shards(optimizer):
+        average.assign(view.read())
+
+
+class _ViewScope(keras.StatelessScope):
+    """Gives an optimizer the counters that the worker pulled, and views of its other variables.
+
+    Of a slot variable it gives the view of the shard, or of the rows, that are being updated.
+    """
 
     def __init__(
-        self, variable: keras.Variable, view: View, counters: Mapping[int, tf.Tensor]
+        self,
+        counters: Gradients,
+        variable: keras.Variable | None = None,
+        view: View | None = None,
     ) -> None:
-        super().__init__(counters)
+        super().__init__(initialize_variables=False)
+        self._counters = counters
+        self._variable = variable
         self._view = view
-        firsts = [shard.first_row for shard in shards(variable)]
-        self._position = firsts.index(view.shard.first_row)
 
-    def get_current_value(self, variable: keras.Variable) -> Any:
-        counter = super().get_current_value(variable)
+    def rate(self, optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
+        """Return the learning rate of this step."""
+        return tf.convert_to_tensor(optimizer.learning_rate)
+
+    def get_current_value(self, variable: keras.Variable) -> tf.Tensor | View:
+        counter = self._counters.get(id(variable))
         if counter is not None:
             return counter
-        slot = shards(variable)[self._position]
-        if isinstance(self._view, RowView):
-            return RowView(variable, slot, self._view._ids)
+        if self._variable is None or self._view is None:
+            return _view(variable)
+        firsts = [shard.first_row for shard in shards(self._variable)]
+        if len(shards(variable)) != len(firsts):
+            return _view(variable)
+        slot = shards(variable)[firsts.index(self._view.shard.first_row)]
+        if isinstance(self._view, RowView) and tuple(variable.shape) == tuple(self._variable.shape):
+            return RowView(variable, slot, self._view.ids)
         return ShardView(variable, slot)
 
 
-def _refuse_what_is_not_per_parameter(
-    optimizer: keras.optimizers.Optimizer, counters: list[keras.Variable]
-) -> None:
-    """Raise where an update is more than `update_step` on each parameter by itself."""
-    for option in ("use_ema", "gradient_accumulation_steps"):
-        if getattr(optimizer, option):
-            raise NotImplementedError(
-                f"Optimizer {optimizer.name!r}: {option}={getattr(optimizer, option)!r} is not "
-                f"supported under a tfps.ParameterServerStrategy. Leave {option} at its default."
-            )
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        raise NotImplementedError(
-            f"Optimizer {optimizer.name!r}: loss scaling, which the policy 'mixed_float16' brings, "
-            "is not supported under a tfps.ParameterServerStrategy. Use 'mixed_bfloat16'."
-        )
-    optimized = _keras.optimized_variables(optimizer)
-    shapes = {tuple(variable.shape) for variable in optimized}
-    known = set(map(id, counters))
-    for variable in optimizer.variables:
-        if id(variable) not in known and tuple(variable.shape) not in shapes:
-            raise NotImplementedError(
-                f"Optimizer {optimizer.name!r} keeps {variable.path!r} of shape "
-                f"{tuple(variable.shape)}, which is no slot variable of a parameter, so no ps "
-                "could update it by itself. Use SGD, Adam, AdamW, Adagrad, RMSprop, Adadelta, "
-                "Adamax, Ftrl or Lion."
-            )
-    for variable in optimized:
-        if getattr(variable, "constraint", None) is not None:
-            raise NotImplementedError(
-                f"Variable {variable.path!r} has a constraint, {variable.constraint!r}, which is "
-                "not supported under a tfps.ParameterServerStrategy. Build the layer without it."
-            )
+def _view(variable: keras.Variable) -> ShardView:
+    (shard,) = shards(variable)
+    return ShardView(variable, shard)
+
+
+def _averaged_shards(optimizer: keras.optimizers.Optimizer) -> list[tuple[ShardView, ShardView]]:
+    """Return each shard of the variables that have a moving average, and that of the average."""
+    return [
+        (ShardView(variable, shard), ShardView(average, averaged))
+        for variable, average in _keras.moving_averages(optimizer)
+        for shard, averaged in zip(shards(variable), shards(average), strict=True)
+    ]
+
+
+def _assignment(target: ShardView, source: ShardView) -> Callable[[], Any]:
+    def assign() -> Any:
+        target.assign(source.read())
+        return tf.no_op()
+
+    return assign
+
+
+def _keeps_to_rows(constraint: keras.constraints.Constraint) -> bool:
+    """Whether a constraint looks at each row by itself."""
+    if isinstance(constraint, keras.constraints.NonNeg):
+        return True
+    norms = (
+        keras.constraints.MaxNorm,
+        keras.constraints.MinMaxNorm,
+        keras.constraints.UnitNorm,
+    )
+    if not isinstance(constraint, norms):
+        return False
+    axes = constraint.axis if isinstance(constraint.axis, list | tuple) else [constraint.axis]
+    return 0 not in axes

@@ -1,4 +1,4 @@
-"""Compute: a Keras model as a pure function of what was pulled."""
+"""Compute: a Keras model's own `train_step`, as a pure function of what was pulled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps._keras import RowScope
+from tfps._keras import StepScope
+from tfps._tensorflow import watch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,28 +28,43 @@ class Rows:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What an optimizer was to apply.
+
+    Attributes:
+        optimizer: the optimizer.
+        gradients: variables with the gradient by the whole value or, of a table, by the pulled
+            rows; None where the loss does not depend on it.
+    """
+
+    optimizer: keras.optimizers.Optimizer
+    gradients: Sequence[tuple[keras.Variable, tf.Tensor | None]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Computed:
     """What one computation gave.
 
     Attributes:
         output: what the computation returned.
-        gradients: of the output by each trainable variable that it depends on, by `id`: by the
-            whole value, or, of a table, by the pulled rows.
+        applied: what its optimizers were to apply, in the order of their calls.
         values: the value of each variable after the computation, by `id`.
     """
 
     output: Any
-    gradients: Mapping[int, tf.Tensor]
+    applied: Sequence[Applied]
     values: Mapping[int, tf.Tensor]
 
 
-class Pulled(RowScope):
+class Pulled(StepScope):
     """A scope in which every variable takes the value that was pulled for it."""
 
     def __init__(
         self, values: Sequence[tuple[keras.Variable, tf.Tensor]], rows: Mapping[int, Rows]
     ) -> None:
-        super().__init__(state_mapping=values, initialize_variables=False)
+        super().__init__()
+        self.applied: list[Applied] = []
+        self._values = {id(variable): value for variable, value in values}
         self._rows = rows
         self._unanswered = {key: iter(pulled.inverse) for key, pulled in rows.items()}
 
@@ -59,15 +75,50 @@ class Pulled(RowScope):
                 f"Table {variable.path!r} was only looked up by row when the step was first "
                 "traced, and is now read whole. Make the model do the same in every trace."
             )
-        return super().get_current_value(variable)
+        value = self._values.get(id(variable))
+        if value is not None and variable.trainable:
+            watch(value)
+        written = super().get_current_value(variable)
+        if written is None or value is None or not variable.trainable:
+            return value if written is None else written
+        # As with a variable, the gradient does not flow through what was assigned, and reads after
+        # the assignment count like those before.
+        return tf.stop_gradient(written) + (value - tf.stop_gradient(value))
 
     @override
     def take(self, variable: keras.Variable, indices: Any) -> tf.Tensor | None:
         pulled = self._rows.get(id(variable))
         if pulled is None:
             return None
+        if variable.trainable:
+            watch(pulled.values)
         inverse = next(self._unanswered[id(variable)])
         return tf.cast(tf.gather(pulled.values, inverse), variable.dtype)
+
+    @override
+    def source(self, variable: keras.Variable) -> tf.Tensor:
+        if id(variable) in self._rows:
+            return self._rows[id(variable)].values
+        if id(variable) not in self._values:
+            # The computation does not use it; the gradient by this is None.
+            self._values[id(variable)] = tf.zeros(tuple(variable.shape), variable.dtype)
+        return self._values[id(variable)]
+
+    @override
+    def apply(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: Sequence[Any],
+        variables: Sequence[keras.Variable],
+    ) -> None:
+        dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+        pairs = list(zip(variables, dense, strict=True))
+        self.applied.append(Applied(optimizer=optimizer, gradients=pairs))
+
+    def value_after(self, variable: keras.Variable) -> tf.Tensor:
+        """Return the value that the computation left in `variable`."""
+        written = super().get_current_value(variable)
+        return self._values[id(variable)] if written is None else written
 
 
 def compute(
@@ -77,34 +128,25 @@ def compute(
     whole: Sequence[tuple[keras.Variable, tf.Tensor]],
     rows: Sequence[tuple[keras.Variable, Rows]],
     local: Sequence[tuple[keras.Variable, tf.Tensor]],
-    trainable: Sequence[keras.Variable],
 ) -> Computed:
-    """Run `computation` on `batch` with the pulled values, and differentiate its output.
+    """Run `computation` on `batch` with the pulled values.
+
+    It may read and write variables, differentiate by them with tapes of its own, and call its
+    optimizers' `apply`, as a `train_step` does; nothing of it reaches the variables.
 
     Args:
-        computation: takes the batch; returns the loss, a scalar, if anything is `trainable`.
+        computation: takes the batch.
         batch: whatever structure of tensors the dataset gave.
         whole: variables with the whole value that was pulled.
         rows: tables with the rows that were pulled.
         local: variables whose value is the worker's own: metric state, seeds.
-        trainable: variables to differentiate by; those that were not pulled have no gradient.
-
-    Returns:
-        The output, the gradients and the variables' values after the computation.
     """
-    tables = {id(table): pulled for table, pulled in rows}
-    pulled = {id(variable): value for variable, value in whole}
-    pulled |= {key: table.values for key, table in tables.items()}
-    sources = {id(v): pulled[id(v)] for v in trainable if id(v) in pulled}
-    with (
-        Pulled([*whole, *local], tables) as scope,
-        tf.GradientTape(watch_accessed_variables=False) as tape,
-    ):
-        tape.watch(list(sources.values()))
+    given = [*whole, *local]
+    scope = Pulled(given, {id(table): pulled for table, pulled in rows})
+    with scope:
         output = computation(batch)
-    gradients = tape.gradient(output, sources) if sources else {}
     return Computed(
         output=output,
-        gradients={key: tf.convert_to_tensor(g) for key, g in gradients.items() if g is not None},
-        values=scope.state_mapping,
+        applied=scope.applied,
+        values={id(variable): scope.value_after(variable) for variable, _ in given},
     )

@@ -8,13 +8,14 @@ whose ids follow from the batch alone can be answered by the ps before the compu
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfps._keras import RowScope
+from tfps._keras import StepScope
+from tfps._tensorflow import watch
 
 # They read a table of the batch's own machine, which does not change during a step.
 _PURE_LOOKUPS = frozenset({"LookupTableFind", "LookupTableFindV2", "LookupTableSizeV2"})
@@ -29,6 +30,10 @@ class Demand:
             the computation first uses them, as are all of these.
         tables: the variables of which it only takes rows.
         written: the variables that it assigns to.
+        applied: its optimizers, each with the variables that it updates.
+        sums: the variables to which it only ever adds what does not depend on themselves.
+        lookup_tables: the lookup tables that it looks up in: by `id` of the handle, an eager
+            tensor, the dtypes of keys and values.
         outputs: what it returned, as symbolic tensors of a graph that is never run.
         row_ids: gives, for a batch, the ids of each lookup in the order of the lookups: a mapping
             from the position of the table in `tables` to int tensors of any shape.
@@ -37,6 +42,9 @@ class Demand:
     whole: tuple[keras.Variable, ...]
     tables: tuple[keras.Variable, ...]
     written: tuple[keras.Variable, ...]
+    applied: tuple[tuple[keras.optimizers.Optimizer, list[keras.Variable]], ...]
+    sums: tuple[keras.Variable, ...]
+    lookup_tables: dict[int, tuple[tf.DType, tf.DType]]
     outputs: Any
     row_ids: Callable[[Any], list[list[tf.Tensor]]]
 
@@ -61,16 +69,31 @@ def discover(computation: Callable[[Any], Any], batch_spec: Any) -> Demand:
         whole=tuple(probe.variables[key] for key in whole),
         tables=tuple(probe.variables[key] for key in by_row),
         written=tuple(probe.variables[key] for key in probe.variables if key in probe.written),
+        applied=tuple(probe.applied),
+        sums=tuple(v for v in probe.variables.values() if probe.is_sum(v)),
+        lookup_tables=_lookup_tables(graph),
         outputs=outputs,
         row_ids=_RowIds(graph, placeholders, list(by_row.values())),
     )
 
 
-class _Probe(RowScope):
+def check_sums(demand: Demand, metric_variables: Sequence[keras.Variable]) -> None:
+    """Raise NotImplementedError if the parts of a metric's state cannot be added up."""
+    for variable in metric_variables:
+        if not any(variable is known for known in demand.sums):
+            raise NotImplementedError(
+                f"Metric state {variable.path!r} is updated by more than adding to it, so what "
+                "several workers found could not be merged. Let its update_state add to variables "
+                "(assign_add), and its result() compute the metric from these sums."
+            )
+
+
+class _Probe(StepScope):
     """Hands out stand-ins for the variables' values, and notes what was asked for."""
 
     def __init__(self, graph: tf.Graph) -> None:
-        super().__init__(initialize_variables=False)
+        super().__init__()
+        self.applied: list[tuple[keras.optimizers.Optimizer, list[keras.Variable]]] = []
         self._graph = graph
         self.variables: dict[int, keras.Variable] = {}
         self.stand_ins: dict[int, tf.Tensor] = {}
@@ -82,8 +105,19 @@ class _Probe(RowScope):
         value = super().get_current_value(variable)
         if value is None:
             self.read.add(id(variable))
-            value = self._stand_in(variable)
+            value = self._watched(variable)
         return value
+
+    def source(self, variable: keras.Variable) -> tf.Tensor:
+        return self._stand_in(variable)
+
+    def apply(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: Sequence[Any],
+        variables: Sequence[keras.Variable],
+    ) -> None:
+        self.applied.append((optimizer, list(variables)))
 
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
         self._stand_in(update[0])
@@ -95,7 +129,19 @@ class _Probe(RowScope):
             return None
         indices = tf.convert_to_tensor(indices)
         self.lookups.setdefault(id(variable), []).append(indices)
-        return tf.gather(self._stand_in(variable), indices)
+        return tf.cast(tf.gather(self._watched(variable), indices), variable.dtype)
+
+    def is_sum(self, variable: keras.Variable) -> bool:
+        """Whether the computation leaves in `variable` its value plus what it does not change."""
+        final = super().get_current_value(variable)
+        stand_in = self.stand_ins[id(variable)]
+        return final is None or _is_plus(final, stand_in)
+
+    def _watched(self, variable: keras.Variable) -> tf.Tensor:
+        stand_in = self._stand_in(variable)
+        if variable.trainable:
+            watch(stand_in)
+        return stand_in
 
     def _stand_in(self, variable: keras.Variable) -> tf.Tensor:
         if id(variable) not in self.stand_ins:
@@ -105,6 +151,29 @@ class _Probe(RowScope):
             self.variables[id(variable)] = variable
             self.stand_ins[id(variable)] = stand_in
         return self.stand_ins[id(variable)]
+
+
+def _lookup_tables(graph: Any) -> dict[int, tuple[tf.DType, tf.DType]]:
+    captured = {inner.op: outer for outer, inner in graph.captures}
+    return {
+        id(captured[op.inputs[0].op]): (op.get_attr("Tin"), op.get_attr("Tout"))
+        for op in graph.get_operations()
+        if op.type == "LookupTableFindV2" and op.inputs[0].op in captured
+    }
+
+
+def _is_plus(value: tf.Tensor, start: tf.Tensor) -> bool:
+    """Whether `value` is `start` plus or minus something that does not depend on `start`."""
+    if value is start:
+        return True
+    if value.op.type in ("Identity", "Cast"):
+        return _is_plus(value.op.inputs[0], start)
+    if value.op.type not in ("Add", "AddV2", "AddN", "Sub"):
+        return False
+    dependent = [i for i in value.op.inputs if start.op in _ancestors([i.op])]
+    if len(dependent) != 1 or (value.op.type == "Sub" and dependent[0] is not value.op.inputs[0]):
+        return False
+    return _is_plus(dependent[0], start)
 
 
 def _is_dense_integer(indices: Any) -> bool:

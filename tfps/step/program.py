@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -12,73 +11,89 @@ import tensorflow as tf
 from tfps import _keras
 from tfps.step.apply import Optimizer
 from tfps.step.compute import Computed, compute
-from tfps.step.discover import Demand, discover
+from tfps.step.discover import Demand, check_sums, discover
+from tfps.step.frozen import Frozen
 from tfps.step.packing import pack, unpack
 from tfps.step.pull import Pull, pull
-from tfps.step.push import Push
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Step:
-    """What one step is, before a cluster is asked to run it.
-
-    Attributes:
-        computation: takes a batch; returns the loss if there is an optimizer, else any outputs.
-        metric_variables: metric state: each dispatch starts it anew and returns it, so that a
-            dispatch which runs twice counts once.
-        optimizer: updates what is trainable; None for a step that trains nothing.
-        trainable: the variables that the optimizer updates.
-    """
-
-    computation: Callable[[Any], Any]
-    metric_variables: Sequence[keras.Variable] = ()
-    optimizer: Optimizer | None = None
-    trainable: Sequence[keras.Variable] = ()
+from tfps.step.push import push, push_differences
+from tfps.step.worker_local import keep_captures
 
 
 class Program:
-    """A step as TensorFlow functions that run on a worker.
+    """A computation as TensorFlow functions that run on a worker.
 
     Attributes:
-        demand: what the step asks of the parameters.
-        metric_variables: those of the step.
+        demand: what it asks of the parameters.
+        metric_variables: the metric state that it updates: each dispatch starts it at zero and
+            returns it, so that a dispatch which runs twice counts once.
     """
 
-    def __init__(self, step: Step, batch_spec: Any) -> None:
-        """Discover what `step` asks of the parameters for a batch of `batch_spec`."""
-        self._step = step
+    def __init__(self, computation: Callable[[Any], Any], batch_spec: Any) -> None:
+        """Discover what `computation` asks of the parameters for a batch of `batch_spec`.
+
+        To be called in the strategy's scope: optimizers that are not built yet are built here.
+
+        Args:
+            computation: takes a batch, returns any structure of tensors.
+            batch_spec: the type of a batch.
+
+        Raises:
+            NotImplementedError: if the workers' parts of a metric's state could not be merged, or
+                an optimizer is one that a ps cannot run.
+        """
+        self._computation = computation
         self._spec = batch_spec
         self._functions: dict[str, Any] = {}
-        self.metric_variables = self._metrics = list(step.metric_variables)
-        self._counters = step.optimizer.counters if step.optimizer else []
-        self.demand: Demand = discover(step.computation, batch_spec)
-        local = {id(variable) for variable in self._metrics}
+        self.demand: Demand = discover(computation, batch_spec)
+        self._optimizers: dict[int, Optimizer] = {}
+        for optimizer, variables in self.demand.applied:
+            if not optimizer.built:
+                optimizer.build(variables)
+            self._optimizers[id(optimizer)] = Optimizer(optimizer)
+        self._counters = [c for made in self._optimizers.values() for c in made.counters]
+        metrics = [v for v in self.demand.whole if v.synchronization == "on_read"]
+        self.metric_variables = self._metrics = metrics
+        check_sums(self.demand, metrics)
         seeds = [v for v in self.demand.whole if _keras.is_seed_state(v)]
         self._seeds = [(seed, seed.numpy()) for seed in seeds]
-        local.update(map(id, seeds))
-        self._whole = [v for v in self.demand.whole if id(v) not in local]
+        local = {id(variable) for variable in [*metrics, *seeds]}
+        used = {id(v): v for v in [*self._counters, *self.demand.whole] if id(v) not in local}
         self._written = [v for v in self.demand.written if id(v) not in local]
+        changing = {id(v) for v in [*self._counters, *self._written]}
+        changing.update(id(v) for _, variables in self.demand.applied for v in variables)
+        self._whole = [v for key, v in used.items() if key in changing]
+        self._frozen = Frozen([v for key, v in used.items() if key not in changing])
 
-    def dispatch(self) -> Any:
+    def dispatch(self, *, with_output: bool = False) -> Any:
         """Return the function that runs several steps on a worker in one call.
+
+        Args:
+            with_output: whether the function returns the last step's output, too.
 
         Returns:
             A concrete function of (iterator over batches, number of steps, worker index); the last
             two int64 scalars. It stops early when the iterator ends, and returns the number of
-            steps that ran, int64, and the metric state, packed by dtype (see `unpack_metrics`).
+            steps that ran, int64, and the state that they left: metrics, dropped, output.
         """
 
         def dispatch(iterator: Any, steps: tf.Tensor, worker: tf.Tensor) -> Any:
-            kept = None if self._step.optimizer else pull(self._whole, [], [])
+            frozen = self._frozen.values()
 
-            def one_step(batch: Any, state: list[tf.Tensor]) -> list[tf.Tensor]:
-                computed = self._one_step(batch, state, worker, kept)
-                return [computed.values[id(variable)] for variable in self._metrics]
+            def one_step(batch: Any, state: _State) -> _State:
+                computed, dropped = self._one_step(batch, state.metrics, worker, frozen)
+                return _State(
+                    metrics=[computed.values[id(variable)] for variable in self._metrics],
+                    dropped=state.dropped + dropped,
+                    output=computed.output if with_output else (),
+                )
 
-            done, state = _repeat(one_step, iterator, steps, self._fresh_metrics())
-            return done, [pack(values) for _, values in _by_dtype(self._metrics, state)]
+            output = _empty_like(self.demand.outputs) if with_output else ()
+            start = _State(self._fresh_metrics(), tf.zeros([], tf.int64), output)
+            done, state = _repeat(one_step, iterator, steps, start)
+            metrics = [pack(values) for _, values in _by_dtype(self._metrics, state.metrics)]
+            return done, _State(metrics, state.dropped, state.output)
 
-        return self._traced(dispatch)
+        return self._traced(f"dispatch {with_output}", dispatch)
 
     def single(self) -> Any:
         """Return the function that runs one step and gives the computation's output.
@@ -91,23 +106,30 @@ class Program:
 
         def single(iterator: Any, steps: tf.Tensor, worker: tf.Tensor) -> Any:
             del steps
+            frozen = self._frozen.values()
             batch = iterator.get_next_as_optional()
             output = tf.cond(
                 batch.has_value(),
-                lambda: self._one_step(batch.get_value(), [], worker, None).output,
+                lambda: self._one_step(batch.get_value(), [], worker, frozen)[0].output,
                 lambda: _empty_like(self.demand.outputs),
             )
             return tf.cast(batch.has_value(), tf.int64), output
 
-        return self._traced(single)
+        return self._traced("single", single)
 
-    def _traced(self, function: Callable[..., Any]) -> Any:
-        if function.__name__ not in self._functions:
+    def refresh(self) -> None:
+        """Let the workers pull anew what no step changes, if it has changed since the last call."""
+        self._frozen.refresh()
+
+    def _traced(self, name: str, function: Callable[..., Any]) -> Any:
+        if name not in self._functions:
             number = tf.TensorSpec([], tf.int64)
-            self._functions[function.__name__] = tf.function(
-                function, autograph=False
-            ).get_concrete_function(tf.data.IteratorSpec(self._spec), number, number)
-        return self._functions[function.__name__]
+            traced = tf.function(function, autograph=False).get_concrete_function(
+                tf.data.IteratorSpec(self._spec), number, number
+            )
+            keep_captures(traced, self.demand.lookup_tables)
+            self._functions[name] = traced
+        return self._functions[name]
 
     def unpack_metrics(self, packed: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Return the metric variables' values, in their order, from what `dispatch` gave."""
@@ -119,46 +141,27 @@ class Program:
         return [values[id(variable)] for variable in self._metrics]
 
     def _one_step(
-        self, batch: Any, metrics: list[tf.Tensor], worker: tf.Tensor, kept: Pull | None
-    ) -> Computed:
-        """Pull, compute and push one step; `kept` holds whole values that need no new pull."""
+        self,
+        batch: Any,
+        metrics: list[tf.Tensor],
+        worker: tf.Tensor,
+        frozen: list[tuple[keras.Variable, tf.Tensor]],
+    ) -> tuple[Computed, tf.Tensor]:
+        """Pull, compute, push and apply one step; also return how many updates were dropped."""
         tables = list(zip(self.demand.tables, self.demand.row_ids(batch), strict=True))
-        pulled = pull([] if kept else self._whole, tables, self._counters)
+        pulled = pull(self._whole, tables)
         computed = compute(
-            self._scaled,
+            self._computation,
             batch,
-            whole=(kept or pulled).whole,
+            whole=[*pulled.whole, *frozen],
             rows=pulled.rows,
             local=[*zip(self._metrics, metrics, strict=True), *self._seed_values(pulled, worker)],
-            trainable=self._step.trainable,
         )
-        if self._step.optimizer is not None:
-            self._push(pulled, computed).apply(self._step.optimizer)
-        return computed
-
-    def _scaled(self, batch: Any) -> Any:
-        output = self._step.computation(batch)
-        return output if self._step.optimizer is None else self._step.optimizer.scale_loss(output)
-
-    def _push(self, pulled: Pull, computed: Computed) -> Push:
-        assert self._step.optimizer is not None
-        gradients = self._step.optimizer.prepare(
-            [(variable, computed.gradients.get(id(variable))) for variable in self._step.trainable]
-        )
-        return Push(
-            whole=[(v, gradients[id(v)]) for v, _ in pulled.whole if id(v) in gradients],
-            requests=pulled.requests,
-            sent=pulled.sent,
-            rows=[gradients.get(id(request.variable)) for request in pulled.requests],
-            differences=self._differences(pulled, computed),
-            counters=pulled.counters,
-        )
-
-    def _differences(
-        self, pulled: Pull, computed: Computed
-    ) -> list[tuple[keras.Variable, tf.Tensor]]:
-        before = {id(variable): value for variable, value in pulled.whole}
-        return [(v, computed.values[id(v)] - before[id(v)]) for v in self._written]
+        dropped = tf.zeros([], tf.int64)
+        for applied in computed.applied:
+            dropped += push(self._optimizers[id(applied.optimizer)], applied, pulled)
+        push_differences(self._written, computed.values, pulled)
+        return computed, dropped
 
     def _fresh_metrics(self) -> list[tf.Tensor]:
         """Return the state that the metrics' `reset_state` gives: zeros, for Keras's metrics."""
@@ -172,7 +175,9 @@ class Program:
         No two workers, and no two steps of one worker, draw the same numbers; a run of one worker
         can be repeated.
         """
-        step = next(iter(pulled.counters.values()), tf.zeros([], tf.int64))
+        step = tf.zeros([], tf.int64)
+        if self._counters:
+            step = pulled.values[id(self._counters[0])]
         values = []
         for seed, initial in self._seeds:
             state = tf.constant(initial)
@@ -182,24 +187,35 @@ class Program:
         return values
 
 
+class _State(NamedTuple):
+    """What a dispatch carries from step to step, and returns.
+
+    Attributes:
+        metrics: the metric state; when it is returned, packed by dtype (see `unpack_metrics`).
+        dropped: how many updates were dropped since their gradients were not finite, int64.
+        output: the last step's output, if it is wanted.
+    """
+
+    metrics: list[tf.Tensor]
+    dropped: tf.Tensor
+    output: Any
+
+
 def _repeat(
-    one_step: Callable[[Any, list[tf.Tensor]], list[tf.Tensor]],
-    iterator: Any,
-    steps: tf.Tensor,
-    state: list[tf.Tensor],
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    one_step: Callable[[Any, _State], _State], iterator: Any, steps: tf.Tensor, state: _State
+) -> tuple[tf.Tensor, _State]:
     """Run `one_step` on up to `steps` batches; return how many there were, and the last state."""
 
-    def body(done: tf.Tensor, more: tf.Tensor, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def body(done: tf.Tensor, more: tf.Tensor, state: _State) -> tuple[tf.Tensor, Any, _State]:
         batch = iterator.get_next_as_optional()
         more = batch.has_value()
-        state = tf.cond(more, lambda: one_step(batch.get_value(), list(state)), lambda: list(state))
-        return done + tf.cast(more, tf.int64), more, *state
+        state = tf.cond(more, lambda: one_step(batch.get_value(), state), lambda: state)
+        return done + tf.cast(more, tf.int64), more, state
 
-    done, _, *state = tf.while_loop(
-        lambda done, more, *_: tf.logical_and(more, done < steps),
+    done, _, state = tf.while_loop(
+        lambda done, more, _: tf.logical_and(more, done < steps),
         body,
-        [tf.zeros([], tf.int64), tf.constant(True), *state],
+        (tf.zeros([], tf.int64), tf.constant(True), state),
         parallel_iterations=1,
     )
     return done, state

@@ -22,22 +22,24 @@ class Pull:
     Attributes:
         whole: variables with their whole values.
         rows: tables with the unique rows that the batch needs.
-        counters: the optimizer's counters, by `id` of the variable.
         requests: the rows that were asked for, one request for each table.
         sent: the same, as they lie on the ps.
     """
 
     whole: list[tuple[keras.Variable, tf.Tensor]]
     rows: list[tuple[keras.Variable, Rows]]
-    counters: dict[int, tf.Tensor]
     requests: list[RowRequest]
     sent: list[RowShards]
+
+    @property
+    def values(self) -> dict[int, tf.Tensor]:
+        """The whole values, by `id` of the variable."""
+        return {id(variable): value for variable, value in self.whole}
 
 
 def pull(
     whole: Sequence[keras.Variable],
     tables: Sequence[tuple[keras.Variable, Sequence[tf.Tensor]]],
-    counters: Sequence[keras.Variable],
 ) -> Pull:
     """Read what a step needs; to be called in a function that runs on a worker.
 
@@ -45,19 +47,16 @@ def pull(
         whole: variables to pull whole.
         tables: tables to pull rows of, each with the ids of its lookups, of any int dtype and
             shape; an id below 0 counts from the end.
-        counters: the optimizer's scalars, pulled with the rest.
     """
     requests = [request_rows(table, lookups) for table, lookups in tables]
     sent = send_requests(requests)
-    values = pull_whole([*counters, *whole])
     rows = pull_rows(requests, sent)
     return Pull(
-        whole=list(zip(whole, values[len(counters) :], strict=True)),
+        whole=list(zip(whole, pull_whole(whole), strict=True)),
         rows=[
             (request.variable, Rows(values=unique, inverse=request.inverse))
             for request, unique in zip(requests, rows, strict=True)
         ],
-        counters={id(v): value for v, value in zip(counters, values, strict=False)},
         requests=requests,
         sent=sent,
     )

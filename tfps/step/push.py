@@ -2,69 +2,82 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
-from tfps.step.apply import Optimizer, RowView, ShardView
+from tfps.step.apply import Optimizer
+from tfps.step.compute import Applied
 from tfps.step.packing import pack, unpack, unpack_rows
-from tfps.step.pull import RowRequest, RowShards, by_ps_and_dtype
+from tfps.step.pull import Pull, RowRequest, by_ps_and_dtype
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Push:
-    """Everything that one step sends.
+def push(optimizer: Optimizer, applied: Applied, pulled: Pull) -> tf.Tensor:
+    """Send gradients to their ps, where `optimizer` applies them.
 
-    Attributes:
-        whole: trainable variables with the gradient by their whole value.
-        requests: the rows that were pulled, of all tables.
-        sent: the same, as they lie on the ps.
-        rows: for each request, the gradient by its unique rows; None for a frozen table.
-        differences: variables that the model wrote itself, with new value minus pulled value.
-        counters: the optimizer's counters as they were pulled, by `id` of the variable.
+    Args:
+        optimizer: the optimizer of `applied`.
+        applied: the gradients.
+        pulled: what they were computed from.
+
+    Returns:
+        How many updates were dropped, 0 or 1, int64.
     """
+    gradients = optimizer.prepare(applied.gradients, pulled.values)
+    whole = [(v, gradients[id(v)]) for v, _ in applied.gradients if _is_whole(v, gradients, pulled)]
+    rows = [gradients.get(id(request.variable)) for request in pulled.requests]
 
-    whole: Sequence[tuple[keras.Variable, tf.Tensor]]
-    requests: Sequence[RowRequest]
-    sent: Sequence[RowShards]
-    rows: Sequence[tf.Tensor | None]
-    differences: Sequence[tuple[keras.Variable, tf.Tensor]]
-    counters: Mapping[int, tf.Tensor]
+    def send() -> tf.Tensor:
+        optimizer.apply(_send(whole), _send_rows(rows, pulled), pulled.values)
+        return tf.zeros([], tf.int64)
 
-    def apply(self, optimizer: Optimizer) -> None:
-        """Send it, update the parameters on their ps, and count one update if there is one."""
-        for variable, shard, gradient in _send(self.whole):
-            optimizer.update(variable, ShardView(variable, shard), gradient, self.counters)
-        for table, shard, ids, gradient in self._send_rows():
-            optimizer.update(table, RowView(table, shard, ids), gradient, self.counters)
-        for _, shard, difference in _send(self.differences):
-            shard.variable.assign_add(difference, read_value=False)
-        if self.whole or any(gradient is not None for gradient in self.rows):
-            optimizer.count()
+    def drop() -> tf.Tensor:
+        optimizer.drop(pulled.values)
+        return tf.ones([], tf.int64)
 
-    def _send_rows(self) -> list[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]]:
-        """Send row gradients, one message per ps and dtype; return each shard's, with its ids."""
-        split = [
-            [] if gradient is None else _by_shard(request, gradient)
-            for request, gradient in zip(self.requests, self.rows, strict=True)
-        ]
-        arrived = []
-        for part in self.sent:
-            chosen = [i for i, table in enumerate(part.tables) if split[table]]
-            if not chosen:
-                continue
-            packed = pack(split[part.tables[i]][part.splits[i]] for i in chosen)
-            with tf.device(ps_device(part.ps)):
-                rows = tf.stack([tf.size(part.ids_on_ps[i]) for i in chosen])
-                pieces = unpack_rows(packed, rows, [part.widths[i] for i in chosen])
-            for i, gradient in zip(chosen, pieces, strict=True):
-                table = self.requests[part.tables[i]].variable
-                arrived.append((table, part.shards[i], part.ids_on_ps[i], gradient))
-        return arrived
+    good = optimizer.are_good(gradients)
+    return send() if good is None else tf.cond(good, send, drop)
+
+
+def push_differences(
+    written: Sequence[keras.Variable], after: Mapping[int, tf.Tensor], pulled: Pull
+) -> None:
+    """Add to each variable that the model wrote itself its new value minus the pulled one."""
+    differences = [(v, after[id(v)] - pulled.values[id(v)]) for v in written]
+    for _, shard, difference in _send(differences):
+        shard.variable.assign_add(difference, read_value=False)
+
+
+def _is_whole(variable: keras.Variable, gradients: Mapping[int, Any], pulled: Pull) -> bool:
+    by_row = any(request.variable is variable for request in pulled.requests)
+    return id(variable) in gradients and not by_row
+
+
+def _send_rows(
+    gradients: Sequence[tf.Tensor | None], pulled: Pull
+) -> list[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]]:
+    """Send row gradients, one message per ps and dtype; return each shard's, with its ids."""
+    split = [
+        [] if gradient is None else _by_shard(request, gradient)
+        for request, gradient in zip(pulled.requests, gradients, strict=True)
+    ]
+    arrived = []
+    for part in pulled.sent:
+        chosen = [i for i, table in enumerate(part.tables) if split[table]]
+        if not chosen:
+            continue
+        packed = pack(split[part.tables[i]][part.splits[i]] for i in chosen)
+        with tf.device(ps_device(part.ps)):
+            rows = tf.stack([tf.size(part.ids_on_ps[i]) for i in chosen])
+            pieces = unpack_rows(packed, rows, [part.widths[i] for i in chosen])
+        for i, gradient in zip(chosen, pieces, strict=True):
+            table = pulled.requests[part.tables[i]].variable
+            arrived.append((table, part.shards[i], part.ids_on_ps[i], gradient))
+    return arrived
 
 
 def _by_shard(request: RowRequest, gradient: tf.Tensor) -> list[tf.Tensor]:

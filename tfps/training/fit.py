@@ -8,17 +8,11 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
+from tfps.step.apply import finalize
 from tfps.training.data import FirstBatches, MappedSource, Source, as_source
 from tfps.training.lanes import Lanes
 from tfps.training.phase import Phase
-from tfps.training.steps import (
-    MakeStep,
-    check_supported,
-    evaluation_step,
-    prediction_step,
-    program,
-    training_step,
-)
+from tfps.training.steps import Method, check_supported, program
 from tfps.training.totals import Totals
 
 
@@ -63,13 +57,13 @@ class Trainer:
         )
         if class_weight is not None:
             source = MappedSource(source, _keras.make_class_weight_map_fn(class_weight))
-        training = self._phase(model, training_step, source, steps=steps_per_epoch)
+        training = self._phase(model, "train_step", source, steps=steps_per_epoch)
         validation = None
         if validation_data is not None:
             held_out = _validation_source(
                 validation_data, validation_batch_size or batch_size, preprocess
             )
-            validation = self._reading(model, evaluation_step, held_out, validation_steps)
+            validation = self._reading(model, "test_step", held_out, validation_steps)
         callbacks = _callback_list(
             model, callbacks, verbose, epochs=epochs, steps=training.num_steps, add_history=True
         )
@@ -84,6 +78,7 @@ class Trainer:
             callbacks.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
+        finalize(model.optimizer)
         callbacks.on_train_end(logs=logs)
         return model.history
 
@@ -105,7 +100,7 @@ class Trainer:
         source = as_source(
             x, y, sample_weight, batch_size=batch_size, shuffle=False, preprocess=preprocess
         )
-        evaluation = self._reading(model, evaluation_step, source, steps)
+        evaluation = self._reading(model, "test_step", source, steps)
         callbacks = _callback_list(model, callbacks, verbose, epochs=1, steps=evaluation.num_steps)
         logs = evaluation.evaluate(model, callbacks)
         return logs if return_dict else _keras.ordered_metrics(model, logs)
@@ -126,34 +121,34 @@ class Trainer:
         as if its workers' batches had been dealt out in turn.
         """
         source = as_source(x, batch_size=batch_size, shuffle=False, preprocess=preprocess)
-        prediction = self._reading(model, prediction_step, source, steps)
+        prediction = self._reading(model, "predict_step", source, steps)
         callbacks = _callback_list(model, callbacks, verbose, epochs=1, steps=prediction.num_steps)
         return prediction.predict(model, callbacks)
 
     def _reading(
-        self, model: keras.Model, make_step: MakeStep, source: Source, steps: int | None = None
+        self, model: keras.Model, method: Method, source: Source, steps: int | None = None
     ) -> Phase:
         """Return the phase that reads `source`, or its first `steps` batches, each time anew."""
         if steps is not None:
             source = FirstBatches(source, steps)
-        return self._phase(model, make_step, source, None)
+        return self._phase(model, method, source, None)
 
     def _phase(
-        self, model: keras.Model, make_step: MakeStep, source: Source, steps: int | None = None
+        self, model: keras.Model, method: Method, source: Source, steps: int | None = None
     ) -> Phase:
         feed = self._lanes.feed(source)
         if steps is None:
             feed.check_finite()
         with self._strategy.scope():
-            _keras.build(model, feed.element_spec, compiled=make_step is not prediction_step)
-        made = program(model, make_step, feed.element_spec)
+            _keras.build(model, feed.element_spec, compiled=method != "predict_step")
+            made = program(model, method, feed.element_spec)
         return Phase(
             lanes=self._lanes,
             feed=feed,
             program=made,
             totals=Totals(made.metric_variables),
             steps=steps,
-            steps_per_dispatch=model.steps_per_execution if made.metric_variables else 1,
+            steps_per_dispatch=1 if method == "predict_step" else model.steps_per_execution,
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfps._tensorflow import on_worker, workers
+from tfps.step import worker_local
 from tfps.training.data import Source
 from tfps.training.dispatch import Run
 from tfps.training.feed import Feed
@@ -46,6 +47,7 @@ class Lane:
 
         def lost(_: Exception) -> None:
             self._numbers.clear()
+            worker_local.begin()
             on_lost()
 
         with on_worker(self._handle, on_failure=lost, on_recovery=on_back):
@@ -65,10 +67,15 @@ def _serve(lane: Lane, jobs: queue.SimpleQueue[Callable[[Lane], None] | None]) -
 
 
 class Lanes:
-    """The lanes of all workers of a strategy."""
+    """The lanes of all workers of a strategy.
+
+    Attributes:
+        dropped_updates: how many updates were dropped since their gradients were not finite.
+    """
 
     def __init__(self, coordinator: Any) -> None:
         """Start a lane for each worker of a ClusterCoordinator."""
+        self.dropped_updates = 0
         self._lanes = [Lane(index, handle) for index, handle in enumerate(workers(coordinator))]
         weakref.finalize(self, _end, self._lanes)
 

@@ -8,9 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfps.step.apply import Optimizer
 from tfps.step.discover import discover
-from tfps.step.program import Program, Step
+from tfps.step.program import Program
 from tfps.training.data import as_source
 from tfps.training.lanes import Lanes
 from tfps.training.phase import Phase
@@ -46,26 +45,15 @@ class Loop:
                 f"Model {model.name!r} has no variables yet. Build it in strategy.scope(), for "
                 "example by model.build(input_shape), before making a loop."
             )
-        with strategy.scope():
-            if not optimizer.built:
-                optimizer.build(model.trainable_variables)
         feed = lanes.feed(as_source(data, batch_size=None, shuffle=False))
         self._means = _means(step, model, feed.element_spec)
-        metric_variables = [v for mean in self._means.values() for v in mean.variables]
-        program = Program(
-            Step(
-                computation=self._computation(step),
-                metric_variables=metric_variables,
-                optimizer=Optimizer(optimizer),
-                trainable=model.trainable_variables,
-            ),
-            feed.element_spec,
-        )
+        with strategy.scope():
+            program = Program(self._computation(step), feed.element_spec)
         self._phase = Phase(
             lanes=lanes,
             feed=feed,
             program=program,
-            totals=Totals(metric_variables),
+            totals=Totals(program.metric_variables),
             steps=0,
             steps_per_dispatch=steps_per_execution,
         )
@@ -79,6 +67,8 @@ class Loop:
         Raises:
             ValueError: if the data of all workers ended before.
         """
+        for mean in self._means.values():
+            mean.reset_state()
         ran = self._phase.run_steps(steps)
         if ran < steps:
             raise ValueError(
@@ -89,7 +79,11 @@ class Loop:
 
     def _computation(self, step: StepFunction) -> Callable[[Any], tf.Tensor]:
         def computation(batch: Any) -> tf.Tensor:
-            loss, metrics = _loss_and_metrics(step(self.model, batch))
+            with tf.GradientTape() as tape:
+                loss, metrics = _loss_and_metrics(step(self.model, batch))
+                scaled = self.optimizer.scale_loss(loss)
+            variables = self.model.trainable_variables
+            self.optimizer.apply(tape.gradient(scaled, variables), variables)
             for name, value in {"loss": loss, **metrics}.items():
                 self._means[name].update_state(value)
             return loss

@@ -56,12 +56,19 @@ class Phase:
         """
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
+        dropped = self.lanes.dropped_updates
         logs = self._run(
             model,
             callbacks.on_train_batch_begin,
             callbacks.on_train_batch_end,
             stopped=lambda: model.stop_training,
         )
+        if dropped := self.lanes.dropped_updates - dropped:
+            warnings.warn(
+                f"Epoch {epoch + 1}: {dropped} of {self.num_steps} steps had gradients that were "
+                "not finite; their updates were dropped, and the loss scale was lowered.",
+                stacklevel=2,
+            )
         return dict(logs)
 
     def evaluate(self, model: keras.Model, callbacks: keras.callbacks.CallbackList) -> Logs:
@@ -84,7 +91,7 @@ class Phase:
         ran = 0
         self.steps = steps
         for result in self._results(self.program.dispatch()):
-            self.totals.add(self.program.unpack_metrics(result.value))
+            self._add(result)
             ran += result.steps
         return ran
 
@@ -115,21 +122,29 @@ class Phase:
         self.totals.reset()
         logs: Logs = {}
         step = 0
-        for result in self._results(self.program.dispatch()):
+        # As in Keras: what a step of one's own returns goes to the logs, the last step's.
+        outputs = self.program.demand.outputs
+        own_logs = isinstance(outputs, dict) and set(outputs) != set(model.get_metrics_result())
+        for result in self._results(self.program.dispatch(with_output=own_logs)):
             on_begin(step)
             step += result.steps
-            self.totals.add(self.program.unpack_metrics(result.value))
-            logs = _as_floats(model.get_metrics_result())
+            self._add(result)
+            logs = _as_floats(result.value.output if own_logs else model.get_metrics_result())
             on_end(step - 1, logs)
             if stopped():
                 break
         return logs
+
+    def _add(self, result: Result) -> None:
+        self.totals.add(self.program.unpack_metrics(result.value.metrics))
+        self.lanes.dropped_updates += int(result.value.dropped)
 
     def _results(self, function: Any) -> Iterator[Result]:
         """Start a run and yield its results; data that was read to its end begins anew."""
         if self.steps is None or self._batches_read == self.feed.num_batches:
             self.feed.start_epoch()
             self._batches_read = 0
+        self.program.refresh()
         run = self.lanes.start(
             self.feed, function, steps=self.steps, steps_per_dispatch=self.steps_per_dispatch
         )

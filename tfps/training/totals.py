@@ -21,8 +21,8 @@ class Totals:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all parts."""
-        self._sums = [np.zeros(tuple(v.shape), v.dtype) for v in self._variables]
+        """Forget all parts, and begin with what the variables hold now."""
+        self._sums = [np.array(v.numpy()) for v in self._variables]
 
     def add(self, part: Sequence[Any]) -> None:
         """Add the variables' values of one dispatch, and put the sums into the variables."""

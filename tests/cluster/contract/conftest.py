@@ -1,0 +1,54 @@
+"""Keras's contract: each case without and with shards, and on as many workers as the run has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import tfps
+from tests.cluster.conftest import MakeStrategy
+
+Make = Callable[[Callable[[], keras.Model]], tuple[keras.Model, keras.Model]]
+
+
+@pytest.fixture(params=[1, 2], ids=["whole", "2 shards"])
+def sharded(request: pytest.FixtureRequest, make_strategy: MakeStrategy) -> Any:
+    """A strategy without a partitioner's doing, and one that splits every variable in two."""
+    return make_strategy(request.param)
+
+
+@pytest.fixture
+def make(sharded: tfps.ParameterServerStrategy) -> Make:
+    """Make a model twice, with the same weights: in the strategy's scope, and in plain Keras."""
+
+    def both(make_model: Callable[[], keras.Model]) -> tuple[keras.Model, keras.Model]:
+        keras.utils.set_random_seed(5)
+        plain = make_model()
+        keras.utils.set_random_seed(5)
+        with sharded.scope():
+            model = make_model()
+        if plain.built and model.built:
+            model.set_weights(plain.get_weights())
+        return model, plain
+
+    return both
+
+
+def same_evaluation(model: keras.Model, plain: keras.Model, *data: Any, **arguments: Any) -> None:
+    """Assert that both models evaluate alike, and predict alike."""
+    ours, theirs = (
+        m.evaluate(*data, verbose=0, return_dict=True, **arguments) for m in (model, plain)
+    )
+    assert set(ours) == set(theirs)
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def assert_learns(model: keras.Model, *data: Any, epochs: int = 6, **arguments: Any) -> None:
+    """Assert that training lowers the loss, and counts each step."""
+    history = model.fit(*data, epochs=epochs, verbose=0, **arguments).history["loss"]
+    assert history[-1] < 0.9 * history[0], history

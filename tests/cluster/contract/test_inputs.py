@@ -1,0 +1,192 @@
+"""Inputs: every form of data that plain Keras's fit takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.cluster.contract.conftest import Make, assert_learns, same_evaluation
+
+RANDOM = np.random.default_rng(0)
+N = 48
+X = RANDOM.normal(size=(N, 3)).astype("float32")
+Y = X[:, :1] * 2 + 1
+IDS = RANDOM.integers(1, 30, (N, 4))
+WORDS = np.array(["red", "green", "blue", "black"])
+TEXTS = np.array([" ".join(RANDOM.choice(WORDS, 3)) for _ in range(N)])
+IS_RED = np.array([["red" in text] for text in TEXTS]).astype("float32")
+
+
+def two_in_two_out() -> keras.Model:
+    a, b = keras.Input((3,), name="a"), keras.Input((4,), name="b", dtype="int32")
+    embedded = keras.layers.Flatten()(keras.layers.Embedding(30, 4)(b))
+    joined = keras.layers.Concatenate()([a, embedded])
+    outputs = {
+        "value": keras.layers.Dense(1, name="value")(joined),
+        "kind": keras.layers.Dense(2, name="kind")(joined),
+    }
+    return keras.Model({"a": a, "b": b}, outputs)
+
+
+def test_dictionaries_of_inputs_outputs_losses_and_weights(make: Make) -> None:
+    kinds = (X[:, 0] > 0).astype("int32")
+
+    def compiled() -> keras.Model:
+        model = two_in_two_out()
+        entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(
+            keras.optimizers.Adam(0.02),
+            loss={"value": "mse", "kind": entropy},
+            loss_weights={"value": 0.5, "kind": 2.0},
+            metrics={"value": ["mae"], "kind": ["accuracy"]},
+        )
+        return model
+
+    model, plain = make(compiled)
+    data = {"a": X, "b": IDS}, {"value": Y, "kind": kinds}
+    same_evaluation(model, plain, *data)
+    assert_learns(model, *data)
+
+
+def test_validation_split_takes_the_last_examples(make: Make) -> None:
+    model, plain = make(lambda: regressor())
+    histories = [
+        m.fit(X, Y, validation_split=0.25, batch_size=N, shuffle=False, verbose=0).history
+        for m in (model, plain)
+    ]
+    assert set(histories[0]) == set(histories[1]) == {"loss", "val_loss"}
+    np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-5)
+    np.testing.assert_allclose(histories[0]["val_loss"], histories[1]["val_loss"], rtol=1e-5)
+
+
+def test_class_weight_and_sample_weight(make: Make) -> None:
+    def classifier() -> keras.Model:
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", entropy, weighted_metrics=["accuracy"])
+        return model
+
+    labels = (X[:, :1] > 0).astype("int32")
+    weights = np.linspace(0.5, 2, N)
+    for arguments in ({"class_weight": {0: 1.0, 1: 3.0}}, {"sample_weight": weights}):
+        model, plain = make(classifier)
+        histories = [
+            m.fit(X, labels, batch_size=N, verbose=0, **arguments).history for m in (model, plain)
+        ]
+        for name, values in histories[1].items():
+            np.testing.assert_allclose(histories[0][name], values, rtol=1e-5)
+    model, plain = make(classifier)
+    same_evaluation(model, plain, X, labels, sample_weight=weights)
+
+
+def test_masks_reach_the_layers_that_use_them(make: Make) -> None:
+    def masked() -> keras.Model:
+        ids = keras.Input((4,), dtype="int32")
+        embedded = keras.layers.Embedding(30, 4, mask_zero=True)(ids)
+        model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.LSTM(4)(embedded)))
+        model.compile(keras.optimizers.Adam(0.02), "mse")
+        return model
+
+    ids = np.where(RANDOM.random((N, 4)) < 0.3, 0, IDS)
+    model, plain = make(masked)
+    same_evaluation(model, plain, ids, Y)
+    assert_learns(model, ids, Y)
+
+
+@pytest.mark.parametrize("kind", ["ragged", "sparse"])
+def test_ragged_and_sparse_ids(make: Make, kind: str) -> None:
+    def embedded() -> keras.Model:
+        ids = keras.Input((None,), dtype="int32", ragged=kind == "ragged", sparse=kind == "sparse")
+        rows = keras.layers.Embedding(30, 4)(ids)
+        pooled = keras.layers.Lambda(lambda r: tf.reduce_mean(r, axis=1), output_shape=(4,))(rows)
+        model = keras.Model(ids, keras.layers.Dense(1)(pooled))
+        model.compile(keras.optimizers.Adam(0.02), "mse")
+        return model
+
+    if kind == "ragged":
+        lengths = RANDOM.integers(1, 5, N)
+        ids: Any = tf.RaggedTensor.from_row_lengths(RANDOM.integers(1, 30, lengths.sum()), lengths)
+    else:
+        ids = tf.sparse.from_dense(np.where(RANDOM.random((N, 4)) < 0.3, 0, IDS))
+    model, plain = make(embedded)
+    data = tf.data.Dataset.from_tensor_slices((ids, Y)).batch(8)
+    same_evaluation(model, plain, data)
+    assert_learns(model, data)
+
+
+def test_string_inputs_through_lookups_in_the_model(make: Make) -> None:
+    def looked_up() -> keras.Model:
+        words = keras.Input((1,), dtype="string")
+        first = keras.layers.StringLookup(vocabulary=[*WORDS])(words)
+        second = keras.layers.Hashing(11)(words)
+        rows = keras.layers.Embedding(5, 4)(first) + keras.layers.Embedding(11, 4)(second)
+        model = keras.Model(words, keras.layers.Dense(1)(keras.layers.Flatten()(rows)))
+        model.compile(keras.optimizers.Adam(0.05), "mse")
+        return model
+
+    words = tf.constant(RANDOM.choice([*WORDS, "unknown"], (N, 1)))
+    targets = tf.cast(words == "red", tf.float32)
+    model, plain = make(looked_up)
+    data = tf.data.Dataset.from_tensor_slices((words, targets)).batch(8)
+    same_evaluation(model, plain, data)
+    assert_learns(model, data, epochs=8)
+
+
+@pytest.mark.parametrize("where", ["inside", "outside"])
+def test_text_vectorization_inside_and_outside_of_the_model(make: Make, where: str) -> None:
+    vectorize = keras.layers.TextVectorization(output_sequence_length=3)
+    vectorize.adapt(TEXTS)
+    ids_of = {"inside": lambda t: t, "outside": vectorize}[where]
+
+    def reader() -> keras.Model:
+        inside = where == "inside"
+        given = keras.Input((), dtype="string") if inside else keras.Input((3,), dtype="int64")
+        rows = keras.layers.Embedding(8, 4)(vectorize(given) if inside else given)
+        model = keras.Model(given, keras.layers.Dense(1)(keras.layers.Flatten()(rows)))
+        model.compile(keras.optimizers.Adam(0.05), "mse")
+        return model
+
+    data = tf.data.Dataset.from_tensor_slices((TEXTS, IS_RED)).batch(8)
+    data = data.map(lambda text, y: (ids_of(text), y))
+    model, plain = make(reader)
+    same_evaluation(model, plain, data)
+    assert_learns(model, data, epochs=8)
+
+
+def test_adapted_normalization(make: Make) -> None:
+    normalize = keras.layers.Normalization()
+    normalize.adapt(X * 7 + 3)
+
+    def normalized() -> keras.Model:
+        model = keras.Sequential([keras.Input((3,)), normalize, keras.layers.Dense(1)])
+        model.compile(keras.optimizers.Adam(0.05), "mse")
+        return model
+
+    model, plain = make(normalized)
+    same_evaluation(model, plain, X * 7 + 3, Y)
+    assert_learns(model, X * 7 + 3, Y)
+
+
+class Sequence(keras.utils.PyDataset):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Any:
+        return X[:8], Y[:8]
+
+
+@pytest.mark.parametrize("data", [Sequence(), iter([(X, Y)])], ids=["PyDataset", "generator"])
+def test_what_only_the_chief_could_read_is_refused(make: Make, data: Any) -> None:
+    model, _ = make(lambda: regressor())
+    with pytest.raises(TypeError, match=r"cannot be read by the workers.*tf\.data\.Dataset"):
+        model.fit(data, verbose=0)
+
+
+def regressor() -> keras.Model:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model

@@ -1,0 +1,46 @@
+"""The recipe models/mlp.py from end to end, and again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.images import digits
+from models.run_folder import RunFolder
+from tests.cluster.recipes import row, run_recipe
+
+
+@pytest.mark.timeout(300)
+def test_digits_are_learned_and_a_run_resumes(tmp_path: Path) -> None:
+    said = run_recipe("mlp", tmp_path, "--epochs", "3", "--name", "digits")
+
+    assert "epoch 3/3: held-out accuracy 0." in said
+    (accuracy,), (alone,) = row(said, "tfps"), row(said, "plain Keras")
+    assert accuracy > 0.8
+    assert accuracy == pytest.approx(alone, abs=0.1)
+    most_frequent = digits().most_frequent_accuracy
+    assert row(said, "most frequent class") == [pytest.approx(most_frequent, abs=1e-3)]
+
+    folder = RunFolder(tmp_path / "runs" / "digits")
+    assert {path.name for path in folder.path.iterdir()} == {
+        *("checkpoints", "config.json", "history.csv", "loss.png", "predictions.png", "result.txt"),
+        "tensorboard",
+    }
+    assert folder.result_file.read_text() in said
+    assert json.loads(folder.config_file.read_text())["settings"]["batch_size"] == 32
+
+    said = run_recipe("mlp", tmp_path, "--epochs", "4", "--name", "digits")
+
+    assert "resuming after epoch 3 of 4." in said
+    assert "epoch 3/4" not in said
+    assert "epoch 4/4: held-out accuracy 0." in said
+    history = folder.history()
+    assert [epoch["epoch"] for epoch in history] == [0, 1, 2, 3]
+    # The fourth epoch went on from what the third had reached.
+    assert history[3]["loss"] < 0.5 * history[0]["loss"]
+
+    said = run_recipe("mlp", tmp_path, "--epochs", "4", "--name", "digits")
+
+    assert "runs/digits is finished: 4 epochs." in said

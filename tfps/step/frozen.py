@@ -1,0 +1,71 @@
+"""Frozen parameters: a worker pulls once what no step of a program changes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfps import _keras
+from tfps.params.placement import ps_device
+from tfps.params.shards import shards
+from tfps.step.pull import pull_whole
+from tfps.step.worker_local import WorkerLocal, at_call
+
+
+class Frozen:
+    """Whole values that each worker keeps, and pulls again when they have changed."""
+
+    def __init__(self, variables: Sequence[keras.Variable]) -> None:
+        """Take variables that lie on the ps."""
+        self._variables = list(variables)
+        self._version = 0
+        self._fingerprint: Any = None
+        self._kept = WorkerLocal(tf.function(self._pull, autograph=False))
+        self._take_fingerprint = tf.function(self._fingerprints, autograph=False)
+        _keras.note_assignments(self._variables)
+
+    def values(self) -> list[tuple[keras.Variable, tf.Tensor]]:
+        """Return the variables with their values; to be called at the top of a worker's function.
+
+        At each call of that function they are what its worker keeps.
+        """
+
+        def value(index: int) -> tf.Tensor:
+            return self._kept.get((self._version, _keras.assignments()))[index]
+
+        return [
+            (variable, at_call(functools.partial(value, index), _spec(variable)))
+            for index, variable in enumerate(self._variables)
+        ]
+
+    def refresh(self) -> None:
+        """Find out whether values have changed: restored, or trained by another model.
+
+        Each ps hashes what it holds. What Keras assigns needs no refresh.
+        """
+        if not self._variables:
+            return
+        fingerprint = self._take_fingerprint().numpy().tobytes()
+        if fingerprint != self._fingerprint:
+            self._fingerprint = fingerprint
+            self._version += 1
+
+    def _pull(self) -> list[tf.Tensor]:
+        return pull_whole(self._variables)
+
+    def _fingerprints(self) -> tf.Tensor:
+        """Return the hashes of all shards, uint8, of shape `(num_shards, 8)`."""
+        found = []
+        for variable in self._variables:
+            for shard in shards(variable):
+                with tf.device(ps_device(shard.ps)):
+                    found.append(tf.fingerprint(tf.reshape(shard.variable.read_value(), [1, -1])))
+        return tf.concat(found, axis=0)
+
+
+def _spec(variable: keras.Variable) -> tf.TensorSpec:
+    return tf.TensorSpec(tuple(variable.shape), variable.dtype)

@@ -1,0 +1,140 @@
+"""What an optimizer sees of the variables on a ps."""
+
+from __future__ import annotations
+
+import abc
+import operator
+from typing import Any
+
+import keras
+import tensorflow as tf
+from typing_extensions import override
+
+from tfps.params.placement import ps_device
+from tfps.params.shards import Shard, native
+
+
+class View(abc.ABC):
+    """A tensor to read where it lies, and three ways to write it, each of them atomic.
+
+    Attributes:
+        shard: the shard that is seen.
+        name: the name of the whole variable; weight decay is excluded by name.
+    """
+
+    def __init__(self, variable: keras.Variable, shard: Shard) -> None:
+        self.shard = shard
+        self.name = variable.name
+        self._unique_id = native(variable)._unique_id  # how an optimizer tells variables apart
+
+    @property
+    def dtype(self) -> tf.DType:
+        """The dtype of the variable."""
+        return self.shard.variable.dtype
+
+    @property
+    def shape(self) -> tf.TensorShape:
+        """The shape of what is seen."""
+        return self.read().shape
+
+    @property
+    def device(self) -> str:
+        """The device that it lies on."""
+        return ps_device(self.shard.ps)
+
+    @abc.abstractmethod
+    def is_whole(self, variable: keras.Variable) -> bool:
+        """Whether all of `variable` is seen."""
+
+    @abc.abstractmethod
+    def read(self) -> tf.Tensor:
+        """Return the current value."""
+
+    @abc.abstractmethod
+    def assign(self, value: tf.Tensor) -> None:
+        """Replace the value."""
+
+    @abc.abstractmethod
+    def assign_add(self, delta: tf.Tensor) -> None:
+        """Add to the value."""
+
+    @abc.abstractmethod
+    def assign_sub(self, delta: tf.Tensor) -> None:
+        """Subtract from the value."""
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> tf.Tensor:
+        return tf.convert_to_tensor(self.read(), dtype=dtype, name=name)
+
+
+def _arithmetic(name: str, reflected: bool) -> Any:
+    function = getattr(operator, name)
+
+    def operation(self: View, other: Any) -> tf.Tensor:
+        return function(other, self.read()) if reflected else function(self.read(), other)
+
+    return operation
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow"):
+    setattr(View, f"__{_name}__", _arithmetic(_name, reflected=False))
+    setattr(View, f"__r{_name}__", _arithmetic(_name, reflected=True))
+
+
+class ShardView(View):
+    """A whole shard."""
+
+    @override
+    def is_whole(self, variable: keras.Variable) -> bool:
+        return self.shard.shape == tuple(variable.shape)
+
+    @override
+    def read(self) -> tf.Tensor:
+        with tf.device(self.device):
+            return self.shard.variable.read_value()
+
+    @override
+    def assign(self, value: tf.Tensor) -> None:
+        with tf.device(self.device):
+            self.shard.variable.assign(value, read_value=False)
+
+    @override
+    def assign_add(self, delta: tf.Tensor) -> None:
+        with tf.device(self.device):
+            self.shard.variable.assign_add(delta, read_value=False)
+
+    @override
+    def assign_sub(self, delta: tf.Tensor) -> None:
+        with tf.device(self.device):
+            self.shard.variable.assign_sub(delta, read_value=False)
+
+
+class RowView(View):
+    """Some rows of a shard: what is not among them is neither read nor updated (a lazy update)."""
+
+    def __init__(self, variable: keras.Variable, shard: Shard, ids: tf.Tensor) -> None:
+        """View the rows `ids`, unique int32, counted from the shard's first, on its ps."""
+        super().__init__(variable, shard)
+        self.ids = ids
+
+    @override
+    def is_whole(self, variable: keras.Variable) -> bool:
+        return False
+
+    @override
+    def read(self) -> tf.Tensor:
+        return self.shard.variable.sparse_read(self.ids)
+
+    @override
+    def assign(self, value: tf.Tensor) -> None:
+        self.shard.variable.scatter_update(self._slices(value))
+
+    @override
+    def assign_add(self, delta: tf.Tensor) -> None:
+        self.shard.variable.scatter_add(self._slices(delta))
+
+    @override
+    def assign_sub(self, delta: tf.Tensor) -> None:
+        self.shard.variable.scatter_sub(self._slices(delta))
+
+    def _slices(self, value: tf.Tensor) -> tf.IndexedSlices:
+        return tf.IndexedSlices(tf.broadcast_to(value, tf.shape(self.read())), self.ids)

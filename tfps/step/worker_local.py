@@ -1,0 +1,94 @@
+"""What each worker keeps for itself between the calls of a function.
+
+A worker is known by the thread that talks to it. When it is lost, all that it kept is gone: its
+thread then says `begin`, and what is asked for next is made anew.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import tensorflow as tf
+
+from tfps import _tensorflow
+
+T = TypeVar("T")
+
+
+class _Life:
+    """One life of a worker, from a start to the next."""
+
+
+_thread = threading.local()
+
+
+def begin() -> None:
+    """Forget what the worker of this thread kept."""
+    _thread.life = _Life()
+
+
+class WorkerLocal(Generic[T]):
+    """A value that each worker has its own of."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        """Take what makes the value of a worker, called in its thread and under its device."""
+        self._make = make
+        self._made: weakref.WeakKeyDictionary[_Life, tuple[Any, T]] = weakref.WeakKeyDictionary()
+
+    def get(self, version: Any = None) -> T:
+        """Return this thread's worker's value; it is made at the first call for a version."""
+        if not hasattr(_thread, "life"):
+            begin()
+        made = self._made.get(_thread.life)
+        if made is None or made[0] != version:
+            made = version, self._make()
+            self._made[_thread.life] = made
+        return made[1]
+
+
+def at_call(make: Callable[[], tf.Tensor], spec: tf.TensorSpec) -> tf.Tensor:
+    """Return, in a function that is being traced, a tensor that has `make`'s value at each call."""
+    return tf.compat.v1.get_default_graph().capture_call_time_value(make, spec)
+
+
+def keep_captures(function: Any, tables: dict[int, tuple[tf.DType, tf.DType]]) -> None:
+    """Have each worker copy once what a concrete function captured on the chief.
+
+    TensorFlow would send captured tensors with every call, and look up every key on the chief.
+    Variables stay where they are.
+
+    Args:
+        function: the concrete function.
+        tables: the lookup tables among what it captured: by `id` of the captured handle, the dtypes
+            of keys and values.
+    """
+    for tensor in _tensorflow.captures(function):
+        if id(tensor) in tables:
+            make = _table_copy(tensor, *tables[id(tensor)])
+        elif tensor.dtype not in (tf.resource, tf.variant):
+            make = _tensor_copy(tensor)
+        else:
+            continue
+        _tensorflow.replace_capture(function, tensor, WorkerLocal(make).get)
+
+
+def _tensor_copy(tensor: tf.Tensor) -> Callable[[], tf.Tensor]:
+    return lambda: tf.identity(tensor)
+
+
+def _table_copy(handle: tf.Tensor, keys: tf.DType, values: tf.DType) -> Callable[[], tf.Tensor]:
+    def copy() -> tf.Tensor:
+        with tf.device(handle.device):
+            exported = tf.raw_ops.LookupTableExportV2(
+                table_handle=handle, Tkeys=keys, Tvalues=values
+            )
+        table = tf.raw_ops.AnonymousHashTable(key_dtype=keys, value_dtype=values)
+        tf.raw_ops.InitializeTableV2(
+            table_handle=table, keys=tf.identity(exported.keys), values=tf.identity(exported.values)
+        )
+        return table
+
+    return copy
