@@ -93,6 +93,9 @@ CASES: dict[str, MakeOptimizer] = {
     "EMA, overwriting": lambda: optimizers.Adam(
         0.01, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=3
     ),
+    "gradient accumulation": lambda: optimizers.Adam(
+        0.05, gradient_accumulation_steps=3, global_clipnorm=0.3
+    ),
     "constraint over rows": lambda: optimizers.SGD(0.1),
     "constraint by element": lambda: optimizers.SGD(0.1),
 }

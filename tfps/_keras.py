@@ -8,7 +8,6 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 | `backend.tensorflow.numpy.take` | every embedding lookup ends here; on a ps-held table it would pull the whole table |
 | `trainers.trainer.Trainer.compile`, `backend.tensorflow.trainer.TensorFlowTrainer.fit`, `evaluate`, `predict`, `*_on_batch`, `_distribute_strategy` | Keras's training loop has no word for parameter servers; the model remembers the strategy of its scope here |
 | `TensorFlowTrainer._symbolic_build`, `_call_has_training_arg`, `_loss_tracker`, `_compute_loss`, `_initial_epoch`, `_should_eval`, `_flatten_metrics_in_order`, `_assert_compile_called` | what Keras's own fit, evaluate and train_step call |
-| `Trainer._compile_loss`, `_compile_metrics` | they are other objects after each `compile` |
 | `backend.common.stateless_scope.get_stateless_scope`, `in_stateless_scope` | which scope a `take`, a gradient or an update happens in |
 | `backend.tensorflow.core.Variable._direct_assign` | frozen parameters that the chief assigns are pulled again |
 | `backend.tensorflow.core.Variable.handle` | a tape's gradient by a variable is the gradient by this |
@@ -25,6 +24,8 @@ from __future__ import annotations
 
 import abc
 import functools
+import importlib.metadata
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,7 +53,6 @@ __all__ = [
     "build",
     "check_compiled",
     "clip_gradients",
-    "compiled_parts",
     "concatenate",
     "decays",
     "first_epoch",
@@ -73,6 +73,9 @@ __all__ = [
     "with_gradients",
     "without_wrappers",
 ]
+
+
+TESTED_VERSIONS = {"tensorflow": "2.21", "keras": "3.15", "keras-hub": "0.32"}
 
 
 class KerasStrategy(abc.ABC):
@@ -142,6 +145,7 @@ def install() -> None:
     Every replacement asks first whether a tfps strategy is concerned, and calls Keras's own
     function where none is: models outside of a tfps scope see no difference.
     """
+    _warn_of_untested_versions()
     _wrap(keras_core.Variable, "_initialize_with_initializer", _initialize_where_it_lies)
     _wrap(keras_numpy, "take", _take_rows)
     _wrap(keras_core.Variable, "_direct_assign", _count_assignment)
@@ -156,9 +160,25 @@ def install() -> None:
     for name in ("fit", "evaluate", "predict"):
         _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
         _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))
-    _wrap(Trainer, "compile", _compile_in_scope)  # where Keras looks whether it is its own
+    _wrap(keras.Model, "quantize", _in_scope)
+    _wrap(Trainer, "compile", _in_scope)  # where Keras looks whether it is its own
     for name in ("train_on_batch", "test_on_batch", "predict_on_batch"):
         _wrap(TensorFlowTrainer, name, functools.partial(_refuse, name))
+
+
+def _warn_of_untested_versions() -> None:
+    installed = {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "keras-hub": importlib.metadata.version("keras-hub"),
+    }
+    for package, tested in TESTED_VERSIONS.items():
+        if not installed[package].startswith(f"{tested}."):
+            warnings.warn(
+                f"tfps is tested with {package} {tested}, and {installed[package]} is installed. "
+                f"It uses private names: install '{package}=={tested}.*' if something fails.",
+                stacklevel=4,
+            )
 
 
 def _wrap(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
@@ -268,8 +288,8 @@ def _average(name: str, original: Any, callback: Any, optimizer: Any) -> None:
         original(callback, optimizer)
 
 
-def _compile_in_scope(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
-    strategy = model._distribute_strategy
+def _in_scope(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
+    strategy = _strategy_of(model)
     if not isinstance(strategy, KerasStrategy):
         original(model, *args, **kwargs)
         return
@@ -277,8 +297,20 @@ def _compile_in_scope(original: Any, model: Any, *args: Any, **kwargs: Any) -> N
         original(model, *args, **kwargs)
 
 
+def _strategy_of(model: Any) -> Any:
+    """Return the strategy in whose scope `model` was built; refuse another one's scope."""
+    current, built_in = tf.distribute.get_strategy(), model._distribute_strategy
+    if isinstance(current, KerasStrategy) and built_in is not current:
+        where = "outside of any" if built_in is None else "in another"
+        raise ValueError(
+            f"Model {model.name!r} was built {where} strategy's scope, so its variables do not "
+            "lie on the ps of this one. Build it inside of strategy.scope()."
+        )
+    return built_in
+
+
 def _hand_over(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-    strategy = model._distribute_strategy
+    strategy = _strategy_of(model)
     if not isinstance(strategy, KerasStrategy):
         return original(model, *args, **kwargs)
     named = dict(zip(_POSITIONAL[name], args, strict=False))
@@ -288,7 +320,7 @@ def _hand_over(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) 
 def _hand_over_with_preprocessor(
     name: str, original: Any, model: Any, *args: Any, **kwargs: Any
 ) -> Any:
-    strategy = model._distribute_strategy
+    strategy = _strategy_of(model)
     if not isinstance(strategy, KerasStrategy):
         return original(model, *args, **kwargs)
     named = dict(zip(_POSITIONAL_WITH_PREPROCESSOR[name], args, strict=False))
@@ -308,11 +340,6 @@ def _refuse(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) -> 
 def check_compiled(model: keras.Model, method: str) -> None:
     """Raise ValueError if `model`, on which `method` was called, is not compiled."""
     model._assert_compile_called(method)
-
-
-def compiled_parts(model: keras.Model) -> tuple[Any, ...]:
-    """Return what `compile` sets: other objects after another call of it."""
-    return getattr(model, "optimizer", None), model._compile_loss, model._compile_metrics
 
 
 def first_epoch(model: keras.Model, initial_epoch: int) -> int:

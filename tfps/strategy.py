@@ -14,7 +14,7 @@ from tfps.cluster.embedded import embedded_cluster
 from tfps.cluster.spec import ClusterSpec
 from tfps.cluster.tf_config import TFConfig
 from tfps.params.initialize import initial_value
-from tfps.params.partition import AutoPartitioner, Partitioner
+from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
 from tfps.params.variables import VariableCreation
 from tfps.step.apply import reset_averages, swap_averages
 from tfps.training.fit import Trainer
@@ -63,6 +63,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             if isinstance(variable_partitioner, AutoPartitioner)
             else variable_partitioner
         )
+        partitioner = along_first_axis(partitioner) if partitioner else None
         super().__init__(resolver, partitioner)
         self._extended = VariableCreation(self, resolver, partitioner, num_ps)
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import tfps
 from tests.cluster.conftest import MakeStrategy
+from tfps import _keras
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -42,11 +43,6 @@ def generator() -> Iterator[Any]:
 
 REFUSED_BY_FIT: dict[str, tuple[Callable[[], keras.Model], dict[str, Any], str]] = {
     "eager": (dense, {"run_eagerly": True}, "run_eagerly=True: the steps run on the workers"),
-    "accumulation": (
-        dense,
-        {"optimizer": lambda: keras.optimizers.SGD(gradient_accumulation_steps=2)},
-        "gradient_accumulation_steps=2 is not supported",
-    ),
     "metric": (
         dense,
         {"metrics": [Largest()]},
@@ -66,9 +62,15 @@ def test_fit_refuses(strategy: tfps.ParameterServerStrategy, case: str) -> None:
         model.fit(X, Y, verbose=0)
 
 
+def from_generator() -> tf.data.Dataset:
+    spec = (tf.TensorSpec([None, 3]), tf.TensorSpec([None, 1]))
+    return tf.data.Dataset.from_generator(generator, output_signature=spec)
+
+
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
+        ({"x": from_generator()}, ValueError, "calls a Python function of this process"),
         ({"x": generator()}, TypeError, "Data of type generator cannot be read by the workers"),
         ({"x": X, "y": Y[:4]}, ValueError, r"hold \[4, 8\] examples"),
         ({"x": X[:0], "y": Y[:0]}, ValueError, "at least one example"),
@@ -80,7 +82,7 @@ def test_fit_refuses(strategy: tfps.ParameterServerStrategy, case: str) -> None:
             "The data of worker 0 never ends. Say how many steps",
         ),
     ],
-    ids=["generator", "lengths", "empty", "targets", "no dataset", "endless"],
+    ids=["from_generator", "generator", "lengths", "empty", "targets", "no dataset", "endless"],
 )
 def test_data_that_cannot_be_read_is_refused(
     strategy: tfps.ParameterServerStrategy, data: dict[str, Any], error: Any, message: str
@@ -147,3 +149,60 @@ def test_an_error_in_a_data_function_reaches_the_caller(
         model.fit(broken, verbose=0)
     model.fit(X, Y, verbose=0)  # the workers are free again
     assert int(model.optimizer.iterations) == 1
+
+
+def test_a_model_of_another_scope_is_refused(make_strategy: MakeStrategy) -> None:
+    outside = dense()
+    with make_strategy(2).scope():
+        elsewhere = dense()
+        elsewhere.compile("sgd", "mse")
+    with make_strategy(1).scope():
+        with pytest.raises(ValueError, match="built outside of any strategy's scope"):
+            outside.compile("sgd", "mse")
+        with pytest.raises(ValueError, match="built in another strategy's scope"):
+            elsewhere.fit(X, Y, verbose=0)
+
+
+@pytest.mark.usefixtures("_cluster")
+def test_a_partitioner_of_another_axis_is_refused() -> None:
+    strategy = tfps.ParameterServerStrategy(
+        variable_partitioner=lambda shape, dtype, axis=0: [1] * (len(shape) - 1) + [2]
+    )
+    with strategy.scope(), pytest.raises(ValueError, match=r"shape \(3, 4\) into \[1, 2\] parts"):
+        keras.layers.Dense(4).build((None, 3))
+
+
+def test_an_untested_version_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_keras.TESTED_VERSIONS, "keras", "3.14")
+    with pytest.warns(UserWarning, match=r"tested with keras 3.14, and 3\.15\.\d+ is installed"):
+        _keras._warn_of_untested_versions()
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_tensorflows_tutorial_loop_runs_unsharded_and_explains_itself_sharded(
+    make_strategy: MakeStrategy, shards: int
+) -> None:
+    strategy = make_strategy(shards)
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        optimizer = keras.optimizers.SGD(0.1)
+        optimizer.build(model.trainable_variables)
+    before = model.get_weights()[0]
+
+    @tf.function
+    def step() -> None:
+        def replica() -> None:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((model(X) - Y) ** 2)
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+        strategy.run(replica)
+
+    if shards == 1:
+        strategy.coordinator.schedule(step)
+        strategy.coordinator.join()
+        assert np.any(model.get_weights()[0] != before)
+    else:
+        with pytest.raises(AttributeError, match=r"lies in 2 shards.*strategy\.loop"):
+            step.get_concrete_function()

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 import tfps
 from tfps.params.shards import shards
-from tfps.training.steps import _PROGRAMS
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -39,7 +38,7 @@ def regressor(layer: keras.layers.Layer, optimizer: Any) -> keras.Model:
 
 
 def demand(model: keras.Model) -> Any:
-    (_, program), *_ = model.__dict__[_PROGRAMS].values()
+    (program,) = model.train_function.by_spec.values()
     return program.demand
 
 

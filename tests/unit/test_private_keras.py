@@ -58,8 +58,6 @@ def test_private_attributes_are_where_they_were() -> None:
             [
                 "_distribute_strategy",
                 "_loss_tracker",
-                "_compile_loss",
-                "_compile_metrics",
                 "_initial_epoch",
                 "_call_has_training_arg",
             ],

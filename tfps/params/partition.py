@@ -45,3 +45,19 @@ class AutoPartitioner:
             return [max(1, shards)] + [1] * (len(shape) - 1)
 
         return partitions
+
+
+def along_first_axis(partitioner: Partitioner) -> Partitioner:
+    """Return the partitioner with a check that it splits the first axis alone."""
+
+    def partitions(shape: Any, dtype: Any, axis: int = 0) -> list[int]:
+        found = [int(count) for count in partitioner(shape=shape, dtype=dtype, axis=axis)]
+        if any(count != 1 for count in found[1:]):
+            raise ValueError(
+                f"The variable_partitioner splits a variable of shape {tuple(shape)} into {found} "
+                "parts along its axes; only the first axis can be split. Let it return 1 for all "
+                "others."
+            )
+        return found
+
+    return partitions

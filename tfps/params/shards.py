@@ -68,7 +68,7 @@ def _ps_of(variable: Any, piece: tf.Variable) -> int:
     if device.job != "ps":
         name = getattr(variable, "path", variable.name)
         raise ValueError(
-            f"Variable {name!r} lies on {piece.device!r}, not on a ps. Build the model and compile "
-            "it inside of strategy.scope()."
+            f"Variable {name!r} lies on {piece.device!r}, not on a ps. Build, compile and change "
+            "the model (as by enable_lora or quantize) inside of strategy.scope()."
         )
     return int(device.task)

@@ -18,6 +18,19 @@ _VALUE = "VARIABLE_VALUE"  # TensorFlow's name for the value in a checkpoint
 class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
     """TensorFlow's variable over several shards, which NumPy, and so Keras's saving, can read."""
 
+    @property
+    def handle(self) -> Any:
+        """What TensorFlow's tape asks a variable for; a sharded one has none.
+
+        Raises:
+            AttributeError: always, with what to do.
+        """
+        raise AttributeError(
+            f"Variable {self.name!r} lies in {len(self.variables)} shards, and a tape cannot "
+            "differentiate by it as a whole. Train it by model.fit or strategy.loop, or make the "
+            "strategy without a variable_partitioner for a loop of coordinator.schedule."
+        )
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.numpy(), dtype=dtype)
 

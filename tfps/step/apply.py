@@ -40,8 +40,8 @@ _BY_WHOLE_VARIABLE = (
     keras.optimizers.Muon,
 )
 
-Gradients = Mapping[int, tf.Tensor]
-"""The gradient for each variable, by `id`."""
+Values = Mapping[int, tf.Tensor]
+"""A value or a gradient for each variable, by `id`."""
 
 
 class Optimizer:
@@ -73,20 +73,22 @@ class Optimizer:
             found += [self._loss_scale.dynamic_scale, self._loss_scale.step_counter]
         return found
 
-    def prepare(
-        self, gradients: Sequence[tuple[keras.Variable, tf.Tensor | None]], counters: Gradients
-    ) -> dict[int, tf.Tensor]:
-        """Unscale and clip gradients, on the worker, before they are pushed.
+    @property
+    def steps_per_update(self) -> int:
+        """How many batches an update has: `gradient_accumulation_steps`, or 1."""
+        return self._keras.gradient_accumulation_steps or 1
 
-        A gradient by pulled rows has the norm of the gradient by the whole table, so clipping by
-        norm or global norm means the same for both.
+    def unscaled(
+        self, gradients: Sequence[tuple[keras.Variable, tf.Tensor | None]], counters: Values
+    ) -> dict[int, tf.Tensor]:
+        """Return those gradients that there are, without the loss scale; on the worker.
 
         Args:
             gradients: one for each trainable variable; None where the loss does not depend on it.
             counters: the values of `self.counters`, by `id` of the variable.
 
         Returns:
-            The gradients to push, by `id` of the variable.
+            The gradients, by `id` of the variable.
 
         Raises:
             ValueError: if the loss depends on none of the variables.
@@ -97,10 +99,18 @@ class Optimizer:
             scale = counters[id(self._loss_scale.dynamic_scale)]
         if scale is not None:
             found = [gradient / tf.cast(scale, gradient.dtype) for gradient in found]
-        clipped = _keras.clip_gradients(self._keras, found)
-        return {id(v): gradient for v, gradient in zip(variables, clipped, strict=True)}
+        return {id(v): gradient for v, gradient in zip(variables, found, strict=True)}
 
-    def are_good(self, gradients: Gradients) -> tf.Tensor | None:
+    def clipped(self, gradients: Values) -> dict[int, tf.Tensor]:
+        """Clip gradients, on the worker.
+
+        A gradient by pulled rows has the norm of the gradient by the whole table, so clipping by
+        norm or global norm means the same for both.
+        """
+        clipped = _keras.clip_gradients(self._keras, list(gradients.values()))
+        return dict(zip(gradients, clipped, strict=True))
+
+    def are_good(self, gradients: Values) -> tf.Tensor | None:
         """Return whether gradients are to be pushed, a bool scalar; None where they always are.
 
         Only a `LossScaleOptimizer` drops those that are not finite, as on one machine.
@@ -110,7 +120,7 @@ class Optimizer:
         finite = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients.values()]
         return tf.reduce_all(tf.stack(finite))
 
-    def drop(self, counters: Gradients) -> None:
+    def drop(self, counters: Values) -> None:
         """Lower the loss scale after gradients that were not finite."""
         assert self._loss_scale is not None
         scale, steps = self._loss_scale.dynamic_scale, self._loss_scale.step_counter
@@ -121,7 +131,7 @@ class Optimizer:
         self,
         whole: Sequence[tuple[keras.Variable, Shard, tf.Tensor]],
         rows: Sequence[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]],
-        counters: Gradients,
+        counters: Values,
     ) -> None:
         """Update the parameters on their ps, and count one update.
 
@@ -142,12 +152,12 @@ class Optimizer:
                 with tf.device(ps_device(shard.ps)):
                     scattered = tf.scatter_nd(ids[:, None], gradient, shard.shape)
                 self._update(table, ShardView(table, shard), scattered, counters)
-        self._count(counters)
+        self.count(counters)
         if self._loss_scale is not None:
             self._raise_scale(counters)
 
     def _update(
-        self, variable: keras.Variable, view: View, gradient: tf.Tensor, counters: Gradients
+        self, variable: keras.Variable, view: View, gradient: tf.Tensor, counters: Values
     ) -> None:
         """Update what `view` shows of `variable` with a gradient of the same shape, on its ps."""
         optimizer = self._keras
@@ -162,7 +172,8 @@ class Optimizer:
             if variable.constraint is not None:
                 view.assign(variable.constraint(view.read()))
 
-    def _count(self, counters: Gradients) -> None:
+    def count(self, counters: Values) -> None:
+        """Count one batch in the global step, and move the averages."""
         averaged = _averaged_shards(self._keras)
         frequency = self._keras.ema_overwrite_frequency
         step = _view(self.global_step)
@@ -177,9 +188,7 @@ class Optimizer:
             with tf.device(view.device):
                 tf.cond((number + 1) % frequency == 0, _assignment(view, average), tf.no_op)
 
-    def _average(
-        self, averaged: Sequence[tuple[ShardView, ShardView]], counters: Gradients
-    ) -> None:
+    def _average(self, averaged: Sequence[tuple[ShardView, ShardView]], counters: Values) -> None:
         """Move the averages of all variables, of all their rows, on their ps."""
         for view, average in averaged:
             with tf.device(view.device):
@@ -188,7 +197,7 @@ class Optimizer:
                 momentum = tf.cast(momentum, view.dtype)
                 average.assign(momentum * average.read() + (1 - momentum) * view.read())
 
-    def _raise_scale(self, counters: Gradients) -> None:
+    def _raise_scale(self, counters: Values) -> None:
         assert self._loss_scale is not None
         scale, steps = self._loss_scale.dynamic_scale, self._loss_scale.step_counter
         full = counters[id(steps)] >= self._loss_scale.dynamic_growth_steps - 1
@@ -203,12 +212,6 @@ class Optimizer:
         return own_update and (table.constraint is None or _keeps_to_rows(table.constraint))
 
     def _check(self) -> None:
-        if self._keras.gradient_accumulation_steps:
-            raise NotImplementedError(
-                f"Optimizer {self._keras.name!r}: gradient_accumulation_steps="
-                f"{self._keras.gradient_accumulation_steps} is not supported under a "
-                "tfps.ParameterServerStrategy. Leave it at None, and take larger batches."
-            )
         for variable in self._optimized:
             if len(shards(variable)) == 1:
                 continue
@@ -263,7 +266,7 @@ class _ViewScope(keras.StatelessScope):
 
     def __init__(
         self,
-        counters: Gradients,
+        counters: Values,
         variable: keras.Variable | None = None,
         view: View | None = None,
     ) -> None:

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
+from tfps.step.accumulate import Accumulator
 from tfps.step.apply import Optimizer
 from tfps.step.compute import Computed, compute
 from tfps.step.discover import Demand, check_sums, discover
@@ -46,10 +47,16 @@ class Program:
         self._functions: dict[str, Any] = {}
         self.demand: Demand = discover(computation, batch_spec)
         self._optimizers: dict[int, Optimizer] = {}
+        self._accumulators: dict[int, Accumulator] = {}
         for optimizer, variables in self.demand.applied:
             if not optimizer.built:
                 optimizer.build(variables)
-            self._optimizers[id(optimizer)] = Optimizer(optimizer)
+            made = Optimizer(optimizer)
+            self._optimizers[id(optimizer)] = made
+            if made.steps_per_update > 1:
+                self._accumulators[id(optimizer)] = Accumulator(
+                    made.steps_per_update, variables, self.demand.tables, made.global_step
+                )
         self._counters = [c for made in self._optimizers.values() for c in made.counters]
         metrics = [v for v in self.demand.whole if v.synchronization == "on_read"]
         self.metric_variables = self._metrics = metrics
@@ -78,6 +85,8 @@ class Program:
 
         def dispatch(iterator: Any, steps: tf.Tensor, worker: tf.Tensor) -> Any:
             frozen = self._frozen.values()
+            for accumulator in self._accumulators.values():
+                accumulator.begin()
 
             def one_step(batch: Any, state: _State) -> _State:
                 computed, dropped = self._one_step(batch, state.metrics, worker, frozen)
@@ -159,7 +168,8 @@ class Program:
         )
         dropped = tf.zeros([], tf.int64)
         for applied in computed.applied:
-            dropped += push(self._optimizers[id(applied.optimizer)], applied, pulled)
+            key = id(applied.optimizer)
+            dropped += push(self._optimizers[key], applied, pulled, self._accumulators.get(key))
         push_differences(self._written, computed.values, pulled)
         return computed, dropped
 

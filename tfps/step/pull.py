@@ -97,14 +97,14 @@ class RowRequest:
     Attributes:
         variable: the table, of shape `(rows, *width)`.
         inverse: for each lookup of the batch, positions in the unique rows, of the lookup's shape.
-        num_unique: how many unique rows there are, scalar int32.
+        ids: the unique rows, int64.
         local_ids: for each shard, the rows asked of it, counted from its first, int32.
         positions: for each shard, where its rows stand among the unique ones, int32.
     """
 
     variable: keras.Variable
     inverse: list[tf.Tensor]
-    num_unique: tf.Tensor
+    ids: tf.Tensor
     local_ids: list[tf.Tensor]
     positions: list[tf.Tensor]
 
@@ -128,7 +128,7 @@ def request_rows(table: keras.Variable, lookups: Sequence[tf.Tensor]) -> RowRequ
     return RowRequest(
         variable=table,
         inverse=_per_lookup(inverse, lookups),
-        num_unique=tf.size(unique),
+        ids=unique,
         local_ids=local_ids,
         positions=positions,
     )

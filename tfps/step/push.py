@@ -3,36 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
+from tfps.step.accumulate import Accumulator, Gradients, pulled_for
 from tfps.step.apply import Optimizer
 from tfps.step.compute import Applied
 from tfps.step.packing import pack, unpack, unpack_rows
 from tfps.step.pull import Pull, RowRequest, by_ps_and_dtype
 
 
-def push(optimizer: Optimizer, applied: Applied, pulled: Pull) -> tf.Tensor:
+def push(
+    optimizer: Optimizer, applied: Applied, pulled: Pull, accumulator: Accumulator | None
+) -> tf.Tensor:
     """Send gradients to their ps, where `optimizer` applies them.
 
     Args:
         optimizer: the optimizer of `applied`.
         applied: the gradients.
         pulled: what they were computed from.
+        accumulator: adds them up on the worker, and only the sums are sent; None to send each.
 
     Returns:
         How many updates were dropped, 0 or 1, int64.
     """
-    gradients = optimizer.prepare(applied.gradients, pulled.values)
-    whole = [(v, gradients[id(v)]) for v, _ in applied.gradients if _is_whole(v, gradients, pulled)]
-    rows = [gradients.get(id(request.variable)) for request in pulled.requests]
+    gradients = optimizer.unscaled(applied.gradients, pulled.values)
+    asked = {id(request.variable): request for request in pulled.requests}
+    found = Gradients(
+        whole={key: g for key, g in gradients.items() if key not in asked},
+        ids={key: request.ids for key, request in asked.items()},
+        rows={key: g for key, g in gradients.items() if key in asked},
+    )
+    variables = {id(v): v for v, _ in applied.gradients}
+
+    def update(found: Gradients, pulled: Pull) -> None:
+        clipped = optimizer.clipped({**found.whole, **found.rows})
+        whole = [(variables[key], clipped[key]) for key in found.whole]
+        rows = [clipped.get(id(request.variable)) for request in pulled.requests]
+        optimizer.apply(_send(whole), _send_rows(rows, pulled), pulled.values)
+
+    def update_with_all(accumulator: Accumulator) -> tf.Tensor:
+        taken = accumulator.take(found)
+        update(taken, pulled_for(taken, pulled))
+        return tf.zeros([])
+
+    def add(accumulator: Accumulator) -> tf.Tensor:
+        accumulator.add(found)
+        optimizer.count(pulled.values)
+        return tf.zeros([])
 
     def send() -> tf.Tensor:
-        optimizer.apply(_send(whole), _send_rows(rows, pulled), pulled.values)
+        if accumulator is None:
+            update(found, pulled)
+        else:
+            last = accumulator.is_last()
+            tf.cond(last, lambda: update_with_all(accumulator), lambda: add(accumulator))
         return tf.zeros([], tf.int64)
 
     def drop() -> tf.Tensor:
@@ -50,11 +78,6 @@ def push_differences(
     differences = [(v, after[id(v)] - pulled.values[id(v)]) for v in written]
     for _, shard, difference in _send(differences):
         shard.variable.assign_add(difference, read_value=False)
-
-
-def _is_whole(variable: keras.Variable, gradients: Mapping[int, Any], pulled: Pull) -> bool:
-    by_row = any(request.variable is variable for request in pulled.requests)
-    return id(variable) in gradients and not by_row
 
 
 def _send_rows(

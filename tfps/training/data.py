@@ -22,6 +22,7 @@ from tfps.training.seeds import with_seeds
 
 Preprocess = Callable[..., Any]
 
+_PYTHON_FUNCTIONS = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
 _MAX_MESSAGE_BYTES = 2**31 - 1  # a protobuf message, which carries a tensor to a worker
 
 
@@ -82,6 +83,7 @@ class DatasetSource(Source):
                 strip_device_assignment=True,
             )
             cardinality = int(dataset.cardinality())
+        _check_functions(graph.numpy())
         self._graph = with_seeds(graph.numpy())
         _check_message(self._graph, "the tf.data.Dataset")
         self._spec = dataset.element_spec
@@ -237,6 +239,17 @@ def _as_array(value: Any) -> np.ndarray:
         f"Data of type {type(value).__name__} cannot be read by the workers. Give a function from "
         "tf.distribute.InputContext to a tf.data.Dataset, a tf.data.Dataset, or arrays."
     )
+
+
+def _check_functions(serialized: bytes) -> None:
+    graph = tf.compat.v1.GraphDef.FromString(serialized)
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    if any(node.op in _PYTHON_FUNCTIONS for node in nodes):
+        raise ValueError(
+            "The tf.data.Dataset calls a Python function of this process (from_generator, "
+            "py_function or numpy_function), which the workers do not have. Give a function from "
+            "tf.distribute.InputContext to a tf.data.Dataset of TensorFlow's own ops, or arrays."
+        )
 
 
 def _check_message(array: Any, what: str) -> None:

@@ -6,28 +6,39 @@ from typing import Any, Literal
 
 import keras
 
-from tfps import _keras
 from tfps.step.program import Program
 
 Method = Literal["train_step", "test_step", "predict_step"]
 """Which of a model's methods a batch goes through: in fit, evaluate and predict."""
 
-_PROGRAMS = "_tfps_programs"  # where a model keeps them; in __dict__, which Keras does not track
+# Where Keras keeps what it made of each method. It sets them to None when that is no longer right:
+# after compile, and after quantize.
+_MADE_OF: dict[Method, str] = {
+    "train_step": "train_function",
+    "test_step": "test_function",
+    "predict_step": "predict_function",
+}
+
+
+class _Programs:
+    """The programs of one method, by the type of a batch."""
+
+    def __init__(self) -> None:
+        self.by_spec: dict[str, Program] = {}
 
 
 def program(model: keras.Model, method: Method, batch_spec: Any) -> Program:
-    """Return the program of a method for batches of `batch_spec`, made anew after a compile.
+    """Return the program of a method for batches of `batch_spec`; a compile makes them anew.
 
     To be called in the scope of the model's strategy.
     """
-    compiled = _keras.compiled_parts(model)
-    programs = model.__dict__.setdefault(_PROGRAMS, {})
-    key = (method, str(batch_spec))
-    known, _ = programs.get(key, (None, None))
-    if known is None or any(a is not b for a, b in zip(known, compiled, strict=True)):
-        programs[key] = compiled, Program(getattr(model, method), batch_spec)
-    found: Program = programs[key][1]
-    return found
+    programs = getattr(model, _MADE_OF[method])
+    if not isinstance(programs, _Programs):
+        programs = _Programs()
+        setattr(model, _MADE_OF[method], programs)
+    if str(batch_spec) not in programs.by_spec:
+        programs.by_spec[str(batch_spec)] = Program(getattr(model, method), batch_spec)
+    return programs.by_spec[str(batch_spec)]
 
 
 def check_supported(model: keras.Model) -> None:

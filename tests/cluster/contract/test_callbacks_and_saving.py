@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.cluster.contract.conftest import Make
+from tests.cluster.processes import processes, program
 
 RANDOM = np.random.default_rng(0)
 N = 48
@@ -88,6 +89,25 @@ def test_whole_models_move_to_plain_keras_and_back(
     assert_same_state(again, plain)
     again.fit(IDS, Y, verbose=0)
     assert int(again.optimizer.iterations) == int(plain.optimizer.iterations) + 2
+
+
+def test_files_move_to_a_cluster_with_other_numbers_of_ps_and_shards_and_back(
+    make: Make, tmp_path: Path
+) -> None:
+    model, _ = make(embedded)
+    model.fit(IDS, Y, epochs=2, verbose=0)
+    model.save(tmp_path / "m.keras")
+    weights_file(model, tmp_path)
+    checkpoint(model, tmp_path)
+    np.savez(tmp_path / "state.npz", *state(model))
+    (tmp_path / "logs").mkdir()
+    with processes(tmp_path / "logs") as ours:
+        assert ours.start(program("restore.py", str(tmp_path))).wait(100) == 0, ours.err()
+        assert ours.out().splitlines() == ["0.0 3"] * 3
+    model.load_weights(tmp_path / "back.weights.h5")
+    back = np.load(tmp_path / "back.npz")
+    for i, value in enumerate(state(model)):
+        np.testing.assert_array_equal(value, back[f"arr_{i}"])
 
 
 def test_an_export_serves(make: Make, tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""Gradient accumulation: a worker adds up the gradients of several batches before it pushes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfps.step.pull import Pull, request_rows, send_requests
+from tfps.step.worker_local import WorkerLocal, at_call
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gradients:
+    """Gradients of one or more batches.
+
+    Attributes:
+        whole: by the whole value of a variable, by `id` of the variable.
+        ids: of a table, by its `id`: the unique rows, int64.
+        rows: of a table, by its `id`: the gradients of these rows.
+    """
+
+    whole: Mapping[int, tf.Tensor]
+    ids: Mapping[int, tf.Tensor]
+    rows: Mapping[int, tf.Tensor]
+
+
+class Accumulator:
+    """What one worker has added up, for one optimizer; it lies in variables on the worker.
+
+    Each worker counts its own batches, so the updates of all workers together are as many as on one
+    machine. What a lost worker had added up is lost.
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        variables: Sequence[keras.Variable],
+        tables: Sequence[keras.Variable],
+        global_step: keras.Variable,
+    ) -> None:
+        """Describe what to add up.
+
+        Args:
+            steps: how many batches an update has.
+            variables: those of the optimizer.
+            tables: the tables that are pulled by row, of the model.
+            global_step: counts batches; training goes on from it.
+        """
+        by_row = {id(table) for table in tables}
+        self._steps = steps
+        self._whole = [v for v in variables if id(v) not in by_row]
+        self._tables = [v for v in variables if id(v) in by_row]
+        self._global_step = global_step
+        self._made = WorkerLocal(self._make)
+        self._handles: list[tf.Tensor] = []
+
+    def begin(self) -> None:
+        """Find the worker's variables; to be called at the top of a worker's function."""
+        count = 1 + len(self._whole) + 2 * len(self._tables)
+
+        def handle(index: int) -> tf.Tensor:
+            return self._made.get()[index].handle
+
+        self._handles = [
+            at_call(functools.partial(handle, index), tf.TensorSpec([], tf.resource))
+            for index in range(count)
+        ]
+
+    def is_last(self) -> tf.Tensor:
+        """Count one batch; return whether it is the last of an update, a bool scalar."""
+        number = self._read(0, tf.int64, []) + 1
+        self._write(0, number)
+        return number % self._steps == 0
+
+    def add(self, gradients: Gradients) -> None:
+        """Add the gradients of a batch to those before it."""
+        for index, variable in enumerate(self._whole, start=1):
+            if id(variable) in gradients.whole:
+                so_far = self._read(index, gradients.whole[id(variable)].dtype, variable.shape)
+                self._write(index, so_far + gradients.whole[id(variable)])
+        for index, table in self._indexed_tables():
+            if id(table) in gradients.rows:
+                ids, rows = self._joined(index, table, gradients)
+                self._write(index, ids)
+                self._write(index + 1, rows)
+
+    def take(self, gradients: Gradients) -> Gradients:
+        """Return the mean of these and those before them, and begin anew."""
+        whole, all_ids, all_rows = dict(gradients.whole), {}, {}
+        for index, variable in enumerate(self._whole, start=1):
+            if id(variable) in whole:
+                so_far = self._read(index, whole[id(variable)].dtype, variable.shape)
+                self._write(index, tf.zeros_like(so_far))
+                whole[id(variable)] = (so_far + whole[id(variable)]) / self._steps
+        for index, table in self._indexed_tables():
+            if id(table) in gradients.rows:
+                ids, rows = self._joined(index, table, gradients)
+                self._write(index, ids[:0])
+                self._write(index + 1, rows[:0])
+                unique, inverse = tf.unique(ids, out_idx=tf.int32)
+                all_ids[id(table)] = unique
+                summed = tf.math.unsorted_segment_sum(rows, inverse, tf.size(unique))
+                all_rows[id(table)] = summed / self._steps
+        return Gradients(whole=whole, ids=all_ids, rows=all_rows)
+
+    def _joined(
+        self, index: int, table: keras.Variable, gradients: Gradients
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = gradients.rows[id(table)]
+        ids_before = self._read(index, tf.int64, [None])
+        rows_before = self._read(index + 1, rows.dtype, [None, *table.shape[1:]])
+        joined = tf.concat([ids_before, gradients.ids[id(table)]], axis=0)
+        return joined, tf.concat([rows_before, rows], axis=0)
+
+    def _indexed_tables(self) -> list[tuple[int, keras.Variable]]:
+        first = 1 + len(self._whole)
+        return [(first + 2 * i, table) for i, table in enumerate(self._tables)]
+
+    def _make(self) -> list[tf.Variable]:
+        """Make a worker's variables: count, sums, and ids and rows of each table."""
+        batches = int(self._global_step.numpy()) % self._steps
+        made = [tf.Variable(batches, dtype=tf.int64, trainable=False)]
+        made += [
+            tf.Variable(tf.zeros(tuple(v.shape), v.dtype), trainable=False) for v in self._whole
+        ]
+        for table in self._tables:
+            width = tuple(table.shape[1:])
+            none = tf.zeros([0], tf.int64), tf.zeros([0, *width], table.dtype)
+            made.append(tf.Variable(none[0], shape=[None], trainable=False))
+            made.append(tf.Variable(none[1], shape=[None, *width], trainable=False))
+        return made
+
+    def _read(self, index: int, dtype: tf.DType, shape: Sequence[int | None]) -> tf.Tensor:
+        value = tf.raw_ops.ReadVariableOp(resource=self._handles[index], dtype=dtype)
+        value.set_shape(shape)
+        return value
+
+    def _write(self, index: int, value: tf.Tensor) -> None:
+        tf.raw_ops.AssignVariableOp(resource=self._handles[index], value=value)
+
+
+def pulled_for(gradients: Gradients, pulled: Pull) -> Pull:
+    """Return `pulled` as if it had asked for the rows that `gradients` are of."""
+    requests = [
+        request_rows(request.variable, [gradients.ids[id(request.variable)]])
+        if id(request.variable) in gradients.ids
+        else request
+        for request in pulled.requests
+    ]
+    return dataclasses.replace(pulled, requests=requests, sent=send_requests(requests))
