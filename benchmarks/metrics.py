@@ -133,7 +133,7 @@ def main() -> None:
         title=f"{EXAMPLES:,} examples over 3 workers, against plain Keras",
         columns=["metric", "plain Keras", "largest difference", "within 1e-5"],
         rows=rows,
-        note="The first number of a metric that has several.",
+        note="Within 1e-5 of the value where that is above 1. Of several the first is shown.",
     )
     report.publish([table], arguments.json)
 

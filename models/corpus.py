@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from models.errors import InputError
+from models.held_out import unit_hash
 
 HELD_OUT_FRACTION = 0.04
 MAX_PASSAGE_BYTES = 64 << 10
@@ -152,11 +153,6 @@ def _corpus(name: str, root: Path, paths: Sequence[Path]) -> Corpus:
         file_count=len(paths),
         digest=digest.hexdigest(),
     )
-
-
-def unit_hash(text: str) -> float:
-    """Hash text to a number in [0, 1), the same on every machine."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48
 
 
 def _passages(path: Path, limit_bytes: int, digest: hashlib._Hash) -> Iterator[Passage]:

@@ -12,66 +12,89 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.metadata
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import tyro
 
 import tfps
+from models import recipe
 from models.corpus import Corpus, standard_library, text_files
-from models.errors import InputError
 from models.files import write_atomically
 from models.run_folder import RunFolder
-from models.settings import Settings
+from models.settings import RunSettings
 from models.vocabulary import PAD_ID, Vocabulary, load_or_train
 
 if TYPE_CHECKING:
-    import keras
     import keras_nlp
 
-RUNS = Path("runs")
+VOCABULARY, SAMPLE = "vocabulary.model", "sample.txt"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(RunSettings):
+    """Train a GPT-style language model from scratch on text. Started again, a run resumes."""
+
+    LEAST: ClassVar = {**RunSettings.LEAST, "sequence_length": 8, "vocabulary_size": 512}
+
+    data: str | None = None
+    """Glob pattern of UTF-8 text files, quoted ('texts/**/*.txt'); without it, the source of
+    Python's standard library."""
+    name: str = "gpt_lm"
+    """Name of the run: its results go to runs/NAME."""
+    epochs: int = 4
+    """Epochs of steps-per-epoch steps; after each, the model is validated and saved."""
+    steps_per_epoch: int = 300
+    """Steps in an epoch, those of all workers together."""
+    batch_size: int = 16
+    """Examples in a step."""
+    sequence_length: int = 128
+    """Tokens in an example."""
+    vocabulary_size: int = 4096
+    """SentencePiece pieces at most; text with few different words has fewer."""
+    layers: int = 3
+    """Transformer layers."""
+    heads: int = 4
+    """Attention heads; they divide the width."""
+    width: int = 128
+    """Size of a token's vector."""
+    learning_rate: float = 7e-4
+    """Adam's highest learning rate, between a linear warm-up and a cosine decay."""
+    dtype: Literal["float32", "mixed_bfloat16"] = "float32"
+    """What layers compute in; variables are float32."""
+    seed: int = 0
+    """Seed of the initial weights, the order of the text, and the sample."""
+
+    def faults(self) -> list[str]:
+        """Say what is wrong with the values, a sentence for each fault."""
+        faults = super().faults()
+        if self.heads > 0 and self.width % self.heads:
+            faults.append(
+                f"--width is {self.width}, but must be a multiple of --heads, {self.heads}."
+            )
+        return faults
 
 
 def main() -> None:
     """Check on the chief what the user gave, then train there and serve on the other tasks."""
-    settings = tyro.cli(Settings)
-    config = tfps.TFConfig.from_environment()
-    if config is None or config.task.type == "chief":
-        tfps.run(prepare(settings))
-        return
-    import tensorflow_text  # noqa: F401  # Text is tokenized here, by ops that this brings.
-
-    tfps.run(lambda: None)
+    recipe.run("gpt_lm", tyro.cli(Settings), prepare, before_serving=_load_text_ops)
 
 
 def prepare(settings: Settings) -> Callable[[], None]:
-    """Check settings, text and run folder, and make the vocabulary, before TensorFlow is imported.
-
-    Returns:
-        What is left to do. A fault of what the user gave ends the process with code 2.
-    """
-    folder = RunFolder(RUNS / settings.name)
-    try:
-        settings.check()
-        corpus = text_files(settings.data) if settings.data else standard_library()
-        if settings.check_only:
-            sys.exit(0)
-        print(corpus, flush=True)
-        vocabulary = load_or_train(corpus, settings.vocabulary_size, RUNS / ".vocabularies")
-        folder.claim(settings.identity(corpus, vocabulary), describe(settings, corpus))
-        write_atomically(folder.vocabulary_file, vocabulary.model)
-        done = folder.completed_epochs()
-    except InputError as error:
-        print(f"gpt_lm: {error}", file=sys.stderr)
-        sys.exit(2)
-    if done >= settings.epochs and folder.sample_file.exists():
-        return functools.partial(print, finished(folder, done), flush=True)
-    if done:
-        print(f"{folder.path}: resuming after epoch {done} of {settings.epochs}.", flush=True)
-    return functools.partial(train, settings, corpus, vocabulary, folder)
+    """Check text and run folder, and make the vocabulary, before TensorFlow is imported."""
+    corpus = text_files(settings.data) if settings.data else standard_library()
+    recipe.introduce(settings, corpus)
+    vocabulary = load_or_train(corpus, settings.vocabulary_size, recipe.RUNS / ".vocabularies")
+    packages = ("keras-nlp", "sentencepiece", "tensorflow-text")
+    folder = recipe.claim(settings, corpus, packages, vocabulary=vocabulary.digest)
+    write_atomically(folder.path / VOCABULARY, vocabulary.model)
+    return recipe.left_to_do(
+        settings,
+        folder,
+        functools.partial(train, settings, corpus, vocabulary, folder),
+        last_file=folder.path / SAMPLE,
+        summary=summary,
+    )
 
 
 def train(settings: Settings, corpus: Corpus, vocabulary: Vocabulary, folder: RunFolder) -> None:
@@ -79,10 +102,9 @@ def train(settings: Settings, corpus: Corpus, vocabulary: Vocabulary, folder: Ru
     import keras
 
     from models.blocks import Blocks
+    from models.callbacks import make_callbacks
+    from models.report import Yardstick
 
-    done = folder.completed_epochs()
-    folder.trim_history(done)
-    folder.sample_file.unlink(missing_ok=True)
     keras.utils.set_random_seed(settings.seed)
     strategy = tfps.ParameterServerStrategy()
     with strategy.scope():
@@ -90,12 +112,27 @@ def train(settings: Settings, corpus: Corpus, vocabulary: Vocabulary, folder: Ru
         compile_to_train(model, settings)
     print(f"{vocabulary.size} pieces, {model.count_params():,} parameters", flush=True)
     blocks = Blocks(vocabulary.model, settings.sequence_length, settings.batch_size)
+    yardstick = Yardstick(
+        metric="perplexity",
+        baseline="unigram distribution",
+        baseline_value=vocabulary.unigram_perplexity(corpus.held_out),
+        number_format=".1f",
+        log_scale=True,
+        loss_unit="nats per token",
+    )
     model.fit(
-        blocks.training(corpus.train, seed=settings.seed + done),
+        # Other text after a resume than what the first epochs began with.
+        blocks.training(corpus.train, seed=settings.seed + folder.completed_epochs()),
         epochs=settings.epochs,
         steps_per_epoch=settings.steps_per_epoch,
         validation_data=blocks.held_out(corpus.held_out),
-        callbacks=make_callbacks(settings, corpus, vocabulary, folder),
+        callbacks=make_callbacks(
+            settings,
+            folder,
+            yardstick,
+            steps_per_epoch=settings.steps_per_epoch,
+            examples_per_step=settings.batch_size,
+        ),
         verbose=0,
     )
     leave_sample(model, settings, corpus, vocabulary, folder)
@@ -145,39 +182,6 @@ def compile_to_train(model: keras_nlp.models.GPT2CausalLM, settings: Settings) -
     )
 
 
-def make_callbacks(
-    settings: Settings, corpus: Corpus, vocabulary: Vocabulary, folder: RunFolder
-) -> list[keras.callbacks.Callback]:
-    """Make what watches and saves, in the order in which an epoch's end needs them."""
-    import keras
-
-    from models import report
-    from models.progress import Progress
-
-    held_out_losses = [row["val_loss"] for row in folder.history()]
-    return [
-        Progress(
-            epochs=settings.epochs,
-            steps_per_epoch=settings.steps_per_epoch,
-            examples_per_step=settings.batch_size,
-        ),
-        report.Unigram(vocabulary.unigram_perplexity(corpus.held_out), epochs=settings.epochs),
-        keras.callbacks.CSVLogger(folder.history_file, append=True),
-        keras.callbacks.TensorBoard(folder.tensorboard_folder, write_graph=False),
-        report.LossCurve(folder),
-        keras.callbacks.ModelCheckpoint(
-            folder.best_file,
-            save_best_only=True,
-            save_weights_only=True,
-            initial_value_threshold=min(held_out_losses, default=None),
-        ),
-        # Last: an epoch that it has saved is not trained again, so all the rest must be done.
-        keras.callbacks.BackupAndRestore(
-            folder.backup_folder, double_checkpoint=True, delete_checkpoint=False
-        ),
-    ]
-
-
 def leave_sample(
     model: keras_nlp.models.GPT2CausalLM,
     settings: Settings,
@@ -198,21 +202,7 @@ def leave_sample(
         sequence_length=settings.sequence_length,
         seed=settings.seed,
     )
-    write_atomically(folder.sample_file, text.encode())
-
-
-def describe(settings: Settings, corpus: Corpus) -> dict[str, object]:
-    """Return what a reader of config.json wants to know beside the run's identity."""
-    versions = {
-        package: importlib.metadata.version(package)
-        for package in ("keras", "keras-nlp", "sentencepiece", "tensorflow", "tensorflow-text")
-    }
-    return {
-        "settings": dataclasses.asdict(settings),
-        "corpus": str(corpus),
-        "python": sys.version.split()[0],
-        "versions": versions,
-    }
+    write_atomically(folder.path / SAMPLE, text.encode())
 
 
 def summary(folder: RunFolder) -> str:
@@ -220,19 +210,13 @@ def summary(folder: RunFolder) -> str:
     last = folder.history()[-1]
     return (
         f"held-out perplexity {last['val_perplexity']:.1f} after {last['epoch'] + 1:.0f} epochs; "
-        f"the unigram distribution has {last['unigram_perplexity']:.1f}\n"
-        f"{folder.path}/ has checkpoints/, config.json, history.csv, loss.png, sample.txt, "
-        "tensorboard/ and vocabulary.model"
+        f"the unigram distribution has {last['baseline_perplexity']:.1f}\n{folder.contents()}"
     )
 
 
-def finished(folder: RunFolder, done: int) -> str:
-    """Say that a run is finished, and what to do for more."""
-    return (
-        f"{folder.path} is finished: {done} epochs.\n{summary(folder)}\n"
-        f"To go on, give more --epochs than {done}; for a new run, give another --name or remove "
-        f"{folder.path}."
-    )
+def _load_text_ops() -> None:
+    """Import the ops that tokenize text, which workers run."""
+    import tensorflow_text  # noqa: F401
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ _BACKUP_METADATA = "training_metadata.json"
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """What a run writes, all of it by the chief.
+    """What a run writes, all of it by the chief. A recipe adds files of its own to `path`.
 
     Attributes:
         path: The folder, made by `claim`.
@@ -32,24 +33,19 @@ class RunFolder:
         return self.path / "config.json"
 
     @property
-    def vocabulary_file(self) -> Path:
-        """SentencePiece's model, which the weights belong to."""
-        return self.path / "vocabulary.model"
-
-    @property
     def history_file(self) -> Path:
         """One row for each epoch, written by Keras's CSVLogger."""
         return self.path / "history.csv"
 
     @property
     def curve_file(self) -> Path:
-        """Loss and perplexity over the epochs."""
+        """Loss and metric over the epochs."""
         return self.path / "loss.png"
 
     @property
-    def sample_file(self) -> Path:
-        """Text that the trained model wrote."""
-        return self.path / "sample.txt"
+    def result_file(self) -> Path:
+        """What a finished run has reached; a recipe may leave another file instead."""
+        return self.path / "result.txt"
 
     @property
     def tensorboard_folder(self) -> Path:
@@ -76,11 +72,11 @@ class RunFolder:
         Raises:
             InputError: The folder was made with another identity, or its config is damaged.
         """
-        identity = json.loads(json.dumps(identity))
+        identity = json.loads(json.dumps(identity, default=os.fspath))
         if self.config_file.exists():
             self._check(identity)
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        content = json.dumps({"identity": identity, **config}, indent=2)
+        content = json.dumps({"identity": identity, **config}, indent=2, default=os.fspath)
         write_atomically(self.config_file, f"{content}\n".encode())
 
     def _check(self, identity: Mapping[str, Any]) -> None:
@@ -101,6 +97,12 @@ class RunFolder:
                 "\n".join([f"{self.path} holds a run with other settings:", *changes])
                 + "\nTo resume it, give what it had; for a new run, give another --name."
             )
+
+    def contents(self) -> str:
+        """List what is in the folder, for a reader."""
+        names = [f"{path.name}/" if path.is_dir() else path.name for path in self.path.iterdir()]
+        *first, last = sorted(names)
+        return f"{self.path}/ has {', '.join(first)} and {last}"
 
     def completed_epochs(self) -> int:
         """Read how many epochs the last checkpoint has seen; 0 without one.

@@ -1,54 +1,39 @@
-"""What can be set in the recipe models/gpt_lm.py; its command line is made from this."""
+"""What can be set in every recipe; a recipe's command line is made from a subclass of this."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
-from models.corpus import Corpus
 from models.errors import InputError
-from models.vocabulary import Vocabulary
-
-_MAY_CHANGE_ON_RESUME = frozenset({"check_only", "data", "epochs", "name", "steps_per_execution"})
-_LEAST = {"learning_rate": 1e-9, "seed": 0, "sequence_length": 8, "vocabulary_size": 512}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Train a GPT-style language model from scratch on text. Started again, a run resumes."""
+class RunSettings:
+    """Settings of a run. A subclass adds its own, and names the least values of numbers.
 
-    data: str | None = None
-    """Glob pattern of UTF-8 text files, quoted ('texts/**/*.txt'); without it, the source of
-    Python's standard library."""
-    name: str = "gpt_lm"
+    Attributes:
+        LEAST: The least value of a number, where that is not 1.
+        MAY_CHANGE: What may differ when a run resumes.
+    """
+
+    LEAST: ClassVar[Mapping[str, float]] = {"learning_rate": 1e-9, "seed": 0}
+    MAY_CHANGE: ClassVar[frozenset[str]] = frozenset(
+        {"check_only", "data", "epochs", "name", "steps_per_execution"}
+    )
+
+    name: str
     """Name of the run: its results go to runs/NAME."""
-    epochs: int = 4
-    """Epochs of steps-per-epoch steps; after each, the model is validated and saved."""
-    steps_per_epoch: int = 300
-    """Steps in an epoch, those of all workers together."""
-    batch_size: int = 16
-    """Examples in a step."""
-    sequence_length: int = 128
-    """Tokens in an example."""
-    vocabulary_size: int = 4096
-    """SentencePiece pieces at most; text with few different words has fewer."""
-    layers: int = 3
-    """Transformer layers."""
-    heads: int = 4
-    """Attention heads; they divide the width."""
-    width: int = 128
-    """Size of a token's vector."""
-    learning_rate: float = 7e-4
-    """Adam's highest learning rate, between a linear warm-up and a cosine decay."""
+    epochs: int
+    """Epochs; after each, the model is validated and saved."""
+    learning_rate: float
+    """Learning rate of the optimizer."""
     steps_per_execution: int = 10
     """Steps that a worker runs in one dispatch."""
-    dtype: Literal["float32", "mixed_bfloat16"] = "float32"
-    """What layers compute in; variables are float32."""
-    seed: int = 0
-    """Seed of the initial weights, the order of the text, and the sample."""
     check_only: bool = False
-    """Check the settings and the text, and leave; silent if they are good."""
+    """Check the settings and the data, and leave; silent if they are good."""
 
     def check(self) -> None:
         """Check the values.
@@ -56,25 +41,25 @@ class Settings:
         Raises:
             InputError: Some are out of range; all of them are listed.
         """
-        faults = [
-            f"--{key.replace('_', '-')} is {value}, but must be at least {_LEAST.get(key, 1)}."
-            for key, value in dataclasses.asdict(self).items()
-            if type(value) in (int, float) and not value >= _LEAST.get(key, 1)
-        ]
-        if self.heads > 0 and self.width % self.heads:
-            faults.append(
-                f"--width is {self.width}, but must be a multiple of --heads, {self.heads}."
-            )
-        if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
-            faults.append(f"--name is {self.name!r}, but must be a plain folder name, like gpt_lm.")
-        if faults:
+        if faults := self.faults():
             raise InputError("\n".join(faults))
 
-    def identity(self, corpus: Corpus, vocabulary: Vocabulary) -> dict[str, object]:
-        """Return what must be the same for a run to resume."""
+    def faults(self) -> list[str]:
+        """Say what is wrong with the values, a sentence for each fault."""
+        faults = [
+            f"--{key.replace('_', '-')} is {value}, but must be at least {self.LEAST.get(key, 1)}."
+            for key, value in dataclasses.asdict(self).items()
+            if type(value) in (int, float) and not value >= self.LEAST.get(key, 1)
+        ]
+        if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
+            faults.append(f"--name is {self.name!r}, but must be a plain folder name, like mine.")
+        return faults
+
+    def identity(self, **digests: str) -> dict[str, object]:
+        """Return what must be the same for a run to resume: settings, and hashes of its data."""
         kept = {
             key: value
             for key, value in dataclasses.asdict(self).items()
-            if key not in _MAY_CHANGE_ON_RESUME
+            if key not in self.MAY_CHANGE
         }
-        return {**kept, "corpus": corpus.digest, "vocabulary": vocabulary.digest}
+        return {**kept, **digests}

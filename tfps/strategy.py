@@ -16,7 +16,7 @@ from tfps.cluster.tf_config import TFConfig
 from tfps.params.initialize import initial_value
 from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
 from tfps.params.variables import VariableCreation
-from tfps.step.apply import reset_averages, swap_averages
+from tfps.step.averages import reset_averages, swap_averages
 from tfps.training.fit import Trainer
 from tfps.training.lanes import Lanes
 from tfps.training.loop import Loop, StepFunction

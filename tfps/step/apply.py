@@ -19,6 +19,7 @@ from tfps import _keras
 from tfps._tensorflow import take_number
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, native, shards
+from tfps.step.averages import averaged_shards
 from tfps.step.views import RowView, ShardView, View
 
 _BY_ELEMENT = (
@@ -174,7 +175,7 @@ class Optimizer:
 
     def count(self, counters: Values) -> None:
         """Count one batch in the global step, and move the averages."""
-        averaged = _averaged_shards(self._keras)
+        averaged = averaged_shards(self._keras)
         frequency = self._keras.ema_overwrite_frequency
         step = _view(self.global_step)
         if not (averaged and frequency):
@@ -237,27 +238,6 @@ class Optimizer:
                 return
 
 
-def finalize(optimizer: keras.optimizers.Optimizer) -> None:
-    """Put the moving averages into the variables at the end of training, if there are any."""
-    for inner in _keras.without_wrappers(optimizer):
-        for view, average in _averaged_shards(inner):
-            view.assign(average.read())
-
-
-def swap_averages(optimizer: keras.optimizers.Optimizer) -> None:
-    """Exchange variables and their moving averages, each on its ps."""
-    for view, average in _averaged_shards(optimizer):
-        value = view.read()
-        view.assign(average.read())
-        average.assign(value)
-
-
-def reset_averages(optimizer: keras.optimizers.Optimizer) -> None:
-    """Set the moving averages to the variables, each on its ps."""
-    for view, average in _averaged_shards(optimizer):
-        average.assign(view.read())
-
-
 class _ViewScope(keras.StatelessScope):
     """Gives an optimizer the counters that the worker pulled, and views of its other variables.
 
@@ -297,15 +277,6 @@ class _ViewScope(keras.StatelessScope):
 def _view(variable: keras.Variable) -> ShardView:
     (shard,) = shards(variable)
     return ShardView(variable, shard)
-
-
-def _averaged_shards(optimizer: keras.optimizers.Optimizer) -> list[tuple[ShardView, ShardView]]:
-    """Return each shard of the variables that have a moving average, and that of the average."""
-    return [
-        (ShardView(variable, shard), ShardView(average, averaged))
-        for variable, average in _keras.moving_averages(optimizer)
-        for shard, averaged in zip(shards(variable), shards(average), strict=True)
-    ]
 
 
 def _assignment(target: ShardView, source: ShardView) -> Callable[[], Any]:

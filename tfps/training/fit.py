@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
-from tfps.step.apply import finalize
+from tfps.step.averages import finalize
 from tfps.training.data import FirstBatches, MappedSource, Source, as_source
 from tfps.training.lanes import Lanes
 from tfps.training.phase import Phase

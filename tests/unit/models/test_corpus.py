@@ -105,10 +105,6 @@ def test_split_of_a_file_does_not_change_when_others_come(tmp_path: Path) -> Non
     assert after & old <= before  # Equal, but where the first 60 had to be given one.
 
 
-def test_unit_hash_is_stable() -> None:
-    assert corpus.unit_hash("argparse.py") == pytest.approx(0.786127, abs=1e-6)
-
-
 def test_digest_changes_with_content(tmp_path: Path) -> None:
     write_files(tmp_path, 2, lines=500)
     before = corpus.text_files(f"{tmp_path}/*.txt").digest

@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from models import gpt_lm
+from models import gpt_lm, recipe
+from models.gpt_lm import Settings
 from models.run_folder import RunFolder
-from models.settings import Settings
-
-ROOT = Path(__file__).parents[3]
-# Ends the process at an import of TensorFlow or Keras.
-GUARD = """
-import sys
-class Guard:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("tensorflow", "keras", "keras_nlp", "tensorflow_text"):
-            sys.exit(f"imported {name}")
-sys.meta_path.insert(0, Guard())
-from models import gpt_lm
-gpt_lm.main()
-"""
-
-
-def run_guarded(
-    folder: Path, *arguments: str, task: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    if task:
-        cluster = {"chief": ["a:1"], "worker": ["a:2"], "ps": ["a:3"]}
-        environment["TF_CONFIG"] = json.dumps(
-            {"cluster": cluster, "task": {"type": task, "index": 0}}
-        )
-    return subprocess.run(
-        [sys.executable, "-c", GUARD, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.unit.models.guard import run_guarded
 
 
 @pytest.mark.parametrize("task", [None, "chief"])
 def test_bad_data_ends_with_2_before_tensorflow(tmp_path: Path, task: str | None) -> None:
-    done = run_guarded(tmp_path, "--data", "nothing*", task=task)
+    done = run_guarded("gpt_lm", tmp_path, "--data", "nothing*", task=task)
     assert done.returncode == 2
     assert done.stderr.startswith("gpt_lm: --data 'nothing*': no file matches")
     assert len(done.stderr.splitlines()) == 1
@@ -58,24 +24,24 @@ def test_bad_data_ends_with_2_before_tensorflow(tmp_path: Path, task: str | None
 
 
 def test_a_worker_leaves_bad_data_to_the_chief(tmp_path: Path) -> None:
-    done = run_guarded(tmp_path, "--data", "nothing*", task="worker")
+    done = run_guarded("gpt_lm", tmp_path, "--data", "nothing*", task="worker")
     assert done.returncode == 1
     assert done.stderr.strip() == "imported tensorflow_text"
 
 
 def test_bad_setting_ends_with_2(tmp_path: Path) -> None:
-    done = run_guarded(tmp_path, "--epochs", "0")
+    done = run_guarded("gpt_lm", tmp_path, "--epochs", "0")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "gpt_lm: --epochs is 0, but must be at least 1.\n"
 
 
 def test_unknown_option_ends_with_2(tmp_path: Path) -> None:
-    assert run_guarded(tmp_path, "--no-such-option", "1").returncode == 2
+    assert run_guarded("gpt_lm", tmp_path, "--no-such-option", "1").returncode == 2
 
 
 def test_check_only_makes_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("some text\n" * 5000)
-    done = run_guarded(tmp_path, "--data", "*.txt", "--check-only")
+    done = run_guarded("gpt_lm", tmp_path, "--data", "*.txt", "--check-only")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
@@ -96,14 +62,15 @@ def test_preparing_claims_the_run_folder(prepared: Settings) -> None:
     assert config["identity"]["width"] == prepared.width
     assert config["settings"]["data"] == "*.txt"
     assert set(config["versions"]) >= {"keras", "tensorflow"}
-    assert folder.vocabulary_file.exists()
+    assert (folder.path / "vocabulary.model").exists()
 
 
 def test_other_settings_for_the_same_name_end_with_2(
     prepared: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    other = dataclasses.replace(prepared, width=64)
     with pytest.raises(SystemExit) as ended:
-        gpt_lm.prepare(Settings(data="*.txt", name="mine", vocabulary_size=512, width=64))
+        recipe.run("gpt_lm", other, gpt_lm.prepare)
     assert ended.value.code == 2
     assert "width: 128 then, 64 now" in capsys.readouterr().err
 
@@ -113,13 +80,14 @@ def finish(settings: Settings, epochs: int) -> RunFolder:
     folder.backup_folder.mkdir(parents=True)
     (folder.backup_folder / "training_metadata.json").write_text(json.dumps({"epoch": epochs}))
     folder.history_file.write_text(
-        f"epoch,loss,unigram_perplexity,val_perplexity\n{epochs - 1},4.5,360,80\n"
+        f"epoch,loss,baseline_perplexity,val_perplexity\n{epochs - 1},4.5,360,80\n"
     )
     return folder
 
 
 def test_finished_run_says_so(prepared: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    finish(prepared, prepared.epochs).sample_file.write_text("text")
+    folder = finish(prepared, prepared.epochs)
+    (folder.path / "sample.txt").write_text("text")
     call = gpt_lm.prepare(prepared)
     capsys.readouterr()
     call()

@@ -34,6 +34,11 @@ def test_claim_writes_identity_and_config(folder: RunFolder) -> None:
     assert {path.name for path in folder.path.iterdir()} == {"checkpoints", "config.json"}
 
 
+def test_paths_are_written_as_text(folder: RunFolder) -> None:
+    folder.claim({"width": 8}, {"data": Path("a") / "b.csv"})
+    assert json.loads(folder.config_file.read_text())["data"] == "a/b.csv"
+
+
 def test_run_with_the_same_identity_may_resume(folder: RunFolder) -> None:
     folder.claim({"width": 8}, {"epochs": 9})
     assert json.loads(folder.config_file.read_text())["epochs"] == 9
@@ -116,3 +121,8 @@ def test_trim_to_nothing_removes_the_file(folder: RunFolder) -> None:
     folder.trim_history(0)
     assert not folder.history_file.exists()
     folder.trim_history(0)
+
+
+def test_contents_are_listed(folder: RunFolder) -> None:
+    folder.history_file.write_text(HEADER)
+    assert folder.contents() == f"{folder.path}/ has checkpoints/, config.json and history.csv"

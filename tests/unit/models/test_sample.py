@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from models import corpus, gpt_lm, sample, vocabulary
-from models.settings import Settings
+from models.gpt_lm import Settings
 
 SETTINGS = Settings(layers=1, heads=2, width=8, sequence_length=16, vocabulary_size=512)
 

@@ -5,16 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
 import pytest
 
-from models.corpus import Corpus
 from models.errors import InputError
-from models.settings import Settings
-from models.vocabulary import Vocabulary
-
-CORPUS = Corpus(name="texts", train=(), held_out=(), file_count=0, digest="abc")
-VOCABULARY = Vocabulary(model=b"model", counts=np.zeros(4))
+from models.gpt_lm import Settings
 
 
 def test_defaults_are_good() -> None:
@@ -55,19 +49,17 @@ def test_all_bad_values_are_listed() -> None:
 def test_run_may_resume_with(changes: dict[str, Any]) -> None:
     settings = Settings()
     changed = dataclasses.replace(settings, **changes)
-    assert changed.identity(CORPUS, VOCABULARY) == settings.identity(CORPUS, VOCABULARY)
+    assert changed.identity(data="abc") == settings.identity(data="abc")
 
 
 @pytest.mark.parametrize("changes", [{"width": 64}, {"dtype": "mixed_bfloat16"}, {"seed": 7}])
 def test_run_may_not_resume_with(changes: dict[str, Any]) -> None:
     settings = Settings()
     changed = dataclasses.replace(settings, **changes)
-    assert changed.identity(CORPUS, VOCABULARY) != settings.identity(CORPUS, VOCABULARY)
+    assert changed.identity(data="abc") != settings.identity(data="abc")
 
 
-def test_run_may_not_resume_with_other_text_or_pieces() -> None:
-    identity = Settings().identity(CORPUS, VOCABULARY)
-    other_text = dataclasses.replace(CORPUS, digest="xyz")
-    other_pieces = dataclasses.replace(VOCABULARY, model=b"other")
-    assert Settings().identity(other_text, VOCABULARY) != identity
-    assert Settings().identity(CORPUS, other_pieces) != identity
+def test_run_may_not_resume_with_other_data() -> None:
+    settings = Settings()
+    assert settings.identity(data="abc") != settings.identity(data="xyz")
+    assert settings.identity(data="abc", vocabulary="v") != settings.identity(data="abc")

@@ -1,0 +1,101 @@
+"""keras-nlp's BERT text classifier, from scratch or from a preset, ready to train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+import keras_nlp
+
+from models import wordpiece
+from models.labelled_texts import LabelledTexts
+from models.recipe import RUNS
+
+if TYPE_CHECKING:
+    from models.bert_classifier import Settings
+
+
+def load_pieces(settings: Settings, data: LabelledTexts, file: Path) -> list[str]:
+    """Return the WordPiece vocabulary: that of the file, else of the preset, else a learned one.
+
+    Args:
+        settings: Of the run.
+        data: Whose training texts the pieces are learned from.
+        file: Keeps the run's vocabulary, which the weights in its checkpoints belong to.
+    """
+    if file.exists():
+        return wordpiece.read(file)
+    if settings.preset:
+        pieces = keras_nlp.models.BertTokenizer.from_preset(str(settings.preset)).get_vocabulary()
+    else:
+        size = settings.vocabulary_size
+        pieces = wordpiece.load_or_learn(data.train.texts, size, RUNS / ".vocabularies")
+    wordpiece.write(file, pieces)
+    return pieces
+
+
+def make_model(
+    settings: Settings, data: LabelledTexts, pieces: list[str]
+) -> keras_nlp.models.BertTextClassifier:
+    """Make an untrained model, with the same weights at each call.
+
+    Under a strategy's scope its variables lie on the ps.
+
+    Args:
+        settings: Of the run.
+        data: Its classes are the model's.
+        pieces: The WordPiece vocabulary; a preset brings its own.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    if settings.preset:
+        model = keras_nlp.models.BertTextClassifier.from_preset(
+            str(settings.preset), num_classes=len(data.classes), dtype=settings.dtype
+        )
+        model.preprocessor.sequence_length = settings.sequence_length
+    else:
+        model = _from_scratch(settings, len(data.classes), pieces)
+    if settings.lora_rank:
+        model.backbone.enable_lora(settings.lora_rank)
+    _compile(model, settings, settings.epochs * settings.steps_per_epoch(data))
+    return model
+
+
+def _from_scratch(
+    settings: Settings, num_classes: int, pieces: list[str]
+) -> keras_nlp.models.BertTextClassifier:
+    tokenizer = keras_nlp.models.BertTokenizer(vocabulary=pieces, lowercase=True)
+    backbone = keras_nlp.models.BertBackbone(
+        vocabulary_size=len(pieces),
+        num_layers=settings.layers,
+        num_heads=settings.heads,
+        hidden_dim=settings.width,
+        intermediate_dim=4 * settings.width,
+        max_sequence_length=settings.sequence_length,
+        dtype=settings.dtype,
+    )
+    preprocessor = keras_nlp.models.BertTextClassifierPreprocessor(
+        tokenizer, sequence_length=settings.sequence_length
+    )
+    return keras_nlp.models.BertTextClassifier(
+        backbone, num_classes=num_classes, preprocessor=preprocessor
+    )
+
+
+def _compile(model: keras_nlp.models.BertTextClassifier, settings: Settings, steps: int) -> None:
+    warmup_steps = min(100, steps // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        warmup_target=settings.learning_rate,
+        warmup_steps=warmup_steps,
+        decay_steps=steps - warmup_steps,
+        alpha=0.1,
+    )
+    model.compile(
+        # A gradient comes a step late for each other worker, and late gradients with a long memory
+        # make Adam swing: hence a shorter memory than its defaults.
+        optimizer=keras.optimizers.Adam(schedule, beta_1=0.5, beta_2=0.95, global_clipnorm=1.0),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        steps_per_execution=settings.steps_per_execution,
+    )
