@@ -233,10 +233,21 @@ def _count_assignment(original: Any, variable: Any, value: Any) -> None:
 def _take_rows(original: Any, x: Any, indices: Any, axis: int | None = None) -> Any:
     scope = _step_scope()
     if axis == 0 and scope is not None and isinstance(x, keras.Variable):
-        rows = scope.take(x, indices)
+        rows = _rows(scope, x, indices)
         if rows is not None:
             return rows
     return original(x, indices, axis=axis)
+
+
+def _rows(scope: StepScope, table: keras.Variable, indices: Any) -> Any:
+    if isinstance(indices, tf.RaggedTensor):
+        rows = scope.take(table, indices.flat_values)
+        return None if rows is None else indices.with_flat_values(rows)
+    if isinstance(indices, tf.SparseTensor):  # as in Keras, what is missing has the first row
+        dense = tf.sparse.to_dense(indices, validate_indices=False)
+        dense.set_shape(indices.shape)
+        indices = dense
+    return scope.take(table, indices)
 
 
 def _handle(original: Any, variable: Any) -> Any:

@@ -112,6 +112,33 @@ def test_a_step_may_update_twice_and_return_what_it_wants(
         assert np.any(old != new)
 
 
+class OwnLoss(keras.Sequential):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:  # fmt: skip
+        return 3.0 * keras.ops.mean((y - y_pred) ** 2) + sum(self.losses)
+
+
+def test_a_compute_loss_of_ones_own_gives_what_it_gives_in_plain_keras(
+    make_strategy: MakeStrategy,
+) -> None:
+    def model() -> keras.Model:
+        keras.utils.set_random_seed(6)
+        made = OwnLoss([keras.Input((3,)), keras.layers.Dense(1, kernel_regularizer="l2")])
+        made.compile(keras.optimizers.SGD(0.05))
+        return made
+
+    plain = model()
+    with make_strategy(2).scope():
+        ours = model()
+    losses = [
+        m.fit(X, Y, batch_size=64, epochs=3, shuffle=False, verbose=0).history["loss"]
+        for m in (ours, plain)
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
 class OwnTest(keras.Sequential):
     def test_step(self, data: Any) -> Any:
         x, y = data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import keras_nlp
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -116,6 +117,8 @@ def test_ragged_and_sparse_ids(make: Make, kind: str) -> None:
     data = tf.data.Dataset.from_tensor_slices((ids, Y)).batch(8)
     same_evaluation(model, plain, data)
     assert_learns(model, data)
+    (program,) = model.train_function.by_spec.values()
+    assert [v.name for v in program.demand.tables] == ["embeddings"]  # only rows are pulled
 
 
 def test_string_inputs_through_lookups_in_the_model(make: Make) -> None:
@@ -190,3 +193,65 @@ def regressor() -> keras.Model:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     return model
+
+
+def test_lookups_in_the_users_own_pipeline(make: Make) -> None:
+    lookup = keras.layers.StringLookup(vocabulary=[*WORDS])
+    hashing = keras.layers.Hashing(11)
+
+    def looked_up() -> keras.Model:
+        ids = keras.Input((2,), dtype="int64")
+        rows = keras.layers.Flatten()(keras.layers.Embedding(16, 4)(ids))
+        model = keras.Model(ids, keras.layers.Dense(1)(rows))
+        model.compile(keras.optimizers.Adam(0.05), "mse")
+        return model
+
+    words = RANDOM.choice([*WORDS, "unknown"], N)
+    targets = (words == "red").astype("float32")[:, None]
+    data = tf.data.Dataset.from_tensor_slices((words, targets)).batch(8)
+    data = data.map(lambda w, y: (tf.stack([lookup(w), 5 + hashing(w)], axis=1), y))
+    model, plain = make(looked_up)
+    same_evaluation(model, plain, data)
+    assert_learns(model, data, epochs=8)
+
+
+def test_weights_in_a_dataset_and_class_weights_for_one(make: Make) -> None:
+    def classifier() -> keras.Model:
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    labels = (X[:, 0] > 0).astype("int32")
+    weighted = tf.data.Dataset.from_tensors((X, labels, np.linspace(0.5, 2, N)))
+    plain_data = tf.data.Dataset.from_tensors((X, labels))
+    for data, arguments in [(weighted, {}), (plain_data, {"class_weight": {0: 1.0, 1: 3.0}})]:
+        model, plain = make(classifier)
+        losses = [
+            m.fit(data, verbose=0, epochs=2, **arguments).history["loss"] for m in (model, plain)
+        ]
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_a_keras_nlp_preprocessor_mapped_over_the_users_dataset(make: Make) -> None:
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    preprocessor = keras_nlp.models.BertTextClassifierPreprocessor(
+        keras_nlp.tokenizers.BertTokenizer(vocabulary), sequence_length=5
+    )
+
+    def classifier() -> keras.Model:
+        backbone = keras_nlp.models.BertBackbone(
+            vocabulary_size=9, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16,
+            max_sequence_length=5, dropout=0.0,
+        )  # fmt: skip
+        task = keras_nlp.models.BertTextClassifier(
+            backbone, num_classes=2, preprocessor=None, dropout=0.0
+        )
+        entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        task.compile(keras.optimizers.Adam(0.02), entropy)
+        return task
+
+    data = tf.data.Dataset.from_tensor_slices((TEXTS, IS_RED[:, 0].astype("int32"))).batch(8)
+    data = data.map(preprocessor)
+    model, plain = make(classifier)
+    same_evaluation(model, plain, data)
+    assert_learns(model, data, epochs=8)

@@ -184,3 +184,38 @@ def test_what_is_frozen_is_read_again_when_it_changes(make: Make, native: bool) 
         losses = model.fit(ones, zeros, epochs=3, verbose=0, callbacks=[Change()]).history["loss"]
     assert losses == [1.0, 2.0, 3.0]
     assert model.evaluate(ones, zeros, verbose=0) == 4.0
+
+
+def test_trainable_set_after_a_compile_takes_effect_at_the_next_as_in_keras(make: Make) -> None:
+    model, plain = make(lambda: compiled(keras.layers.Dense(3), keras.layers.Dense(1)))
+    for m in (model, plain):
+        m.fit(X, Y, batch_size=N, shuffle=False, verbose=0)
+        m.layers[0].trainable = False
+        m.fit(X, Y, batch_size=N, shuffle=False, verbose=0)
+    for ours, theirs in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+class Noisy(keras.layers.Layer):
+    """Draws from a SeedGenerator of its own, and keeps what it drew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(9)
+
+    def build(self, input_shape: Any) -> None:
+        self.drawn = self.add_weight(shape=(), initializer="zeros", trainable=False, name="drawn")
+
+    def call(self, x: Any) -> Any:
+        noise = keras.random.normal((), seed=self.seeds)
+        self.drawn.assign(noise)
+        return x + 0 * noise
+
+
+def test_a_seed_generator_of_ones_own_draws_anew_in_each_step(make: Make) -> None:
+    model, _ = make(lambda: compiled(Noisy(), keras.layers.Dense(1)))
+    drawn = []
+    for _ in range(4):
+        model.fit(X, Y, batch_size=N, verbose=0)
+        drawn.append(float(model.layers[0].drawn.numpy()))
+    assert len(set(drawn)) == 4
