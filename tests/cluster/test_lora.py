@@ -15,6 +15,7 @@ SIZES = ["--vocabulary", "512", "--width", "64", "--layers", "2", "--sequence", 
 LENGTHS = ["--rank", "2", "--steps", "10", "--rounds", "2"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ss") is None, reason="needs the command ss, of iproute2")
 @pytest.mark.timeout(180)
 def test_adapters_push_and_pull_less_than_a_tenth_of_the_whole_model(tmp_path: Path) -> None:

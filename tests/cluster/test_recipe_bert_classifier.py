@@ -33,6 +33,7 @@ def columns(tmp_path: Path) -> tuple[str, ...]:
     return "--data", "things.jsonl", "--text-column", "body", "--label-column", "kind"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_classes_are_learned_and_a_run_resumes(tmp_path: Path, columns: tuple[str, ...]) -> None:
     small = (*columns, *SMALL, "--name", "things")
