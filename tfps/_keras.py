@@ -7,7 +7,7 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 | `backend.tensorflow.core.Variable._initialize_with_initializer`, `_value`, `_shape`, `_dtype`, `_map_aggregation`, `_map_synchronization` | it gives tf.Variable a lambda that hides the shape, so that a partitioner could only slice a value made whole on the chief |
 | `backend.tensorflow.numpy.take` | every embedding lookup ends here; on a ps-held table it would pull the whole table |
 | `trainers.trainer.Trainer.compile`, `backend.tensorflow.trainer.TensorFlowTrainer.fit`, `evaluate`, `predict`, `*_on_batch`, `_distribute_strategy` | Keras's training loop has no word for parameter servers; the model remembers the strategy of its scope here |
-| `TensorFlowTrainer._symbolic_build`, `_call_has_training_arg`, `_loss_tracker`, `_compute_loss`, `_initial_epoch`, `_should_eval`, `_flatten_metrics_in_order`, `_assert_compile_called` | what Keras's own fit, evaluate and train_step call |
+| `TensorFlowTrainer._symbolic_build`, `_initial_epoch`, `_should_eval`, `_flatten_metrics_in_order`, `_assert_compile_called` | what Keras's own fit and evaluate call |
 | `backend.common.stateless_scope.get_stateless_scope`, `in_stateless_scope` | which scope a `take`, a gradient or an update happens in |
 | `backend.tensorflow.core.Variable._direct_assign` | frozen parameters that the chief assigns are pulled again |
 | `backend.tensorflow.core.Variable.handle` | a tape's gradient by a variable is the gradient by this |

@@ -27,6 +27,7 @@ from tensorflow.python.eager import context, tape
 
 __all__ = [
     "ParameterServerStrategyV2Extended",
+    "capture_at_call",
     "captures",
     "keep_functions",
     "on_worker",
@@ -59,6 +60,11 @@ class _Watched:
 def captures(function: Any) -> list[tf.Tensor]:
     """Return what a concrete function captured when it was traced."""
     return [tensor for tensor in function._captured_inputs if not callable(tensor)]
+
+
+def capture_at_call(make: Callable[[], tf.Tensor], spec: tf.TensorSpec) -> tf.Tensor:
+    """Return, in the function that is being traced, what `make` gives at each of its calls."""
+    return tf.compat.v1.get_default_graph().capture_call_time_value(make, spec)
 
 
 def replace_capture(function: Any, tensor: tf.Tensor, make: Callable[[], tf.Tensor]) -> None:

@@ -29,6 +29,13 @@ NAMES = [
         ],
     ),
     ("tensorflow.python.eager.context", "executor_scope", ["e"]),
+    ("tensorflow.python.eager.tape", "variable_accessed", ["variable"]),
+    (
+        "tensorflow.python.eager.polymorphic_function.concrete_function",
+        "ConcreteFunction.replace_capture_with_deferred_capture",
+        ["self", "tensor", "closure", "spec", "placeholder", "default_value"],
+    ),
+    ("tensorflow.python.framework.func_graph", "FuncGraph.capture_call_time_value", None),
     ("tensorflow.python.eager.context", "Context.remove_function", ["self", "name"]),
 ]
 

@@ -51,7 +51,7 @@ class WorkerLocal(Generic[T]):
 
 def at_call(make: Callable[[], tf.Tensor], spec: tf.TensorSpec) -> tf.Tensor:
     """Return, in a function that is being traced, a tensor that has `make`'s value at each call."""
-    return tf.compat.v1.get_default_graph().capture_call_time_value(make, spec)
+    return _tensorflow.capture_at_call(make, spec)
 
 
 def keep_captures(function: Any, tables: dict[int, tuple[tf.DType, tf.DType]]) -> None:
