@@ -10,6 +10,7 @@ import keras_nlp
 
 from models import wordpiece
 from models.labelled_texts import LabelledTexts
+from models.late_gradients import adam
 from models.recipe import RUNS
 
 if TYPE_CHECKING:
@@ -83,18 +84,8 @@ def _from_scratch(
 
 
 def _compile(model: keras_nlp.models.BertTextClassifier, settings: Settings, steps: int) -> None:
-    warmup_steps = min(100, steps // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=settings.learning_rate,
-        warmup_steps=warmup_steps,
-        decay_steps=steps - warmup_steps,
-        alpha=0.1,
-    )
     model.compile(
-        # A gradient comes a step late for each other worker, and late gradients with a long memory
-        # make Adam swing: hence a shorter memory than its defaults.
-        optimizer=keras.optimizers.Adam(schedule, beta_1=0.5, beta_2=0.95, global_clipnorm=1.0),
+        optimizer=adam(settings.learning_rate, steps, global_clipnorm=1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         steps_per_execution=settings.steps_per_execution,

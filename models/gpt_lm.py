@@ -161,19 +161,11 @@ def compile_to_train(model: keras_nlp.models.GPT2CausalLM, settings: Settings) -
     import keras
     import keras_nlp
 
+    from models.late_gradients import adam
+
     steps = settings.epochs * settings.steps_per_epoch
-    warmup_steps = min(100, steps // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=settings.learning_rate,
-        warmup_steps=warmup_steps,
-        decay_steps=steps - warmup_steps,
-        alpha=0.1,
-    )
     model.compile(
-        # A gradient comes a step late for each other worker, and late gradients with a long memory
-        # make Adam swing: with its defaults, two workers learn half as fast as one.
-        optimizer=keras.optimizers.Adam(schedule, beta_1=0.5, beta_2=0.95, global_clipnorm=0.25),
+        optimizer=adam(settings.learning_rate, steps, global_clipnorm=0.25),
         loss=keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         ),

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests.cluster.conftest import MakeStrategy
+from tests.cluster.model_state import assert_same_state
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -22,15 +23,6 @@ def make() -> keras.Model:
     model.compile(keras.optimizers.Adam(0.01), "mse")
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-def state(model: keras.Model) -> list[np.ndarray]:
-    return [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
-
-
-def assert_same_state(model: keras.Model, other: keras.Model) -> None:
-    for a, b in zip(state(model), state(other), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def test_weights_files_go_from_2_shards_to_3_to_none_to_plain_keras(

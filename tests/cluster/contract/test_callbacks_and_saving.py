@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.cluster.contract.conftest import Make
+from tests.cluster.model_state import assert_same_state, state
 from tests.cluster.processes import processes, program
 
 RANDOM = np.random.default_rng(0)
@@ -33,15 +34,6 @@ def embedded() -> keras.Model:
     model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.BatchNormalization()(rows)))
     model.compile(keras.optimizers.Adam(0.01), "mse")
     return model
-
-
-def state(model: keras.Model) -> list[np.ndarray]:
-    return [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
-
-
-def assert_same_state(model: keras.Model, other: keras.Model) -> None:
-    for a, b in zip(state(model), state(other), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def weights_file(model: keras.Model, folder: Path) -> Callable[[keras.Model], Any]:
