@@ -47,7 +47,7 @@ class Arguments:
 
     only: tuple[str, ...] = ()
     """Names of the tasks to train; all by default."""
-    epochs: int = 5
+    epochs: int = 8
     """Epochs of each."""
     json: Path | None = None
     """A file to write the numbers to."""
