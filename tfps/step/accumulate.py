@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from tfps._tensorflow import capture_at_call
 from tfps.step.pull import Pull, request_rows, send_requests
-from tfps.step.worker_local import WorkerLocal, at_call
+from tfps.step.worker_local import WorkerLocal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class Accumulator:
             return self._made.get()[index].handle
 
         self._handles = [
-            at_call(functools.partial(handle, index), tf.TensorSpec([], tf.resource))
+            capture_at_call(functools.partial(handle, index), tf.TensorSpec([], tf.resource))
             for index in range(count)
         ]
 

@@ -9,7 +9,7 @@ which push at the same time lose nothing.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -20,7 +20,7 @@ from tfps._tensorflow import take_number
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, native, shards
 from tfps.step.averages import averaged_shards
-from tfps.step.views import RowView, ShardView, View
+from tfps.step.views import RowView, ShardView, Values, View, ViewScope, view_of
 
 _BY_ELEMENT = (
     keras.optimizers.Adadelta,
@@ -40,9 +40,6 @@ _BY_WHOLE_VARIABLE = (
     keras.optimizers.Lamb,
     keras.optimizers.Muon,
 )
-
-Values = Mapping[int, tf.Tensor]
-"""A value or a gradient for each variable, by `id`."""
 
 
 class Optimizer:
@@ -125,8 +122,8 @@ class Optimizer:
         """Lower the loss scale after gradients that were not finite."""
         assert self._loss_scale is not None
         scale, steps = self._loss_scale.dynamic_scale, self._loss_scale.step_counter
-        _view(scale).assign(counters[id(scale)] * 0.5)
-        _view(steps).assign(tf.zeros([], native(steps).dtype))
+        view_of(scale).assign(counters[id(scale)] * 0.5)
+        view_of(steps).assign(tf.zeros([], native(steps).dtype))
 
     def apply(
         self,
@@ -142,7 +139,7 @@ class Optimizer:
             counters: the values of `self.counters`, by `id` of the variable.
         """
         if _keras.has_shared_update(self._keras):
-            with _ViewScope(counters) as scope:
+            with ViewScope(counters) as scope:
                 _keras.update_shared(self._keras, scope.rate(self._keras))
         for variable, shard, gradient in whole:
             self._update(variable, ShardView(variable, shard), gradient, counters)
@@ -162,7 +159,7 @@ class Optimizer:
     ) -> None:
         """Update what `view` shows of `variable` with a gradient of the same shape, on its ps."""
         optimizer = self._keras
-        with tf.device(view.device), _ViewScope(counters, variable, view) as scope:
+        with tf.device(view.device), ViewScope(counters, variable, view) as scope:
             if getattr(variable, "overwrite_with_gradient", False):
                 view.assign(gradient)
                 return
@@ -177,7 +174,7 @@ class Optimizer:
         """Count one batch in the global step, and move the averages."""
         averaged = averaged_shards(self._keras)
         frequency = self._keras.ema_overwrite_frequency
-        step = _view(self.global_step)
+        step = view_of(self.global_step)
         if not (averaged and frequency):
             step.assign_add(tf.ones([], step.dtype))
             self._average(averaged, counters)
@@ -203,9 +200,9 @@ class Optimizer:
         scale, steps = self._loss_scale.dynamic_scale, self._loss_scale.step_counter
         full = counters[id(steps)] >= self._loss_scale.dynamic_growth_steps - 1
         one = tf.ones([], native(steps).dtype)
-        _view(steps).assign_add(tf.where(full, -counters[id(steps)], one))
+        view_of(steps).assign_add(tf.where(full, -counters[id(steps)], one))
         # Not assigned: another worker may have lowered it meanwhile.
-        _view(scale).assign_add(tf.where(full, counters[id(scale)], 0.0))
+        view_of(scale).assign_add(tf.where(full, counters[id(scale)], 0.0))
 
     def _goes_by_rows(self, table: keras.Variable) -> bool:
         """Whether the rows of `table` can be updated without its other rows."""
@@ -236,47 +233,6 @@ class Optimizer:
                     stacklevel=2,
                 )
                 return
-
-
-class _ViewScope(keras.StatelessScope):
-    """Gives an optimizer the counters that the worker pulled, and views of its other variables.
-
-    Of a slot variable it gives the view of the shard, or of the rows, that are being updated.
-    """
-
-    def __init__(
-        self,
-        counters: Values,
-        variable: keras.Variable | None = None,
-        view: View | None = None,
-    ) -> None:
-        super().__init__(initialize_variables=False)
-        self._counters = counters
-        self._variable = variable
-        self._view = view
-
-    def rate(self, optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
-        """Return the learning rate of this step."""
-        return tf.convert_to_tensor(optimizer.learning_rate)
-
-    def get_current_value(self, variable: keras.Variable) -> tf.Tensor | View:
-        counter = self._counters.get(id(variable))
-        if counter is not None:
-            return counter
-        if self._variable is None or self._view is None:
-            return _view(variable)
-        firsts = [shard.first_row for shard in shards(self._variable)]
-        if len(shards(variable)) != len(firsts):
-            return _view(variable)
-        slot = shards(variable)[firsts.index(self._view.shard.first_row)]
-        if isinstance(self._view, RowView) and tuple(variable.shape) == tuple(self._variable.shape):
-            return RowView(variable, slot, self._view.ids)
-        return ShardView(variable, slot)
-
-
-def _view(variable: keras.Variable) -> ShardView:
-    (shard,) = shards(variable)
-    return ShardView(variable, shard)
 
 
 def _assignment(target: ShardView, source: ShardView) -> Callable[[], Any]:

@@ -10,10 +10,11 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
+from tfps._tensorflow import capture_at_call
 from tfps.params.placement import ps_device
 from tfps.params.shards import shards
 from tfps.step.pull import pull_whole
-from tfps.step.worker_local import WorkerLocal, at_call
+from tfps.step.worker_local import WorkerLocal
 
 
 class Frozen:
@@ -38,7 +39,7 @@ class Frozen:
             return self._kept.get((self._version, _keras.assignments()))[index]
 
         return [
-            (variable, at_call(functools.partial(value, index), _spec(variable)))
+            (variable, capture_at_call(functools.partial(value, index), _spec(variable)))
             for index, variable in enumerate(self._variables)
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,7 +12,10 @@ import tensorflow as tf
 from typing_extensions import override
 
 from tfps.params.placement import ps_device
-from tfps.params.shards import Shard, native
+from tfps.params.shards import Shard, native, shards
+
+Values = Mapping[int, tf.Tensor]
+"""A value or a gradient for each variable, by `id`."""
 
 
 class View(abc.ABC):
@@ -138,3 +142,46 @@ class RowView(View):
 
     def _slices(self, value: tf.Tensor) -> tf.IndexedSlices:
         return tf.IndexedSlices(tf.broadcast_to(value, tf.shape(self.read())), self.ids)
+
+
+class ViewScope(keras.StatelessScope):
+    """Gives an optimizer the counters that the worker pulled, and views of its other variables.
+
+    Of a slot variable it gives the view of the shard, or of the rows, that are being updated.
+    """
+
+    def __init__(
+        self,
+        counters: Values,
+        variable: keras.Variable | None = None,
+        view: View | None = None,
+    ) -> None:
+        super().__init__(initialize_variables=False)
+        self._counters = counters
+        self._variable = variable
+        self._view = view
+
+    def rate(self, optimizer: keras.optimizers.Optimizer) -> tf.Tensor:
+        """Return the learning rate of this step."""
+        return tf.convert_to_tensor(optimizer.learning_rate)
+
+    @override
+    def get_current_value(self, variable: keras.Variable) -> tf.Tensor | View:
+        counter = self._counters.get(id(variable))
+        if counter is not None:
+            return counter
+        if self._variable is None or self._view is None:
+            return view_of(variable)
+        firsts = [shard.first_row for shard in shards(self._variable)]
+        if len(shards(variable)) != len(firsts):
+            return view_of(variable)
+        slot = shards(variable)[firsts.index(self._view.shard.first_row)]
+        if isinstance(self._view, RowView) and tuple(variable.shape) == tuple(self._variable.shape):
+            return RowView(variable, slot, self._view.ids)
+        return ShardView(variable, slot)
+
+
+def view_of(variable: keras.Variable) -> ShardView:
+    """Return the view of a variable that is not split."""
+    (shard,) = shards(variable)
+    return ShardView(variable, shard)

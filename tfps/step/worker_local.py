@@ -49,11 +49,6 @@ class WorkerLocal(Generic[T]):
         return made[1]
 
 
-def at_call(make: Callable[[], tf.Tensor], spec: tf.TensorSpec) -> tf.Tensor:
-    """Return, in a function that is being traced, a tensor that has `make`'s value at each call."""
-    return _tensorflow.capture_at_call(make, spec)
-
-
 def keep_captures(function: Any, tables: dict[int, tuple[tf.DType, tf.DType]]) -> None:
     """Have each worker copy once what a concrete function captured on the chief.
 
