@@ -17,8 +17,8 @@ class Cast(VectorCodec):
     """Rounds each number to a float of 16 bits.
 
     The relative error is at most 2^-8 in bfloat16, which keeps float32's range, and 2^-11 in
-    float16, whose numbers end at 65504: what is larger becomes 65504, and what is below 6e-8 becomes
-    0 (below 6e-5 it has an absolute error of at most 3e-8). Infinities and NaN stay what they are.
+    float16, whose numbers end at 65504: what is larger becomes 65504, and below 6e-5 the absolute
+    error is at most 3e-8. Infinities and NaN stay what they are.
 
     Micikevicius et al., Mixed Precision Training, 2018 (arXiv:1710.03740); Kalamkar et al., A Study
     of BFLOAT16 for Deep Learning Training, 2019 (arXiv:1905.12322).
@@ -27,7 +27,7 @@ class Cast(VectorCodec):
         dtype: "bfloat16" or "float16".
     """
 
-    lossy_pull: ClassVar[bool] = True
+    codes_pulls: ClassVar[bool] = True
     codes_rows: ClassVar[bool] = True
 
     dtype: Literal["bfloat16", "float16"] = "bfloat16"

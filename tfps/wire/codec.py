@@ -67,12 +67,12 @@ class Codec(abc.ABC):
     is not finite.
 
     Attributes:
-        lossy_pull: whether parameters may be pulled with it. What a pull leaves out no error
+        codes_pulls: whether parameters may be pulled with it. What a pull leaves out no error
             feedback makes up for.
         codes_rows: whether it suits the rows of tables, of which every step has others.
     """
 
-    lossy_pull: ClassVar[bool] = False
+    codes_pulls: ClassVar[bool] = False
     codes_rows: ClassVar[bool] = False
 
     @abc.abstractmethod
@@ -115,7 +115,7 @@ class Codec(abc.ABC):
 class Identity(Codec):
     """The tensors as they are. Exact."""
 
-    lossy_pull: ClassVar[bool] = True
+    codes_pulls: ClassVar[bool] = True
     codes_rows: ClassVar[bool] = True
 
     @override
