@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tfps import wire
     from tfps.cluster.run import run
     from tfps.cluster.spec import ClusterSpec, Task
     from tfps.cluster.tf_config import TFConfig
@@ -22,6 +23,7 @@ __all__ = [
     "TFConfig",
     "Task",
     "run",
+    "wire",
 ]
 
 _HOMES = {
@@ -35,6 +37,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "wire":
+        return importlib.import_module("tfps.wire")
     if name not in _HOMES:
         raise AttributeError(f"module 'tfps' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

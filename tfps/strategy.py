@@ -17,9 +17,11 @@ from tfps.params.initialize import initial_value
 from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
 from tfps.params.variables import VariableCreation
 from tfps.step.averages import reset_averages, swap_averages
+from tfps.step.transfer import Wire
 from tfps.training.fit import Trainer
 from tfps.training.lanes import Lanes
 from tfps.training.loop import Loop, StepFunction
+from tfps.wire.codec import Codec, Identity
 
 
 class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.KerasStrategy):
@@ -41,6 +43,8 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         self,
         cluster_resolver: tf.distribute.cluster_resolver.ClusterResolver | None = None,
         variable_partitioner: Partitioner | AutoPartitioner | None = None,
+        pull: Codec | None = None,
+        push: Codec | None = None,
     ) -> None:
         """Connect to the cluster.
 
@@ -51,9 +55,13 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
                 axis: `tfps.AutoPartitioner()`, one of
                 `tf.distribute.experimental.partitioners`, or a function like those. None splits
                 nothing.
+            pull: the codec in which a training step's parameters travel from the ps to the workers,
+                one of `tfps.wire`; None is `Identity`, float32 as it is.
+            push: the codec in which gradients travel from the workers to the ps; None likewise.
 
         Raises:
             TFConfigError: if TF_CONFIG has faults.
+            ValueError: if `pull` is a codec that parameters cannot be pulled with.
         """
         _keras.install()
         resolver = cluster_resolver or default_resolver()
@@ -64,6 +72,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             else variable_partitioner
         )
         partitioner = along_first_axis(partitioner) if partitioner else None
+        self._wire = Wire(pull=pull or Identity(), push=push or Identity(), num_ps=num_ps)
         super().__init__(resolver, partitioner)
         self._extended = VariableCreation(self, resolver, partitioner, num_ps)
 
@@ -122,6 +131,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         return Loop(
             self,
             self._lanes,
+            self._wire,
             step,
             model=model,
             optimizer=optimizer,
@@ -145,15 +155,15 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
 
     def fit(self, model: keras.Model, **arguments: Any) -> keras.callbacks.History:
         """Train `model`: what `model.fit` calls."""
-        return Trainer(self, self._lanes).fit(model, **arguments)
+        return Trainer(self, self._lanes, self._wire).fit(model, **arguments)
 
     def evaluate(self, model: keras.Model, **arguments: Any) -> Any:
         """Evaluate `model`: what `model.evaluate` calls."""
-        return Trainer(self, self._lanes).evaluate(model, **arguments)
+        return Trainer(self, self._lanes, self._wire).evaluate(model, **arguments)
 
     def predict(self, model: keras.Model, **arguments: Any) -> Any:
         """Predict with `model`: what `model.predict` calls."""
-        return Trainer(self, self._lanes).predict(model, **arguments)
+        return Trainer(self, self._lanes, self._wire).predict(model, **arguments)
 
 
 _connected: list[dict[str, Any]] = []

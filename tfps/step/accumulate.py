@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
-from tfps._tensorflow import capture_at_call
 from tfps.step.pull import Pull, request_rows, send_requests
-from tfps.step.worker_local import WorkerLocal
+from tfps.step.transfer import total
+from tfps.step.worker_local import WorkerVariables
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,52 +55,45 @@ class Accumulator:
         self._whole = [v for v in variables if id(v) not in by_row]
         self._tables = [v for v in variables if id(v) in by_row]
         self._global_step = global_step
-        self._made = WorkerLocal(self._make)
-        self._handles: list[tf.Tensor] = []
+        self._variables = WorkerVariables(self._make)
 
     def begin(self) -> None:
-        """Find the worker's variables; to be called at the top of a worker's function."""
-        count = 1 + len(self._whole) + 2 * len(self._tables)
-
-        def handle(index: int) -> tf.Tensor:
-            return self._made.get()[index].handle
-
-        self._handles = [
-            capture_at_call(functools.partial(handle, index), tf.TensorSpec([], tf.resource))
-            for index in range(count)
-        ]
+        """Prepare for a trace; to be called at the top of a worker's function."""
+        self._variables.begin()
 
     def is_last(self) -> tf.Tensor:
         """Count one batch; return whether it is the last of an update, a bool scalar."""
-        number = self._read(0, tf.int64, []) + 1
-        self._write(0, number)
+        number = self._variables.read(0, tf.int64, []) + 1
+        self._variables.write(0, number)
         return number % self._steps == 0
 
     def add(self, gradients: Gradients) -> None:
         """Add the gradients of a batch to those before it."""
         for index, variable in enumerate(self._whole, start=1):
             if id(variable) in gradients.whole:
-                so_far = self._read(index, gradients.whole[id(variable)].dtype, variable.shape)
-                self._write(index, so_far + gradients.whole[id(variable)])
+                so_far = self._variables.read(
+                    index, gradients.whole[id(variable)].dtype, variable.shape
+                )
+                self._variables.write(index, so_far + gradients.whole[id(variable)])
         for index, table in self._indexed_tables():
             if id(table) in gradients.rows:
                 ids, rows = self._joined(index, table, gradients)
-                self._write(index, ids)
-                self._write(index + 1, rows)
+                self._variables.write(index, ids)
+                self._variables.write(index + 1, rows)
 
     def take(self, gradients: Gradients) -> Gradients:
         """Return the mean of these and those before them, and begin anew."""
         whole, all_ids, all_rows = dict(gradients.whole), {}, {}
         for index, variable in enumerate(self._whole, start=1):
             if id(variable) in whole:
-                so_far = self._read(index, whole[id(variable)].dtype, variable.shape)
-                self._write(index, tf.zeros_like(so_far))
+                so_far = self._variables.read(index, whole[id(variable)].dtype, variable.shape)
+                self._variables.write(index, tf.zeros_like(so_far))
                 whole[id(variable)] = (so_far + whole[id(variable)]) / self._steps
         for index, table in self._indexed_tables():
             if id(table) in gradients.rows:
                 ids, rows = self._joined(index, table, gradients)
-                self._write(index, ids[:0])
-                self._write(index + 1, rows[:0])
+                self._variables.write(index, ids[:0])
+                self._variables.write(index + 1, rows[:0])
                 unique, inverse = tf.unique(ids, out_idx=tf.int32)
                 all_ids[id(table)] = unique
                 summed = tf.math.unsorted_segment_sum(rows, inverse, tf.size(unique))
@@ -112,8 +104,8 @@ class Accumulator:
         self, index: int, table: keras.Variable, gradients: Gradients
     ) -> tuple[tf.Tensor, tf.Tensor]:
         rows = gradients.rows[id(table)]
-        ids_before = self._read(index, tf.int64, [None])
-        rows_before = self._read(index + 1, rows.dtype, [None, *table.shape[1:]])
+        ids_before = self._variables.read(index, tf.int64, [None])
+        rows_before = self._variables.read(index + 1, rows.dtype, [None, *table.shape[1:]])
         joined = tf.concat([ids_before, gradients.ids[id(table)]], axis=0)
         return joined, tf.concat([rows_before, rows], axis=0)
 
@@ -135,21 +127,18 @@ class Accumulator:
             made.append(tf.Variable(none[1], shape=[None, *width], trainable=False))
         return made
 
-    def _read(self, index: int, dtype: tf.DType, shape: Sequence[int | None]) -> tf.Tensor:
-        value = tf.raw_ops.ReadVariableOp(resource=self._handles[index], dtype=dtype)
-        value.set_shape(shape)
-        return value
-
-    def _write(self, index: int, value: tf.Tensor) -> None:
-        tf.raw_ops.AssignVariableOp(resource=self._handles[index], value=value)
-
 
 def pulled_for(gradients: Gradients, pulled: Pull) -> Pull:
-    """Return `pulled` as if it had asked for the rows that `gradients` are of."""
+    """Return `pulled` as if it had asked for the rows that `gradients` are of.
+
+    Its `sent_bytes` are those of asking for them.
+    """
     requests = [
         request_rows(request.variable, [gradients.ids[id(request.variable)]])
         if id(request.variable) in gradients.ids
         else request
         for request in pulled.requests
     ]
-    return dataclasses.replace(pulled, requests=requests, sent=send_requests(requests))
+    sent, volumes = send_requests(requests)
+    sent_bytes = total(volumes, pulled.sent_bytes.shape[0])
+    return dataclasses.replace(pulled, requests=requests, sent=sent, sent_bytes=sent_bytes)

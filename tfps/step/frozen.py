@@ -56,7 +56,8 @@ class Frozen:
             self._version += 1
 
     def _pull(self) -> list[tf.Tensor]:
-        return pull_whole(self._variables)
+        values, _ = pull_whole(self._variables)
+        return values
 
     def _fingerprints(self) -> tf.Tensor:
         """Return the hashes of all shards, uint8, of shape `(num_shards, 8)`."""

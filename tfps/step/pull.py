@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -12,7 +11,8 @@ import tensorflow as tf
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
 from tfps.step.compute import Rows
-from tfps.step.packing import pack, unpack, unpack_rows
+from tfps.step.transfer import Bundle, Transferred, Volume, Wire, bundles, total, transfer
+from tfps.wire.codec import Codec, Identity, num_bytes, pack
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,12 +24,16 @@ class Pull:
         rows: tables with the unique rows that the batch needs.
         requests: the rows that were asked for, one request for each table.
         sent: the same, as they lie on the ps.
+        received_bytes: what came from each ps, int64, of shape `(num_ps, 2)`: uncoded and coded.
+        sent_bytes: what went to each ps, the same.
     """
 
     whole: list[tuple[keras.Variable, tf.Tensor]]
     rows: list[tuple[keras.Variable, Rows]]
     requests: list[RowRequest]
     sent: list[RowShards]
+    received_bytes: tf.Tensor
+    sent_bytes: tf.Tensor
 
     @property
     def values(self) -> dict[int, tf.Tensor]:
@@ -40,6 +44,7 @@ class Pull:
 def pull(
     whole: Sequence[keras.Variable],
     tables: Sequence[tuple[keras.Variable, Sequence[tf.Tensor]]],
+    wire: Wire,
 ) -> Pull:
     """Read what a step needs; to be called in a function that runs on a worker.
 
@@ -47,47 +52,59 @@ def pull(
         whole: variables to pull whole.
         tables: tables to pull rows of, each with the ids of its lookups, of any int dtype and
             shape; an id below 0 counts from the end.
+        wire: the format in which it travels.
     """
     requests = [request_rows(table, lookups) for table, lookups in tables]
-    sent = send_requests(requests)
-    rows = pull_rows(requests, sent)
+    sent, volumes_sent = send_requests(requests)
+    rows, volumes_of_rows = pull_rows(requests, sent, wire)
+    values, volumes = pull_whole(whole, wire)
     return Pull(
-        whole=list(zip(whole, pull_whole(whole), strict=True)),
+        whole=list(zip(whole, values, strict=True)),
         rows=[
             (request.variable, Rows(values=unique, inverse=request.inverse))
             for request, unique in zip(requests, rows, strict=True)
         ],
         requests=requests,
         sent=sent,
+        received_bytes=total([*volumes, *volumes_of_rows], wire.num_ps),
+        sent_bytes=total(volumes_sent, wire.num_ps),
     )
 
 
-def pull_whole(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
-    """Return the whole values of `variables`; one message per ps and dtype.
+def pull_whole(
+    variables: Sequence[keras.Variable], wire: Wire | None = None
+) -> tuple[list[tf.Tensor], list[Volume]]:
+    """Return the whole values of `variables`, on the worker, and the bytes that came for them.
 
-    To be called in a function that runs on a worker; the values are on the worker.
+    To be called in a function that runs on a worker.
+
+    Args:
+        variables: variables that lie on the ps.
+        wire: the format in which they travel; None as they are.
     """
     pieces: dict[int, tf.Tensor] = {}
+    volumes = []
     all_shards = [shards(variable) for variable in variables]
-    for ps, group in by_ps_and_dtype(shard for split in all_shards for shard in split):
-        with tf.device(ps_device(ps)):
-            packed = pack(shard.variable.read_value() for shard in group)
-        for shard, piece in zip(group, unpack(packed, [s.shape for s in group]), strict=True):
+    coded: list[tuple[Shard, Codec]] = [
+        (shard, wire.pulling(variable, shard) if wire else Identity())
+        for variable, split in zip(variables, all_shards, strict=True)
+        for shard in split
+    ]
+    for bundle in bundles(coded):
+        device = ps_device(bundle.ps)
+        with tf.device(device):
+            values = [shard.variable.read_value() for shard in bundle.shards]
+        shapes = [shard.shape for shard in bundle.shards]
+        arrived = transfer(bundle, values, shapes, sender=device)
+        volumes.append(arrived.volume)
+        for shard, piece in zip(bundle.shards, arrived.tensors, strict=True):
             pieces[id(shard.variable)] = piece
-    return [_joined([pieces[id(shard.variable)] for shard in split]) for split in all_shards]
+    joined = [_joined([pieces[id(shard.variable)] for shard in split]) for split in all_shards]
+    return joined, volumes
 
 
 def _joined(pieces: list[tf.Tensor]) -> tf.Tensor:
     return pieces[0] if len(pieces) == 1 else tf.concat(pieces, axis=0)
-
-
-def by_ps_and_dtype(all_shards: Iterable[Shard]) -> Iterator[tuple[int, list[Shard]]]:
-    """Group shards into those that can travel in one message."""
-    groups: dict[tuple[int, tf.DType], list[Shard]] = collections.defaultdict(list)
-    for shard in all_shards:
-        groups[shard.ps, shard.variable.dtype].append(shard)
-    for (ps, _), group in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1].name)):
-        yield ps, group
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,7 +169,6 @@ class RowShards:
         shards: the shards, one for each pair of table and ps.
         tables: for each shard, the position of its request among the requests.
         splits: for each shard, its position among the shards of its table.
-        rows: how many rows are asked of each shard, int32, of shape `(len(shards),)`.
         ids_on_ps: for each shard, the local ids, int32, a tensor that lies on the ps.
     """
 
@@ -160,53 +176,65 @@ class RowShards:
     shards: list[Shard]
     tables: list[int]
     splits: list[int]
-    rows: tf.Tensor
     ids_on_ps: list[tf.Tensor]
 
-    @property
-    def widths(self) -> list[tuple[int, ...]]:
-        """The shape of a row of each shard."""
-        return [shard.shape[1:] for shard in self.shards]
 
-
-def send_requests(requests: Sequence[RowRequest]) -> list[RowShards]:
+def send_requests(requests: Sequence[RowRequest]) -> tuple[list[RowShards], list[Volume]]:
     """Send the ids of all tables to the ps that hold their rows; one message per ps and dtype."""
     owners = {
         id(shard.variable): (table, split)
         for table, request in enumerate(requests)
         for split, shard in enumerate(shards(request.variable))
     }
-    found = [shard for request in requests for shard in shards(request.variable)]
-    sent = []
-    for ps, group in by_ps_and_dtype(found):
-        tables, splits = zip(*(owners[id(shard.variable)] for shard in group), strict=True)
+    found = [(shard, Identity()) for request in requests for shard in shards(request.variable)]
+    sent, volumes = [], []
+    for bundle in bundles(found):
+        tables, splits = zip(*(owners[id(shard.variable)] for shard in bundle.shards), strict=True)
         ids = [requests[t].local_ids[s] for t, s in zip(tables, splits, strict=True)]
-        rows = tf.stack([tf.size(i) for i in ids])
-        packed = pack([rows, *ids])
-        with tf.device(ps_device(ps)):
-            on_ps = tf.split(
-                packed, tf.concat([[len(ids)], packed[: len(ids)]], 0), num=len(ids) + 1
-            )
+        packed = pack([tf.stack([tf.size(i) for i in ids]), *ids])
+        with tf.device(ps_device(bundle.ps)):
+            sizes = tf.concat([[len(ids)], packed[: len(ids)]], 0)
+            on_ps = tf.split(packed, sizes, num=len(ids) + 1)
         sent.append(
-            RowShards(ps=ps, shards=group, tables=list(tables), splits=list(splits), rows=rows,
-                      ids_on_ps=on_ps[1:])
+            RowShards(ps=bundle.ps, shards=bundle.shards, tables=list(tables),
+                      splits=list(splits), ids_on_ps=on_ps[1:])
         )  # fmt: skip
-    return sent
+        size = num_bytes([packed])
+        volumes.append(Volume(ps=bundle.ps, uncoded=size, coded=size))
+    return sent, volumes
 
 
-def pull_rows(requests: Sequence[RowRequest], sent: Sequence[RowShards]) -> list[tf.Tensor]:
+def pull_rows(
+    requests: Sequence[RowRequest], sent: Sequence[RowShards], wire: Wire
+) -> tuple[list[tf.Tensor], list[Volume]]:
     """Return the unique rows of each request, of shape `(num_unique, *width)`, on the worker."""
     rows: list[dict[int, tf.Tensor]] = [{} for _ in requests]
+    volumes = []
     for part in sent:
-        with tf.device(ps_device(part.ps)):
-            packed = pack(
-                shard.variable.sparse_read(ids)
-                for shard, ids in zip(part.shards, part.ids_on_ps, strict=True)
-            )
-        pieces = unpack_rows(packed, part.rows, part.widths)
-        for table, split, piece in zip(part.tables, part.splits, pieces, strict=True):
-            rows[table][split] = piece
-    return [_stitched(request, pieces) for request, pieces in zip(requests, rows, strict=True)]
+        asked = {id(shard.variable): index for index, shard in enumerate(part.shards)}
+        coded = [
+            (shard, wire.pulling(requests[table].variable, shard, rows=True))
+            for shard, table in zip(part.shards, part.tables, strict=True)
+        ]
+        for bundle in bundles(coded):
+            chosen = [asked[id(shard.variable)] for shard in bundle.shards]
+            arrived = _pull_bundle_of_rows(requests, part, bundle, chosen)
+            volumes.append(arrived.volume)
+            for index, piece in zip(chosen, arrived.tensors, strict=True):
+                rows[part.tables[index]][part.splits[index]] = piece
+    stitched = [_stitched(request, parts) for request, parts in zip(requests, rows, strict=True)]
+    return stitched, volumes
+
+
+def _pull_bundle_of_rows(
+    requests: Sequence[RowRequest], part: RowShards, bundle: Bundle, chosen: Sequence[int]
+) -> Transferred:
+    device = ps_device(part.ps)
+    with tf.device(device):
+        values = [part.shards[i].variable.sparse_read(part.ids_on_ps[i]) for i in chosen]
+    asked = [requests[part.tables[i]].local_ids[part.splits[i]] for i in chosen]
+    shapes = [(tf.size(a), *part.shards[i].shape[1:]) for a, i in zip(asked, chosen, strict=True)]
+    return transfer(bundle, values, shapes, sender=device)
 
 
 def _stitched(request: RowRequest, pieces: dict[int, tf.Tensor]) -> tf.Tensor:

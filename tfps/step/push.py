@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -11,24 +12,43 @@ from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
 from tfps.step.accumulate import Accumulator, Gradients, pulled_for
 from tfps.step.apply import Optimizer
+from tfps.step.codec_state import CodecState
 from tfps.step.compute import Applied
-from tfps.step.packing import pack, unpack, unpack_rows
-from tfps.step.pull import Pull, RowRequest, by_ps_and_dtype
+from tfps.step.pull import Pull, RowRequest, RowShards
+from tfps.step.transfer import Bundle, Transferred, Volume, Wire, bundles, total, transfer
+from tfps.wire.codec import Codec, Identity
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pushed:
+    """What one push did.
+
+    Attributes:
+        dropped: how many updates were dropped, 0 or 1, int64.
+        sent_bytes: what went to each ps, int64, of shape `(num_ps, 2)`: uncoded and coded.
+    """
+
+    dropped: tf.Tensor
+    sent_bytes: tf.Tensor
 
 
 def push(
-    optimizer: Optimizer, applied: Applied, pulled: Pull, accumulator: Accumulator | None
-) -> tf.Tensor:
+    optimizer: Optimizer,
+    applied: Applied,
+    pulled: Pull,
+    wire: Wire,
+    state: CodecState,
+    accumulator: Accumulator | None,
+) -> Pushed:
     """Send gradients to their ps, where `optimizer` applies them.
 
     Args:
         optimizer: the optimizer of `applied`.
         applied: the gradients.
         pulled: what they were computed from.
+        wire: the format in which they travel.
+        state: what the codecs keep on the worker.
         accumulator: adds them up on the worker, and only the sums are sent; None to send each.
-
-    Returns:
-        How many updates were dropped, 0 or 1, int64.
     """
     gradients = optimizer.unscaled(applied.gradients, pulled.values)
     asked = {id(request.variable): request for request in pulled.requests}
@@ -39,93 +59,136 @@ def push(
     )
     variables = {id(v): v for v, _ in applied.gradients}
 
-    def update(found: Gradients, pulled: Pull) -> None:
+    def update(found: Gradients, pulled: Pull) -> tf.Tensor:
         clipped = optimizer.clipped({**found.whole, **found.rows})
-        whole = [(variables[key], clipped[key]) for key in found.whole]
-        rows = [clipped.get(id(request.variable)) for request in pulled.requests]
-        optimizer.apply(_send(whole), _send_rows(rows, pulled), pulled.values)
+        whole, volumes = _send(
+            [(variables[key], clipped[key]) for key in found.whole], wire=wire, state=state
+        )
+        rows, volumes_of_rows = _send_rows(
+            [clipped.get(id(request.variable)) for request in pulled.requests], pulled, wire
+        )
+        optimizer.apply(whole, rows, pulled.values)
+        return total([*volumes, *volumes_of_rows], wire.num_ps)
 
     def update_with_all(accumulator: Accumulator) -> tf.Tensor:
         taken = accumulator.take(found)
-        update(taken, pulled_for(taken, pulled))
-        return tf.zeros([])
+        requested = pulled_for(taken, pulled)
+        return update(taken, requested) + requested.sent_bytes
 
     def add(accumulator: Accumulator) -> tf.Tensor:
         accumulator.add(found)
         optimizer.count(pulled.values)
-        return tf.zeros([])
+        return total([], wire.num_ps)
 
-    def send() -> tf.Tensor:
+    def send() -> tuple[tf.Tensor, tf.Tensor]:
+        kept = tf.zeros([], tf.int64)
         if accumulator is None:
-            update(found, pulled)
-        else:
-            last = accumulator.is_last()
-            tf.cond(last, lambda: update_with_all(accumulator), lambda: add(accumulator))
-        return tf.zeros([], tf.int64)
+            return kept, update(found, pulled)
+        last = accumulator.is_last()
+        return kept, tf.cond(last, lambda: update_with_all(accumulator), lambda: add(accumulator))
 
-    def drop() -> tf.Tensor:
+    def drop() -> tuple[tf.Tensor, tf.Tensor]:
         optimizer.drop(pulled.values)
-        return tf.ones([], tf.int64)
+        return tf.ones([], tf.int64), total([], wire.num_ps)
 
     good = optimizer.are_good(gradients)
-    return send() if good is None else tf.cond(good, send, drop)
+    dropped, sent_bytes = send() if good is None else tf.cond(good, send, drop)
+    return Pushed(dropped=dropped, sent_bytes=sent_bytes)
 
 
 def push_differences(
-    written: Sequence[keras.Variable], after: Mapping[int, tf.Tensor], pulled: Pull
-) -> None:
-    """Add to each variable that the model wrote itself its new value minus the pulled one."""
+    written: Sequence[keras.Variable], after: Mapping[int, tf.Tensor], pulled: Pull, wire: Wire
+) -> tf.Tensor:
+    """Add to each variable that the model wrote itself its new value minus the pulled one.
+
+    Returns:
+        What went to each ps, int64, of shape `(num_ps, 2)`: uncoded and coded bytes.
+    """
     differences = [(v, after[id(v)] - pulled.values[id(v)]) for v in written]
-    for _, shard, difference in _send(differences):
+    arrived, volumes = _send(differences)
+    for _, shard, difference in arrived:
         shard.variable.assign_add(difference, read_value=False)
+    return total(volumes, wire.num_ps)
+
+
+_Arrived = tuple[keras.Variable, Shard, tf.Tensor]
+_ArrivedRows = tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]
+
+
+def _send(
+    values: Sequence[tuple[keras.Variable, tf.Tensor]],
+    wire: Wire | None = None,
+    state: CodecState | None = None,
+) -> tuple[list[_Arrived], list[Volume]]:
+    """Send `values`, as they are without a wire; return each shard's, now on its ps."""
+    owner: dict[int, keras.Variable] = {}
+    pieces: dict[int, tf.Tensor] = {}
+    coded: list[tuple[Shard, Codec]] = []
+    for variable, value in values:
+        split = shards(variable)
+        cut = [value] if len(split) == 1 else tf.split(value, [shard.shape[0] for shard in split])
+        for shard, piece in zip(split, cut, strict=True):
+            owner[id(shard.variable)], pieces[id(shard.variable)] = variable, piece
+            coded.append((shard, wire.pushing(variable, shard) if wire else Identity()))
+    arrived, volumes = [], []
+    for bundle in bundles(coded):
+        kept = state.read(bundle) if state else []
+        sent = transfer(
+            bundle,
+            [pieces[id(shard.variable)] for shard in bundle.shards],
+            [shard.shape for shard in bundle.shards],
+            receiver=ps_device(bundle.ps),
+            state=kept,
+        )
+        if state:
+            state.write(bundle, sent.state)
+        volumes.append(sent.volume)
+        arrived += [
+            (owner[id(shard.variable)], shard, tensor)
+            for shard, tensor in zip(bundle.shards, sent.tensors, strict=True)
+        ]
+    return arrived, volumes
 
 
 def _send_rows(
-    gradients: Sequence[tf.Tensor | None], pulled: Pull
-) -> list[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]]:
-    """Send row gradients, one message per ps and dtype; return each shard's, with its ids."""
+    gradients: Sequence[tf.Tensor | None], pulled: Pull, wire: Wire
+) -> tuple[list[_ArrivedRows], list[Volume]]:
+    """Send row gradients; return each shard's, with its ids."""
     split = [
         [] if gradient is None else _by_shard(request, gradient)
         for request, gradient in zip(pulled.requests, gradients, strict=True)
     ]
-    arrived = []
+    arrived, volumes = [], []
     for part in pulled.sent:
-        chosen = [i for i, table in enumerate(part.tables) if split[table]]
-        if not chosen:
-            continue
-        packed = pack(split[part.tables[i]][part.splits[i]] for i in chosen)
-        with tf.device(ps_device(part.ps)):
-            rows = tf.stack([tf.size(part.ids_on_ps[i]) for i in chosen])
-            pieces = unpack_rows(packed, rows, [part.widths[i] for i in chosen])
-        for i, gradient in zip(chosen, pieces, strict=True):
-            table = pulled.requests[part.tables[i]].variable
-            arrived.append((table, part.shards[i], part.ids_on_ps[i], gradient))
-    return arrived
+        asked = {id(shard.variable): index for index, shard in enumerate(part.shards)}
+        tables = [pulled.requests[table].variable for table in part.tables]
+        coded = [
+            (shard, wire.pushing(tables[index], shard, rows=True))
+            for index, shard in enumerate(part.shards)
+            if split[part.tables[index]]
+        ]
+        for bundle in bundles(coded):
+            chosen = [asked[id(shard.variable)] for shard in bundle.shards]
+            pieces = [split[part.tables[i]][part.splits[i]] for i in chosen]
+            sent = _send_bundle_of_rows(pieces, part, bundle, chosen)
+            volumes.append(sent.volume)
+            arrived += [
+                (tables[i], part.shards[i], part.ids_on_ps[i], tensor)
+                for i, tensor in zip(chosen, sent.tensors, strict=True)
+            ]
+    return arrived, volumes
+
+
+def _send_bundle_of_rows(
+    pieces: Sequence[tf.Tensor], part: RowShards, bundle: Bundle, chosen: Sequence[int]
+) -> Transferred:
+    device = ps_device(part.ps)
+    with tf.device(device):
+        shapes = [(tf.size(part.ids_on_ps[i]), *part.shards[i].shape[1:]) for i in chosen]
+    return transfer(bundle, pieces, shapes, receiver=device)
 
 
 def _by_shard(request: RowRequest, gradient: tf.Tensor) -> list[tf.Tensor]:
     if len(request.positions) == 1:
         return [gradient]
     return [tf.gather(gradient, positions) for positions in request.positions]
-
-
-def _send(
-    values: Sequence[tuple[keras.Variable, tf.Tensor]],
-) -> list[tuple[keras.Variable, Shard, tf.Tensor]]:
-    """Send `values`, one message per ps and dtype; return each shard's, now on its ps."""
-    owner: dict[int, keras.Variable] = {}
-    pieces: dict[int, tf.Tensor] = {}
-    found: list[Shard] = []
-    for variable, value in values:
-        split = shards(variable)
-        cut = [value] if len(split) == 1 else tf.split(value, [shard.shape[0] for shard in split])
-        for shard, piece in zip(split, cut, strict=True):
-            owner[id(shard.variable)], pieces[id(shard.variable)] = variable, piece
-            found.append(shard)
-    arrived = []
-    for ps, group in by_ps_and_dtype(found):
-        packed = pack(pieces[id(shard.variable)] for shard in group)
-        with tf.device(ps_device(ps)):
-            unpacked = unpack(packed, [shard.shape for shard in group])
-        arrived += [(owner[id(s.variable)], s, v) for s, v in zip(group, unpacked, strict=True)]
-    return arrived

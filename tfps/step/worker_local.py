@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
@@ -47,6 +47,40 @@ class WorkerLocal(Generic[T]):
             made = version, self._make()
             self._made[_thread.life] = made
         return made[1]
+
+
+class WorkerVariables:
+    """Variables of which each worker has its own, for the functions that it runs."""
+
+    def __init__(self, make: Callable[[], Sequence[tf.Variable]]) -> None:
+        """Take what makes the variables of a worker, called in its thread and under its device."""
+        self._made = WorkerLocal(make)
+        self._graph: Any = None
+        self._handles: dict[int, tf.Tensor] = {}
+
+    def begin(self) -> None:
+        """Prepare for a trace; to be called at the top of a worker's function."""
+        self._graph = tf.compat.v1.get_default_graph()
+        self._handles = {}
+
+    def read(self, index: int, dtype: tf.DType, shape: Sequence[int | None]) -> tf.Tensor:
+        """Return the value of the variable of an index."""
+        value = tf.raw_ops.ReadVariableOp(resource=self._handle(index), dtype=dtype)
+        value.set_shape(shape)
+        return value
+
+    def write(self, index: int, value: tf.Tensor) -> None:
+        """Replace the value of the variable of an index."""
+        tf.raw_ops.AssignVariableOp(resource=self._handle(index), value=value)
+
+    def _handle(self, index: int) -> tf.Tensor:
+        if index not in self._handles:
+            # What is captured at each call belongs to the function itself, not to a branch of it.
+            with self._graph.as_default():
+                self._handles[index] = _tensorflow.capture_at_call(
+                    lambda: self._made.get()[index].handle, tf.TensorSpec([], tf.resource)
+                )
+        return self._handles[index]
 
 
 def keep_captures(function: Any, tables: dict[int, tuple[tf.DType, tf.DType]]) -> None:

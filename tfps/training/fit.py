@@ -9,20 +9,23 @@ import tensorflow as tf
 
 from tfps import _keras
 from tfps.step.averages import finalize
+from tfps.step.transfer import Wire
 from tfps.training.data import FirstBatches, MappedSource, Source, as_source
 from tfps.training.lanes import Lanes
 from tfps.training.phase import Phase
 from tfps.training.steps import Method, check_supported, program
 from tfps.training.totals import Totals
+from tfps.training.traffic import Traffic
 
 
 class Trainer:
     """Runs the loops of Keras's trainer on the lanes of one strategy."""
 
-    def __init__(self, strategy: tf.distribute.Strategy, lanes: Lanes) -> None:
-        """Take the strategy in whose scope models are built, and its lanes."""
+    def __init__(self, strategy: tf.distribute.Strategy, lanes: Lanes, wire: Wire) -> None:
+        """Take the strategy in whose scope models are built, its lanes, and what travels."""
         self._strategy = strategy
         self._lanes = lanes
+        self._wire = wire
 
     def fit(
         self,
@@ -68,6 +71,7 @@ class Trainer:
             model, callbacks, verbose, epochs=epochs, steps=training.num_steps, add_history=True
         )
         model.stop_training = False
+        model.history.traffic = []
         callbacks.on_train_begin()
         logs: dict[str, Any] = {}
         for epoch in range(_keras.first_epoch(model, initial_epoch), epochs):
@@ -75,7 +79,12 @@ class Trainer:
             if validation and _keras.should_evaluate(model, epoch, validation_freq):
                 held_out_logs = validation.evaluate(model, callbacks)
                 logs.update({f"val_{name}": value for name, value in held_out_logs.items()})
+            traffic = Traffic.of(training.traffic)
+            traffic.log(epoch)
+            if self._wire.is_coded:
+                logs.update(traffic.totals)
             callbacks.on_epoch_end(epoch, logs)
+            model.history.traffic.append(traffic)
             if model.stop_training:
                 break
         finalize(model.optimizer)
@@ -141,7 +150,7 @@ class Trainer:
             feed.check_finite()
         with self._strategy.scope():
             _keras.build(model, feed.element_spec, compiled=method != "predict_step")
-            made = program(model, method, feed.element_spec)
+            made = program(model, method, feed.element_spec, self._wire)
         return Phase(
             lanes=self._lanes,
             feed=feed,

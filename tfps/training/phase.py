@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfps import _keras
@@ -31,6 +32,7 @@ class Phase:
         totals: the metric state over all workers.
         steps: how many steps an epoch has; None to read all data to its end.
         steps_per_dispatch: the most steps that a worker runs in one call.
+        traffic: the bytes of the steps since the last epoch began, as `Program` counts them.
     """
 
     lanes: Lanes
@@ -40,6 +42,7 @@ class Phase:
     steps: int | None
     steps_per_dispatch: int
     _batches_read: int = dataclasses.field(default=0, init=False)
+    traffic: np.ndarray = dataclasses.field(init=False)
 
     @property
     def num_steps(self) -> int | None:
@@ -88,9 +91,10 @@ class Phase:
     def run_steps(self, steps: int) -> int:
         """Run `steps` steps of data that goes on, without callbacks; return how many ran."""
         self.totals.reset()
+        self.traffic = np.zeros(self.program.traffic_shape, np.int64)
         ran = 0
         self.steps = steps
-        for result in self._results(self.program.dispatch()):
+        for result in self._results():
             self._add(result)
             ran += result.steps
         return ran
@@ -100,7 +104,7 @@ class Phase:
         model.stop_predicting = False
         callbacks.on_predict_begin()
         outputs: dict[int, Any] = {}
-        for position, result in enumerate(self._results(self.program.single())):
+        for position, result in enumerate(self._run_of(self.program.single(), None)):
             callbacks.on_predict_batch_begin(position)
             batch = result.first_batch * self.lanes.num_workers + result.worker
             outputs[batch] = result.value
@@ -120,12 +124,13 @@ class Phase:
         stopped: Callable[[], bool],
     ) -> Logs:
         self.totals.reset()
+        self.traffic = np.zeros(self.program.traffic_shape, np.int64)
         logs: Logs = {}
         step = 0
         # As in Keras: what a step of one's own returns goes to the logs, the last step's.
         outputs = self.program.demand.outputs
         own_logs = isinstance(outputs, dict) and set(outputs) != set(model.get_metrics_result())
-        for result in self._results(self.program.dispatch(with_output=own_logs)):
+        for result in self._results(with_output=own_logs):
             on_begin(step)
             step += result.steps
             self._add(result)
@@ -138,27 +143,60 @@ class Phase:
     def _add(self, result: Result) -> None:
         self.totals.add(self.program.unpack_metrics(result.value.metrics))
         self.lanes.dropped_updates += int(result.value.dropped)
+        self.traffic += result.value.traffic.numpy()
 
-    def _results(self, function: Any) -> Iterator[Result]:
-        """Start a run and yield its results; data that was read to its end begins anew."""
-        if self.steps is None or self._batches_read == self.feed.num_batches:
+    def _results(self, *, with_output: bool = False) -> Iterator[Result]:
+        """Run the steps of an epoch; those between two changes of what travels in one run."""
+        remaining = self.steps
+        first = True
+        while first or remaining != 0:
+            step, count = 0, remaining
+            if boundaries := self.program.boundaries:
+                step = self.program.global_step
+                ahead = min((b - step for b in boundaries if b > step), default=None)
+                count = min((n for n in (ahead, remaining) if n is not None), default=None)
+            function = self.program.dispatch(with_output=with_output, step=step)
+            ran = yield from self._run_of(function, count, of=self.steps, goes_on=not first)
+            if count is None or ran < count:
+                return
+            remaining = None if remaining is None else remaining - count
+            first = False
+
+    def _run_of(
+        self, function: Any, steps: int | None, *, of: int | None = None, goes_on: bool = False
+    ) -> Generator[Result, None, int]:
+        """Start a run and yield its results; data that was read to its end begins anew.
+
+        Args:
+            function: what the workers call.
+            steps: how many steps to run; None to read all data to its end.
+            of: how many steps were asked for; None if the data's end is what ends them.
+            goes_on: whether the run is a later part of an epoch.
+
+        Returns:
+            How many steps ran.
+        """
+        if not goes_on and (of is None or self._batches_read == self.feed.num_batches):
             self.feed.start_epoch()
             self._batches_read = 0
         self.program.refresh()
         run = self.lanes.start(
-            self.feed, function, steps=self.steps, steps_per_dispatch=self.steps_per_dispatch
+            self.feed, function, steps=steps, steps_per_dispatch=self.steps_per_dispatch
         )
+        ran = 0
         for result in run.results():
             self._batches_read += result.steps
+            ran += result.steps
             yield result
-        if run.out_of_data:
+        if run.out_of_data and of is not None:
             self.feed.start_epoch()
             self._batches_read = 0
             warnings.warn(
-                f"The data of all workers ended before {self.steps} steps had run. Give more "
+                f"The data of all workers ended before {of} steps had run. Give more "
                 "batches, for example with .repeat().",
                 stacklevel=2,
             )
+        return ran
 
 
 def _as_floats(logs: Logs) -> Logs:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import keras
 
 from tfps.step.program import Program
+from tfps.step.transfer import Wire
 
 Method = Literal["train_step", "test_step", "predict_step"]
 """Which of a model's methods a batch goes through: in fit, evaluate and predict."""
@@ -27,7 +28,7 @@ class _Programs:
         self.by_spec: dict[str, Program] = {}
 
 
-def program(model: keras.Model, method: Method, batch_spec: Any) -> Program:
+def program(model: keras.Model, method: Method, batch_spec: Any, wire: Wire) -> Program:
     """Return the program of a method for batches of `batch_spec`; a compile makes them anew.
 
     To be called in the scope of the model's strategy.
@@ -37,7 +38,7 @@ def program(model: keras.Model, method: Method, batch_spec: Any) -> Program:
         programs = _Programs()
         setattr(model, _MADE_OF[method], programs)
     if str(batch_spec) not in programs.by_spec:
-        programs.by_spec[str(batch_spec)] = Program(getattr(model, method), batch_spec)
+        programs.by_spec[str(batch_spec)] = Program(getattr(model, method), batch_spec, wire)
     return programs.by_spec[str(batch_spec)]
 
 

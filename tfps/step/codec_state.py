@@ -1,0 +1,61 @@
+"""What the codecs of the gradients keep on a worker from step to step: residuals, momenta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfps.step.transfer import Bundle
+from tfps.step.worker_local import WorkerVariables
+
+_Key = tuple[int, tuple[int, ...], tuple[tf.TensorSpec, ...]]
+
+
+class CodecState:
+    """The state of all bundles that a worker pushes.
+
+    A codec that takes another's place, in a warm-up, goes on with its state if it is of the same
+    shapes. What a lost worker had kept is lost, and a restored job begins with none: of a gradient,
+    at most what was held back until then.
+    """
+
+    def __init__(self) -> None:
+        self._variables: dict[_Key, WorkerVariables] = {}
+        self._graph: tf.Graph | None = None
+
+    def begin(self) -> None:
+        """Prepare for a trace; to be called at the top of a worker's function."""
+        self._graph = tf.compat.v1.get_default_graph()
+        for variables in self._variables.values():
+            variables.begin()
+
+    def read(self, bundle: Bundle) -> list[tf.Tensor]:
+        """Return the state of a bundle's codec, on the worker."""
+        variables, specs = self._of(bundle)
+        return [variables.read(i, spec.dtype, spec.shape) for i, spec in enumerate(specs)]
+
+    def write(self, bundle: Bundle, state: Sequence[tf.Tensor]) -> None:
+        """Keep the state of a bundle's codec for the next step."""
+        variables, _ = self._of(bundle)
+        for index, value in enumerate(state):
+            variables.write(index, value)
+
+    def _of(self, bundle: Bundle) -> tuple[WorkerVariables, tuple[tf.TensorSpec, ...]]:
+        shapes = [shard.shape for shard in bundle.shards]
+        with tf.Graph().as_default():
+            specs = tuple(
+                tf.TensorSpec(t.shape, t.dtype) for t in bundle.codec.initial_state(shapes)
+            )
+        key = (bundle.ps, tuple(id(shard.variable) for shard in bundle.shards), specs)
+        if key not in self._variables:
+
+            def make() -> list[tf.Variable]:
+                initial = bundle.codec.initial_state(shapes)
+                return [tf.Variable(value, trainable=False) for value in initial]
+
+            made = self._variables[key] = WorkerVariables(make)
+            assert self._graph is not None
+            with self._graph.as_default():
+                made.begin()
+        return self._variables[key], specs
