@@ -45,6 +45,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         variable_partitioner: Partitioner | AutoPartitioner | None = None,
         pull: Codec | None = None,
         push: Codec | None = None,
+        overlap: bool = False,
     ) -> None:
         """Connect to the cluster.
 
@@ -58,6 +59,10 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             pull: the codec in which a training step's parameters travel from the ps to the workers,
                 one of `tfps.wire`; None is `Identity`, float32 as it is.
             push: the codec in which gradients travel from the workers to the ps; None likewise.
+            overlap: whether a worker pulls for its next step and pushes its last one's gradients
+                while it computes. Then what a step pulls lacks the updates of the two steps before
+                it that its own worker ran in the same call: `steps_per_execution` must be above 1
+                for an effect, and all updates are in at the end of each call.
 
         Raises:
             TFConfigError: if TF_CONFIG has faults.
@@ -72,7 +77,9 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             else variable_partitioner
         )
         partitioner = along_first_axis(partitioner) if partitioner else None
-        self._wire = Wire(pull=pull or Identity(), push=push or Identity(), num_ps=num_ps)
+        self._wire = Wire(
+            pull=pull or Identity(), push=push or Identity(), num_ps=num_ps, overlap=overlap
+        )
         super().__init__(resolver, partitioner)
         self._extended = VariableCreation(self, resolver, partitioner, num_ps)
 

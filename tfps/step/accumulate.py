@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfps.step.pull import Pull, request_rows, send_requests
-from tfps.step.transfer import total
+from tfps.step.pull import Pull, asked_again, request_rows
 from tfps.step.worker_local import WorkerVariables
 
 
@@ -139,6 +138,4 @@ def pulled_for(gradients: Gradients, pulled: Pull) -> Pull:
         else request
         for request in pulled.requests
     ]
-    sent, volumes = send_requests(requests)
-    sent_bytes = total(volumes, pulled.sent_bytes.shape[0])
-    return dataclasses.replace(pulled, requests=requests, sent=sent, sent_bytes=sent_bytes)
+    return asked_again(dataclasses.replace(pulled, requests=requests))

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from tfps._keras import StepScope
 from tfps._tensorflow import watch
+from tfps.step.tree import take_apart
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,3 +151,32 @@ def compute(
         applied=scope.applied,
         values={id(variable): scope.value_after(variable) for variable, _ in given},
     )
+
+
+class ComputeFunction:
+    """What gives a `Computed`, as a function of its own inside of a worker's function."""
+
+    def __init__(self, function: Callable[..., Computed], *arguments: Any) -> None:
+        """Trace `function` for arguments like these, structures of tensors of the default graph."""
+        tensors, build = take_apart(arguments)
+
+        def flat(*given: tf.Tensor) -> list[tf.Tensor]:
+            results, self._build = take_apart(function(*build(given)))
+            return results
+
+        specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
+        self._function = tf.function(flat, autograph=False).get_concrete_function(*specs)
+
+    def __call__(self, *arguments: Any) -> Computed:
+        """Compute, for arguments like those of the trace."""
+        tensors, _ = take_apart(arguments)
+        return self._build(self._function(*tensors))
+
+    def placeholders(self) -> Computed:
+        """Return what is like a `Computed`, of symbolic tensors of the shapes that it may have."""
+        return self._build(self._function.outputs)
+
+    def zeros(self) -> Computed:
+        """Return what is like a `Computed`, with each size that is not static 0."""
+        outputs = self._function.outputs
+        return self._build([tf.zeros([size or 0 for size in t.shape], t.dtype) for t in outputs])

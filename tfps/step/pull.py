@@ -204,6 +204,13 @@ def send_requests(requests: Sequence[RowRequest]) -> tuple[list[RowShards], list
     return sent, volumes
 
 
+def asked_again(pulled: Pull) -> Pull:
+    """Send the requests of a pull once more; its `sent_bytes` become those of doing so."""
+    sent, volumes = send_requests(pulled.requests)
+    sent_bytes = total(volumes, pulled.sent_bytes.shape[0])
+    return dataclasses.replace(pulled, sent=sent, sent_bytes=sent_bytes)
+
+
 def pull_rows(
     requests: Sequence[RowRequest], sent: Sequence[RowShards], wire: Wire
 ) -> tuple[list[tf.Tensor], list[Volume]]:

@@ -21,10 +21,10 @@ from tfps.wire.codec import Codec, Identity
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pushed:
-    """What one push did.
+    """What pushes did.
 
     Attributes:
-        dropped: how many updates were dropped, 0 or 1, int64.
+        dropped: how many updates were dropped, since gradients were not finite, int64.
         sent_bytes: what went to each ps, int64, of shape `(num_ps, 2)`: uncoded and coded.
     """
 
