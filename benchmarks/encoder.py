@@ -3,7 +3,7 @@
     python -m benchmarks.encoder
 
 starts a chief, 2 workers of one thread each and 2 ps through `tfps local`, and trains with
-`model.fit` and Adam, in float32: a 4-layer encoder from keras-nlp's parts, vocabulary 30522, width
+`model.fit` and Adam, in float32 or in another format on the wire: a 4-layer encoder from keras-nlp's parts, vocabulary 30522, width
 256, sequence 64, batch 16. It prints, for two distributions of random token ids, the bytes that a
 step puts on the loopback device (headers, both ways, everything), beside what the float32 numbers
 of a step take by themselves: each dense parameter and each row that the batch looks up, once down
@@ -20,7 +20,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -45,6 +45,13 @@ class Arguments:
     """Steps of a measured round; a round to warm up comes first."""
     rounds: int = 3
     """Rounds to measure."""
+    wire: Literal["float32", "bfloat16", "int8", "topk"] = "float32"
+    """What travels: both ways as it is, cast or in int8; or the largest 1 % of the gradients with
+    error feedback against parameters in int8."""
+    overlap: bool = False
+    """Whether a worker pulls and pushes while it computes."""
+    steps_per_execution: int = 1
+    """Steps per dispatch."""
     json: Path | None = None
     """A file to write the numbers to."""
 
@@ -57,11 +64,13 @@ class Round:
         seconds: How long it took.
         loopback_bytes: What crossed the loopback device.
         per_ps: What each ps received and sent.
+        counted_bytes: What `history.traffic` has, both directions.
     """
 
     seconds: float
     loopback_bytes: int
     per_ps: list[traffic.Traffic]
+    counted_bytes: int = 0
 
 
 def main() -> None:
@@ -72,14 +81,21 @@ def main() -> None:
 
 def measure(arguments: Arguments) -> None:
     """Train on the cluster of TF_CONFIG and publish what was counted."""
-    strategy = tfps.ParameterServerStrategy(variable_partitioner=tfps.AutoPartitioner())
+    pull, push = wires()[arguments.wire]
+    strategy = tfps.ParameterServerStrategy(
+        variable_partitioner=tfps.AutoPartitioner(),
+        pull=pull,
+        push=push,
+        overlap=arguments.overlap,
+    )
     with strategy.scope():
-        model = make_encoder()
+        model = make_encoder(arguments.steps_per_execution)
     found = {ids: _fit(model, ids, arguments) for ids in IDS}
     dense = model.count_params() - VOCABULARY * WIDTH
     title = (
         f"Reference encoder: {model.count_params():,} parameters, {dense:,} of them dense; "
-        "float32, 2 ps, 2 workers"
+        f"{arguments.wire}, 2 ps, 2 workers, {arguments.steps_per_execution} steps per dispatch"
+        + (", overlapped" if arguments.overlap else "")
     )
     tables = [
         _per_step(title, found, dense, arguments.steps),
@@ -88,7 +104,19 @@ def measure(arguments: Arguments) -> None:
     report.publish(tables, arguments.json)
 
 
-def make_encoder() -> Any:
+def wires() -> dict[str, tuple[Any, Any]]:
+    """Return the codecs of pull and push by the name of what travels."""
+    wire = tfps.wire
+    sparse = wire.DenseAndRows(dense=wire.ErrorFeedback(wire.TopK(0.01)), rows=wire.Int8())
+    return {
+        "float32": (wire.Identity(), wire.Identity()),
+        "bfloat16": (wire.Cast("bfloat16"), wire.Cast("bfloat16")),
+        "int8": (wire.Int8(), wire.Int8()),
+        "topk": (wire.Int8(), sparse),
+    }
+
+
+def make_encoder(steps_per_execution: int = 1) -> Any:
     """Make the compiled reference encoder; in a strategy's scope its variables lie on the ps."""
     import keras
     import keras_nlp
@@ -100,7 +128,7 @@ def make_encoder() -> Any:
     pooled = keras.layers.GlobalAveragePooling1D()(hidden)
     model = keras.Model(ids, keras.layers.Dense(2)(pooled))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=keras.optimizers.Adam(1e-4), loss=loss)
+    model.compile(keras.optimizers.Adam(1e-4), loss, steps_per_execution=steps_per_execution)
     return model
 
 
@@ -166,14 +194,18 @@ def _fit(model: Any, ids: str, arguments: Arguments) -> list[Round]:
             self.rounds.append(Round(seconds=seconds, loopback_bytes=loopback, per_ps=moved))
 
     meter = Meter()
-    model.fit(
+    history = model.fit(
         make_data(ids),
         epochs=1 + arguments.rounds,
         steps_per_epoch=arguments.steps,
         callbacks=[meter],
         verbose=0,
     )
-    return meter.rounds[1:]
+    rounds = [
+        dataclasses.replace(one, counted_bytes=sum(counted.pull_bytes) + sum(counted.push_bytes))
+        for one, counted in zip(meter.rounds, history.traffic, strict=True)
+    ]
+    return rounds[1:]
 
 
 def _per_step(title: str, found: dict[str, list[Round]], dense: int, steps: int) -> report.Table:
@@ -183,16 +215,31 @@ def _per_step(title: str, found: dict[str, list[Round]], dense: int, steps: int)
         least = 2 * FLOAT_BYTES * (dense + unique * WIDTH)
         _, loopback, most = report.low_middle_high([r.loopback_bytes / steps for r in rounds])
         rates = report.low_middle_high([steps * BATCH / r.seconds for r in rounds])
-        cells = [round(unique), least / 1e6, loopback / 1e6, most / 1e6, most <= 27e6]
+        _, counted, _ = report.low_middle_high([r.counted_bytes / steps for r in rounds])
+        on_sockets = [
+            sum(ps.received_bytes + ps.sent_bytes for ps in r.per_ps) / steps for r in rounds
+        ]
+        off = [
+            100 * (s * steps / r.counted_bytes - 1) for s, r in zip(on_sockets, rounds, strict=True)
+        ]
+        cells = [
+            round(unique),
+            least / 1e6,
+            loopback / 1e6,
+            most / 1e6,
+            counted / 1e6,
+            max(off, key=abs),
+        ]
         rows.append([ids, *cells, *rates])
-    columns = ["ids", "unique rows", "numbers MB", "loopback MB", "most", "<= 27"]
+    columns = ["ids", "unique rows", "numbers MB", "loopback MB", "most", "counted MB", "% off"]
     columns += ["examples/s min", "median", "max"]
     return report.Table(
         title=f"{title}. Per step",
         columns=columns,
         rows=rows,
         note="unique rows: what a batch of 1,024 ids looks up. numbers: what the float32 values of "
-        "the dense parameters and of those rows take, once down and once back.",
+        "the dense parameters and of those rows take, once down and once back. counted: history.traffic; off: by how much "
+        "the ps' TCP connections moved more than that, at most.",
     )
 
 

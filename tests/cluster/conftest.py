@@ -28,13 +28,13 @@ def _cluster() -> None:
 def make_strategy(_cluster: None) -> MakeStrategy:
     """Make a strategy on 2 workers and 2 ps, whose variables are split into `shards`.
 
-    Tests that ask for the same number of shards share one: each has threads of its own.
+    Tests that ask for the same share one: each has threads of its own.
     """
 
     @functools.cache
-    def make(shards: int = 1) -> tfps.ParameterServerStrategy:
+    def make(shards: int = 1, **arguments: Any) -> tfps.ParameterServerStrategy:
         partitioner: Any = tf.distribute.experimental.partitioners.FixedShardsPartitioner(shards)
-        return tfps.ParameterServerStrategy(variable_partitioner=partitioner)
+        return tfps.ParameterServerStrategy(variable_partitioner=partitioner, **arguments)
 
     return make
 

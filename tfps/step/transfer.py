@@ -68,7 +68,7 @@ class Wire:
     def _codec(self, codec: Codec, variable: keras.Variable, shard: Shard, rows: bool) -> Codec:
         if not variable.trainable or shard.variable.dtype not in (tf.float32, tf.float64):
             return Identity()
-        parameter = Parameter.of(variable.path, shard.shape, rows=rows)
+        parameter = Parameter.of(variable.path, variable.shape, rows=rows)
         return codec.for_parameter(parameter, self.step)
 
 

@@ -2,5 +2,34 @@
 
 from tfps.wire.cast import Cast
 from tfps.wire.codec import Codec, Encoded, Identity, Parameter
+from tfps.wire.error_feedback import ErrorFeedback
+from tfps.wire.int8 import Int8
+from tfps.wire.lossless import Lossless
+from tfps.wire.momentum_correction import MomentumCorrection, deep_gradient_compression
+from tfps.wire.one_bit import OneBit
+from tfps.wire.policy import ByName, BySize, DenseAndRows, Policy, Warmup
+from tfps.wire.power_sgd import PowerSGD
+from tfps.wire.random_k import RandomK
+from tfps.wire.top_k import TopK
 
-__all__ = ["Cast", "Codec", "Encoded", "Identity", "Parameter"]
+__all__ = [
+    "ByName",
+    "BySize",
+    "Cast",
+    "Codec",
+    "DenseAndRows",
+    "Encoded",
+    "ErrorFeedback",
+    "Identity",
+    "Int8",
+    "Lossless",
+    "MomentumCorrection",
+    "OneBit",
+    "Parameter",
+    "Policy",
+    "PowerSGD",
+    "RandomK",
+    "TopK",
+    "Warmup",
+    "deep_gradient_compression",
+]

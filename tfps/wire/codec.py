@@ -22,7 +22,7 @@ class Parameter:
 
     Attributes:
         name: the path of the variable, as in `encoder/layer_0/query/kernel`.
-        shape: of the variable, or of the shard of it that lies on one ps.
+        shape: of the variable, of all its shards together.
         rows: whether only the rows that a batch needs travel, and not the whole.
         protected: whether it stays as it is unless a policy says otherwise: biases, norms and other
             vectors, and what is too small to matter. They are sensitive, and few bytes.
@@ -65,15 +65,20 @@ class Codec(abc.ABC):
 
     A NaN or an infinity never disappears: where one is encoded, the decoded tensors hold one that
     is not finite.
-
-    Attributes:
-        codes_pulls: whether parameters may be pulled with it. What a pull leaves out no error
-            feedback makes up for.
-        codes_rows: whether it suits the rows of tables, of which every step has others.
     """
 
-    codes_pulls: ClassVar[bool] = False
-    codes_rows: ClassVar[bool] = False
+    @property
+    def codes_pulls(self) -> bool:
+        """Whether parameters may be pulled with it.
+
+        What a pull leaves out no error feedback makes up for.
+        """
+        return False
+
+    @property
+    def codes_rows(self) -> bool:
+        """Whether it suits the rows of tables, of which every step has others."""
+        return False
 
     @abc.abstractmethod
     def encode(
@@ -172,6 +177,19 @@ def unpack(packed: tf.Tensor, shapes: Sequence[Shape]) -> list[tf.Tensor]:
     sizes = [num_elements(shape) for shape in shapes]
     pieces = [packed] if len(sizes) == 1 else tf.split(packed, sizes, num=len(sizes))
     return [_reshaped(piece, shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+
+def length(vector: tf.Tensor) -> int | tf.Tensor:
+    """Return how many elements a vector has: int, or a scalar int32 tensor."""
+    static = vector.shape[0]
+    return tf.size(vector) if static is None else static
+
+
+def shape_of(tensor: tf.Tensor) -> Shape:
+    """Return the shape of a tensor of known rank, with int sizes where they are static."""
+    return [
+        tf.shape(tensor)[axis] if size is None else size for axis, size in enumerate(tensor.shape)
+    ]
 
 
 def num_elements(shape: Shape) -> int | tf.Tensor:

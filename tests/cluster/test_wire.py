@@ -1,0 +1,277 @@
+"""What travels: codecs on pulls and pushes, their state, their bytes."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfps
+from tfps import wire
+
+pytestmark = pytest.mark.timeout(180)
+
+WIDTH = 40  # of a matrix large enough to be coded
+SLOPE = np.random.default_rng(3).normal(size=(WIDTH, WIDTH)).astype("float32")
+COUNTERS = 12  # bytes that every step pulls: the global step and the learning rate
+IDS = np.random.default_rng(4).integers(0, 300, (64, 6))
+CLASSES = (IDS.sum(axis=1, keepdims=True) > 900).astype("float32")
+SPARSE = wire.ErrorFeedback(wire.TopK(0.01))
+
+
+class Sloped(keras.layers.Layer):
+    """Gives sum(kernel * slope) for each example, so the gradient of its mean is the slope."""
+
+    def __init__(self, slope: np.ndarray) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(WIDTH, WIDTH), initializer="zeros", name="kernel")
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.sum(self.kernel * self.slope) + 0.0 * inputs
+
+
+def sloped(
+    strategy: Any,
+    slope: np.ndarray = SLOPE,
+    rate: Any = 1.0,
+    steps_per_execution: int = 1,
+    **sgd: Any,
+) -> keras.Model:
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((1,)), Sloped(slope)])
+        model.compile(
+            keras.optimizers.SGD(rate, **sgd),
+            lambda _, y: keras.ops.mean(y),
+            steps_per_execution=steps_per_execution,
+        )
+    return model
+
+
+def run_steps(model: keras.Model, steps: int, epochs: int = 1) -> Any:
+    data = tf.data.Dataset.from_tensors((np.ones((4, 1)), np.ones((4, 1)))).repeat()
+    return model.fit(data, steps_per_epoch=steps, epochs=epochs, verbose=0)
+
+
+def classifier(strategy: Any, **arguments: Any) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        model = keras.Sequential(
+            [
+                keras.Input((6,), dtype="int32"),
+                keras.layers.Embedding(300, 16),
+                keras.layers.Flatten(),
+                keras.layers.Dense(64, activation="gelu"),
+                keras.layers.BatchNormalization(),
+                keras.layers.Dropout(0.1),
+                keras.layers.Dense(1, activation="sigmoid"),
+            ]
+        )
+        model.compile("adam", "binary_crossentropy", metrics=["accuracy"], **arguments)
+    return model
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+@pytest.mark.parametrize(
+    ("codec", "bytes_per_number"),
+    [(wire.Identity(), 4), (wire.Cast("bfloat16"), 2), (wire.Cast("float16"), 2)],
+    ids=repr,
+)
+def test_bytes_are_those_of_the_numbers_that_travel(
+    make_strategy: Any, num_shards: int, codec: wire.Codec, bytes_per_number: int
+) -> None:
+    history = run_steps(sloped(make_strategy(num_shards, pull=codec, push=codec)), 3, epochs=2)
+    for traffic in history.traffic:
+        assert sum(traffic.push_bytes) == 3 * bytes_per_number * SLOPE.size
+        assert sum(traffic.uncoded_push_bytes) == 3 * 4 * SLOPE.size
+        assert sum(traffic.pull_bytes) == 3 * (bytes_per_number * SLOPE.size + COUNTERS)
+        assert sum(traffic.uncoded_pull_bytes) == 3 * (4 * SLOPE.size + COUNTERS)
+    if num_shards == 2:
+        assert len(set(history.traffic[0].push_bytes)) == 1
+    coded = not isinstance(codec, wire.Identity)
+    assert ("push_bytes" in history.history) == coded
+    if coded:
+        assert history.history["push_bytes"] == [3 * 2 * SLOPE.size] * 2
+
+
+def test_bytes_follow_the_unique_rows_and_are_logged(
+    make_strategy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = wire.DenseAndRows(dense=wire.Identity(), rows=wire.Cast("bfloat16"))
+    with make_strategy(pull=rows, push=rows).scope():
+        ids = keras.Input((6,), dtype="int32")
+        summed = keras.ops.sum(keras.layers.Embedding(300, 16)(ids), axis=(1, 2))
+        model = keras.Model(ids, summed)
+        model.compile("sgd", "mse")
+    with caplog.at_level(logging.INFO, logger="tfps"):
+        (traffic,) = model.fit(IDS, CLASSES, batch_size=16, shuffle=False, verbose=0).traffic
+    unique = sum(len(np.unique(batch)) for batch in np.split(IDS, 4))
+    asked = 4 * (unique + 4)  # ids, and how many they are, int32
+    assert sum(traffic.pull_bytes) == 2 * 16 * unique + 4 * COUNTERS
+    assert sum(traffic.uncoded_pull_bytes) == 4 * 16 * unique + 4 * COUNTERS
+    assert sum(traffic.push_bytes) == 2 * 16 * unique + asked
+    assert sum(traffic.uncoded_push_bytes) == 4 * 16 * unique + asked
+    assert f"push_bytes {sum(traffic.push_bytes) / 1e6:.3f} MB" in caplog.text
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+@pytest.mark.parametrize(
+    ("pull", "push"),
+    [
+        (wire.Cast("bfloat16"), wire.Cast("bfloat16")),
+        (wire.Int8(), wire.Int8(rounding="stochastic")),
+        (wire.Lossless(wire.Int8()), wire.Lossless(wire.Cast("float16"))),
+        (wire.Cast("float16"), wire.ErrorFeedback(wire.OneBit())),
+        (wire.Cast("bfloat16"), wire.ErrorFeedback(wire.TopK(0.05))),
+        (wire.Identity(), wire.ErrorFeedback(wire.PowerSGD(2))),
+        (wire.Identity(), wire.ErrorFeedback(wire.RandomK(0.1))),
+    ],
+    ids=repr,
+)
+def test_a_model_learns_through_a_codec(
+    make_strategy: Any, num_shards: int, pull: wire.Codec, push: wire.Codec
+) -> None:
+    model = classifier(make_strategy(num_shards, pull=pull, push=push), steps_per_execution=2)
+    history = model.fit(IDS, CLASSES, batch_size=8, epochs=25, verbose=0)
+    assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
+    assert int(model.optimizer.iterations) == 25 * 8
+    traffic = history.traffic[-1]
+    assert sum(traffic.pull_bytes) <= sum(traffic.uncoded_pull_bytes)
+    assert sum(traffic.push_bytes) < sum(traffic.uncoded_push_bytes)
+
+
+def test_residuals_stay_on_each_worker_from_call_to_call(make_strategy: Any) -> None:
+    model = sloped(make_strategy(push=SPARSE), steps_per_execution=3)
+    run_steps(model, 7)
+    run_steps(model, 13)
+    (kernel,) = model.get_weights()
+    # How many of the 20 steps each worker took is not known.
+    possible = [-sent_by_top_k(n) - sent_by_top_k(20 - n) for n in range(21)]
+    assert min(np.abs(kernel - p).max() for p in possible) < 1e-4
+    assert np.abs(kernel + 20 * SLOPE).max() > 1  # much is still held back
+
+
+def sent_by_top_k(steps: int) -> np.ndarray:
+    """Return the sum of what a worker sends: of 1,600 numbers the largest 16 in each step."""
+    residual, sent = np.zeros(SLOPE.size, "float32"), np.zeros(SLOPE.size, "float32")
+    for _ in range(steps):
+        residual += SLOPE.ravel()
+        largest = np.argsort(np.abs(residual))[-16:]
+        sent[largest] += residual[largest]
+        residual[largest] = 0
+    return sent.reshape(SLOPE.shape)
+
+
+def test_a_warm_up_changes_the_codec_at_its_step(make_strategy: Any) -> None:
+    warm_up = wire.Warmup(((0, wire.Identity()), (5, wire.Cast("bfloat16"))))
+    model = sloped(make_strategy(push=warm_up), steps_per_execution=4)
+    history = run_steps(model, 8, epochs=2)
+    size = SLOPE.size
+    assert [sum(t.push_bytes) for t in history.traffic] == [(5 * 4 + 3 * 2) * size, 8 * 2 * size]
+    assert int(model.optimizer.iterations) == 16
+
+
+@pytest.mark.parametrize("codec", [wire.TopK(0.1), SPARSE, wire.OneBit(), wire.PowerSGD(1)])
+def test_parameters_are_not_pulled_with_what_leaves_them_out(codec: wire.Codec) -> None:
+    with pytest.raises(ValueError, match=r"pull=.* cannot be pulled .* Take Identity, Cast"):
+        tfps.ParameterServerStrategy(pull=codec)
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [wire.Cast("float16"), wire.Int8(), SPARSE, wire.ErrorFeedback(wire.OneBit())],
+    ids=repr,
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_arrives(make_strategy: Any, codec: wire.Codec, value: float) -> None:
+    slope = SLOPE.copy()
+    slope[17, 3] = value
+    model = sloped(make_strategy(push=codec), slope)
+    run_steps(model, 1)
+    assert not np.isfinite(model.get_weights()[0]).all()
+
+
+def test_biases_norms_and_rows_of_a_sparsifier_stay_as_they_are(make_strategy: Any) -> None:
+    strategy = make_strategy(pull=wire.Int8(), push=SPARSE)
+    model = classifier(strategy)
+    variables = {v.path: v for v in model.trainable_variables}
+    parameters = [
+        wire.Parameter.of(path, v.shape, rows=path.endswith("embeddings"))
+        for path, v in variables.items()
+    ]
+    pushed = {p.name.split("/")[-1]: SPARSE.for_parameter(p) for p in parameters}
+    assert pushed.pop("kernel") == wire.Identity()  # the last layer's: 64 numbers
+    assert set(pushed.values()) == {wire.Identity()}
+    big = wire.Parameter.of("dense/kernel", (96, 64))
+    assert SPARSE.for_parameter(big) == SPARSE
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 24])
+def test_overlapped_steps_all_compute_push_and_count(make_strategy: Any, steps: int) -> None:
+    model = sloped(make_strategy(overlap=True), steps_per_execution=8)
+    history = run_steps(model, steps)
+    np.testing.assert_allclose(model.get_weights()[0], -steps * SLOPE, rtol=1e-5)
+    assert int(model.optimizer.iterations) == steps
+    calls = int(np.ceil(steps / 8))
+    assert sum(history.traffic[0].push_bytes) == 4 * SLOPE.size * steps
+    assert sum(history.traffic[0].pull_bytes) == (4 * SLOPE.size + COUNTERS) * (steps + calls)
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+def test_overlapped_steps_learn_with_rows_statistics_and_codecs(
+    make_strategy: Any, num_shards: int
+) -> None:
+    strategy = make_strategy(num_shards, overlap=True, pull=wire.Cast(), push=SPARSE)
+    model = classifier(strategy, steps_per_execution=5)
+    history = model.fit(IDS, CLASSES, batch_size=8, epochs=40, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    assert int(model.optimizer.iterations) == 40 * 8
+    assert model.evaluate(IDS, CLASSES, verbose=0)[1] > 0.8
+
+
+def test_overlapped_data_that_ends_within_a_call(make_strategy: Any) -> None:
+    model = sloped(make_strategy(overlap=True), steps_per_execution=8)
+    data = tf.data.Dataset.from_tensor_slices((np.ones((5, 1)), np.ones((5, 1)))).batch(1)
+    model.fit(data, epochs=3, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], -15 * SLOPE, rtol=1e-5)
+
+
+def test_overlapped_steps_have_the_numbers_of_steps_in_turn(make_strategy: Any) -> None:
+    """A schedule, which reads the global step, sees each step's own."""
+
+    class Harmonic(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            return 1.0 / (1.0 + keras.ops.cast(step, "float32"))
+
+    model = sloped(make_strategy(overlap=True), rate=Harmonic(), steps_per_execution=6)
+    run_steps(model, 6)  # one call: of one worker
+    rates = sum(1 / (1 + n) for n in range(6))
+    np.testing.assert_allclose(model.get_weights()[0], -rates * SLOPE, rtol=1e-5)
+
+
+def test_overlapped_accumulation(make_strategy: Any) -> None:
+    strategy = make_strategy(overlap=True)
+    model = sloped(strategy, steps_per_execution=4, gradient_accumulation_steps=2)
+    history = run_steps(model, 4)
+    np.testing.assert_allclose(model.get_weights()[0], -2 * SLOPE, rtol=1e-5)
+    assert sum(history.traffic[0].push_bytes) == 2 * 4 * SLOPE.size
+
+
+def test_policies_nest(make_strategy: Any) -> None:
+    by_name = wire.ByName({"kernel$": wire.Cast()}, otherwise=wire.Identity())
+    policies = [
+        wire.BySize(wire.Cast(), min_elements=10),
+        by_name,
+        wire.DenseAndRows(dense=by_name, rows=wire.Identity()),
+        wire.Warmup(((0, by_name), (100, SPARSE))),
+    ]
+    for policy, codec in itertools.product(policies, [None]):
+        history = run_steps(sloped(make_strategy(push=policy, pull=codec)), 2)
+        assert sum(history.traffic[0].push_bytes) == 2 * 2 * SLOPE.size
