@@ -49,7 +49,7 @@ class Computed:
     Attributes:
         output: what the computation returned.
         applied: what its optimizers were to apply, in the order of their calls.
-        values: the value of each variable after the computation, by `id`.
+        values: the value of each kept variable after the computation, by `id`.
     """
 
     output: Any
@@ -129,6 +129,7 @@ def compute(
     whole: Sequence[tuple[keras.Variable, tf.Tensor]],
     rows: Sequence[tuple[keras.Variable, Rows]],
     local: Sequence[tuple[keras.Variable, tf.Tensor]],
+    kept: Sequence[keras.Variable],
 ) -> Computed:
     """Run `computation` on `batch` with the pulled values.
 
@@ -141,23 +142,29 @@ def compute(
         whole: variables with the whole value that was pulled.
         rows: tables with the rows that were pulled.
         local: variables whose value is the worker's own: metric state, seeds.
+        kept: those of the given variables whose values are wanted.
     """
-    given = [*whole, *local]
-    scope = Pulled(given, {id(table): pulled for table, pulled in rows})
+    scope = Pulled([*whole, *local], {id(table): pulled for table, pulled in rows})
     with scope:
         output = computation(batch)
     return Computed(
         output=output,
         applied=scope.applied,
-        values={id(variable): scope.value_after(variable) for variable, _ in given},
+        values={id(variable): scope.value_after(variable) for variable in kept},
     )
 
 
 class ComputeFunction:
     """What gives a `Computed`, as a function of its own inside of a worker's function."""
 
-    def __init__(self, function: Callable[..., Computed], *arguments: Any) -> None:
-        """Trace `function` for arguments like these, structures of tensors of the default graph."""
+    def __init__(
+        self, function: Callable[..., Computed], *arguments: Any, jit_compile: bool = False
+    ) -> None:
+        """Trace `function` for arguments like these, structures of tensors of the default graph.
+
+        With `jit_compile` XLA compiles it on the worker, once for each combination of the sizes of
+        the arguments.
+        """
         tensors, build = take_apart(arguments)
 
         def flat(*given: tf.Tensor) -> list[tf.Tensor]:
@@ -165,7 +172,9 @@ class ComputeFunction:
             return results
 
         specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
-        self._function = tf.function(flat, autograph=False).get_concrete_function(*specs)
+        self._function = tf.function(
+            flat, autograph=False, jit_compile=jit_compile or None
+        ).get_concrete_function(*specs)
 
     def __call__(self, *arguments: Any) -> Computed:
         """Compute, for arguments like those of the trace."""

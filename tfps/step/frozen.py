@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -25,8 +25,8 @@ class Frozen:
         self._variables = list(variables)
         self._version = 0
         self._fingerprint: Any = None
-        self._kept = WorkerLocal(tf.function(self._pull, autograph=False))
-        self._take_fingerprint = tf.function(self._fingerprints, autograph=False)
+        self._kept = WorkerLocal(_concrete(self._pull))
+        self._take_fingerprint = _concrete(self._fingerprints)
         _keras.note_assignments(self._variables)
 
     def values(self) -> list[tuple[keras.Variable, tf.Tensor]]:
@@ -66,7 +66,12 @@ class Frozen:
             for shard in shards(variable):
                 with tf.device(ps_device(shard.ps)):
                     found.append(tf.fingerprint(tf.reshape(shard.variable.read_value(), [1, -1])))
-        return tf.concat(found, axis=0)
+        return tf.concat(found, axis=0) if found else tf.zeros([0, 8], tf.uint8)
+
+
+def _concrete(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Trace a function once: TensorFlow warns of those that are traced again for each object."""
+    return tf.function(function, autograph=False).get_concrete_function()  # type: ignore[no-any-return]
 
 
 def _spec(variable: keras.Variable) -> tf.TensorSpec:

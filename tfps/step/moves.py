@@ -13,7 +13,7 @@ from tfps import _keras
 from tfps.step.accumulate import Accumulator
 from tfps.step.apply import Optimizer
 from tfps.step.codec_state import CodecState
-from tfps.step.compute import Computed, compute
+from tfps.step.compute import Applied, Computed, ComputeFunction, Rows, compute
 from tfps.step.discover import Demand, check_sums, discover
 from tfps.step.frozen import Frozen
 from tfps.step.pull import Pull, pull
@@ -31,7 +31,9 @@ class Step:
         frozen: the parameters that no step changes.
     """
 
-    def __init__(self, computation: Callable[[Any], Any], batch_spec: Any) -> None:
+    def __init__(
+        self, computation: Callable[[Any], Any], batch_spec: Any, *, jit_compile: bool
+    ) -> None:
         """Discover what `computation` asks of the parameters for a batch of `batch_spec`.
 
         To be called in the strategy's scope: optimizers that are not built yet are built here.
@@ -41,6 +43,7 @@ class Step:
                 an optimizer is one that a ps cannot run.
         """
         self.computation = computation
+        self._jit_compile = jit_compile
         self.demand: Demand = discover(computation, batch_spec)
         self.optimizers: dict[int, Optimizer] = {}
         self.accumulators: dict[int, Accumulator] = {}
@@ -79,7 +82,13 @@ class Step:
             accumulator.begin()
         for codec_state in self.codec_states.values():
             codec_state.begin()
-        return Moves(step=self, wire=wire, worker=worker, frozen=self.frozen.values())
+        return Moves(
+            step=self,
+            wire=wire,
+            worker=worker,
+            frozen=self.frozen.values(),
+            jit_compile=self._jit_compile,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,11 +100,13 @@ class Moves:
         wire: the format in which parameters and gradients travel.
         worker: the index of the worker, int64.
         frozen: the parameters that the worker keeps, with their values.
+        jit_compile: whether XLA compiles what a worker computes.
     """
 
     step: Step
     wire: Wire
     worker: tf.Tensor
+    jit_compile: bool
     frozen: Sequence[tuple[keras.Variable, tf.Tensor]]
 
     def pull(self, batch: Any) -> Pull:
@@ -106,14 +117,23 @@ class Moves:
 
     def compute(self, batch: Any, pulled: Pull, metrics: Sequence[tf.Tensor]) -> Computed:
         """Run the model on `batch`, with what was pulled and the metric state so far."""
-        seeds = self._seed_values(pulled)
-        return compute(
-            self.step.computation,
-            batch,
-            whole=[*pulled.whole, *self.frozen],
-            rows=pulled.rows,
-            local=[*zip(self.step.metrics, metrics, strict=True), *seeds],
-        )
+        whole = [*pulled.whole, *self.frozen]
+        local = [*zip(self.step.metrics, metrics, strict=True), *self._seed_values(pulled)]
+        if not (self.jit_compile and _suits_xla(batch)):
+            return self._compute(batch, whole, pulled.rows, local)
+        rows = [(table, _padded(rows)) for table, rows in pulled.rows]
+        function = ComputeFunction(self._compute, batch, whole, rows, local, jit_compile=True)
+        return _unpadded(function(batch, whole, rows, local), pulled.rows)
+
+    def _compute(
+        self,
+        batch: Any,
+        whole: Sequence[tuple[keras.Variable, tf.Tensor]],
+        rows: Sequence[tuple[keras.Variable, Rows]],
+        local: Sequence[tuple[keras.Variable, tf.Tensor]],
+    ) -> Computed:
+        kept = [*self.step.metrics, *self.step.written]
+        return compute(self.step.computation, batch, whole=whole, rows=rows, local=local, kept=kept)
 
     def push(self, computed: Computed, pulled: Pull) -> Pushed:
         """Send gradients and differences to the ps, and have them applied."""
@@ -148,3 +168,44 @@ class Moves:
             now = tf.random.experimental.stateless_fold_in(own, tf.cast(step, state.dtype))
             values.append((seed, now))
         return values
+
+
+def _suits_xla(batch: Any) -> bool:
+    """Whether XLA takes a batch: it knows no strings, and no ragged or sparse tensors."""
+    tensors = tf.nest.flatten(batch)
+    return all(isinstance(t, tf.Tensor) and t.dtype != tf.string for t in tensors)
+
+
+def _padded(rows: Rows) -> Rows:
+    """Add rows of zeros, up to the number of ids: XLA compiles anew for each number of rows."""
+    sizes = [inverse.shape.num_elements() for inverse in rows.inverse]
+    total = sum(
+        tf.size(inverse) if size is None else size
+        for inverse, size in zip(rows.inverse, sizes, strict=True)
+    )
+    missing = total - tf.shape(rows.values)[0]
+    values = tf.pad(rows.values, [[0, missing]] + [[0, 0]] * (rows.values.shape.rank - 1))
+    if None not in sizes:
+        values.set_shape([total, *rows.values.shape[1:]])
+    return dataclasses.replace(rows, values=values)
+
+
+def _unpadded(computed: Computed, pulled: Sequence[tuple[keras.Variable, Rows]]) -> Computed:
+    """Take the gradients by the added rows away."""
+    sizes = {id(table): tf.shape(rows.values)[0] for table, rows in pulled}
+    return dataclasses.replace(
+        computed,
+        applied=[
+            Applied(
+                optimizer=applied.optimizer,
+                gradients=[
+                    (
+                        variable,
+                        g if g is None or id(variable) not in sizes else g[: sizes[id(variable)]],
+                    )
+                    for variable, g in applied.gradients
+                ],
+            )
+            for applied in computed.applied
+        ],
+    )

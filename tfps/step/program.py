@@ -25,7 +25,14 @@ class Program:
             returns it, so that a dispatch which runs twice counts once.
     """
 
-    def __init__(self, computation: Callable[[Any], Any], batch_spec: Any, wire: Wire) -> None:
+    def __init__(
+        self,
+        computation: Callable[[Any], Any],
+        batch_spec: Any,
+        wire: Wire,
+        *,
+        jit_compile: bool = False,
+    ) -> None:
         """Discover what `computation` asks of the parameters for a batch of `batch_spec`.
 
         To be called in the strategy's scope: optimizers that are not built yet are built here.
@@ -34,6 +41,7 @@ class Program:
             computation: takes a batch, returns any structure of tensors.
             batch_spec: the type of a batch.
             wire: the format in which parameters and gradients travel.
+            jit_compile: whether XLA compiles what a worker computes.
 
         Raises:
             NotImplementedError: if the workers' parts of a metric's state could not be merged, or
@@ -42,7 +50,7 @@ class Program:
         self._spec = batch_spec
         self._wire = wire
         self._functions: dict[tuple[Any, ...], Any] = {}
-        self._step = Step(computation, batch_spec)
+        self._step = Step(computation, batch_spec, jit_compile=jit_compile)
         self.demand: Demand = self._step.demand
         self.metric_variables = self._step.metrics
 

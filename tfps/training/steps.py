@@ -38,7 +38,9 @@ def program(model: keras.Model, method: Method, batch_spec: Any, wire: Wire) -> 
         programs = _Programs()
         setattr(model, _MADE_OF[method], programs)
     if str(batch_spec) not in programs.by_spec:
-        programs.by_spec[str(batch_spec)] = Program(getattr(model, method), batch_spec, wire)
+        programs.by_spec[str(batch_spec)] = Program(
+            getattr(model, method), batch_spec, wire, jit_compile=model.jit_compile
+        )
     return programs.by_spec[str(batch_spec)]
 
 

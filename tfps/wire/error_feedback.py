@@ -71,8 +71,9 @@ class ErrorFeedback(Feedback):
     """Sends tensors plus the residual, which is what the steps before did not send.
 
     At each step all that was decoded, plus the residual, equals all that was to be sent, but for
-    float32's rounding: nothing is lost, only late. Where a NaN or an infinity is sent, the residual
-    begins again at zero.
+    float32's rounding: nothing is lost, only late. What is late acts like an old gradient, so
+    codecs that send little want a smaller learning rate. Where a NaN or an infinity is sent, the
+    residual begins again at zero.
 
     The state is the residual of all tensors, a float32 vector, then the state of the codec. Around
     Identity there is none: `for_parameter` gives Identity. The rows of tables get none either: they

@@ -19,12 +19,13 @@ class Int8(VectorCodec):
 
     The scale is 1/127 of the block's largest absolute value. Rounded to the nearest, each number is
     off by at most 1/253 of that value; rounded stochastically by at most 1/126, and right on
-    average, to 2^-16 of the scale. A block of zeros stays zeros, as does one whose largest value is
-    below 2e-36. A block that holds a NaN or an infinity, or a float64 beyond float32's range,
-    becomes NaN.
+    average, to 2^-16 of the scale. A block of zeros stays zeros; one whose largest value is below
+    1.5e-36 may become zeros. A block that holds a NaN or an infinity, or a float64 beyond float32's
+    range, becomes NaN.
 
-    Dettmers, 8-Bit Approximations for Parallelism in Deep Learning, 2015 (arXiv:1511.04561);
-    stochastic rounding: Alistarh et al., QSGD, 2016 (arXiv:1610.02132).
+    Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2021 (arXiv:2110.02861);
+    stochastic rounding: Alistarh et al., QSGD: Communication-Efficient SGD via Gradient
+    Quantization and Encoding, 2016 (arXiv:1610.02132).
 
     Attributes:
         block: how many numbers share a scale.

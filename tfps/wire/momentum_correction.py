@@ -25,6 +25,10 @@ class MomentumCorrection(Feedback):
     where it was sent. The optimizer on the ps has to be SGD without momentum: this is the momentum,
     and it is exact if all is sent and nothing masked.
 
+    Masking ends each velocity when its number is sent. Where numbers are sent rarely, as in Deep
+    Gradient Compression, little of it is left by then; sent more often than every few times
+    1 / (1 - momentum) steps, they lose most of their momentum.
+
     Around a codec that sends all numbers, such as Identity, nothing is masked. So a parameter that
     stays as it is still has its momentum; the rows of tables, which are sent without state, have
     none. Where a velocity or what is due is not finite, it is sent, and begins again at zero.
@@ -38,8 +42,8 @@ class MomentumCorrection(Feedback):
         codec: the codec or policy of what is sent.
         momentum: at least 0 and below 1.
         nesterov: whether to look ahead: `u = momentum * (u + g)` and `v = v + u + g`.
-        factor_masking: whether u becomes zero where v was sent, which keeps old gradients from
-            acting twice.
+        factor_masking: whether u becomes zero where v was sent, so that what is old by then does
+            not move the parameter further.
         clip_norm: the norm to which gradients are scaled down first, above 0: that of all tensors
             that travel together, on one worker. Of N workers the paper gives each 1 / sqrt(N) of
             the norm for all. None does not clip. If the norm is not finite, all become NaN.
@@ -105,8 +109,8 @@ def deep_gradient_compression(
 
     In the warm-up 25 % of the numbers are sent, then 6.25 %, and each time a quarter of what was,
     as long as that is above the fraction: 25, 6.25, 1.56 and 0.39 % for 0.1 %, each for the same
-    number of global steps. The paper warms up for 4 of 164 epochs of CIFAR-10, of 90 of ImageNet.
-    The optimizer on the ps has to be SGD without momentum.
+    number of global steps; on ImageNet the paper takes 4 epochs for it. The optimizer on the ps has
+    to be SGD without momentum.
 
     Lin et al., Deep Gradient Compression: Reducing the Communication Bandwidth for Distributed
     Training, 2018 (arXiv:1712.01887).

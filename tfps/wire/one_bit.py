@@ -24,7 +24,7 @@ class OneBit(VectorCodec):
 
     With `|x|_1` the sum of the absolute values of the n numbers of a block, the squared error of
     the block is at most `|x|^2 - |x|_1^2 / n`, and its mean stays what it is, both up to float32's
-    rounding. A block of zeros stays zeros. One that holds a NaN or an infinity, or whose sum is
+    rounding. A block of zeros stays zeros. One that holds a NaN or an infinity, or whose sums are
     beyond float32's range, becomes NaN. Single steps are far off: for `ErrorFeedback`.
 
     Seide et al., 1-Bit Stochastic Gradient Descent and its Application to Data-Parallel Distributed
@@ -83,10 +83,10 @@ def _coded(blocks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     zeros = tf.shape(blocks)[1] - ones
     total = tf.reduce_sum(blocks, 1)
     of_above = tf.reduce_sum(tf.nn.relu(blocks), 1)
-    of_rest = tf.minimum(total - of_above, 0.0)
+    of_rest = total - of_above
     means = [
         tf.math.divide_no_nan(of_above, tf.cast(ones, tf.float32)),
-        tf.math.divide_no_nan(of_rest, tf.cast(zeros, tf.float32)),
+        tf.math.divide_no_nan(tf.minimum(of_rest, 0.0), tf.cast(zeros, tf.float32)),
     ]
-    finite = tf.math.is_finite(total)[:, None]
+    finite = tf.math.is_finite(of_rest)[:, None]
     return bits, tf.where(finite, tf.stack(means, 1), float("nan"))

@@ -22,8 +22,9 @@ class TopK(Sparsifier):
     """Sends the numbers that are largest by absolute value, of all tensors together.
 
     With n numbers and `k = ceil(fraction * n)`, 8 bytes travel for each that is sent: an int32 and
-    a float32. NaN and infinities count as larger than all others. What is not sent decodes to
-    zero, so with the exact threshold the squared error is at most `(1 - k / n) |x|^2`.
+    a float32, to which a float64 is rounded. NaN and infinities count as larger than all others.
+    What is not sent decodes to zero, so with the exact threshold the squared error is at most
+    `(1 - k / n) |x|^2`.
 
     The exact threshold sends k numbers, those of `tf.math.top_k`. The sampled one is what k / n of
     a random sample reach: 1 % of the numbers, and so many that 100 do. About k numbers reach it,

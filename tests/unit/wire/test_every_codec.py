@@ -116,9 +116,9 @@ def test_lengths_may_show_only_when_it_runs(codec: wire.Codec) -> None:
 
 @each_codec
 def test_codecs_are_values(codec: wire.Codec) -> None:
-    assert hash(codec) == hash(eval(repr(codec), vars(wire)))
-    assert codec == eval(repr(codec), vars(wire))
-    assert len({wire.Parameter.of("x", (64, 64)), *CODECS}) == len(CODECS) + 1
+    same = eval(repr(codec), vars(wire))
+    assert (codec, hash(codec)) == (same, hash(same))
+    assert CODECS.count(codec) == 1
 
 
 @each_codec
