@@ -3,11 +3,12 @@
     python -m benchmarks.encoder
 
 starts a chief, 2 workers of one thread each and 2 ps through `tfps local`, and trains with
-`model.fit` and Adam, in float32 or in another format on the wire: a 4-layer encoder from keras-nlp's parts, vocabulary 30522, width
-256, sequence 64, batch 16. It prints, for two distributions of random token ids, the bytes that a
-step puts on the loopback device (headers, both ways, everything), beside what the float32 numbers
-of a step take by themselves: each dense parameter and each row that the batch looks up, once down
-and once back. Then the bytes that lie on each ps, and those that each ps receives and sends.
+`model.fit` and Adam a 4-layer encoder from keras-nlp's parts, vocabulary 30522, width 256, sequence
+64, batch 16; in float32, or in another format on the wire. It prints, for two distributions of
+random token ids, the bytes that a step puts on the loopback device (headers, both ways,
+everything), beside what the float32 numbers of a step take by themselves: each dense parameter and
+each row that the batch looks up, once down and once back; and beside what `history.traffic` has. Then the bytes
+that lie on each ps, and those that each ps receives and sends.
 
 Nothing else should talk over the loopback device meanwhile: its counter cannot tell processes
 apart. The counters per ps can, so the two check each other.
@@ -238,8 +239,8 @@ def _per_step(title: str, found: dict[str, list[Round]], dense: int, steps: int)
         columns=columns,
         rows=rows,
         note="unique rows: what a batch of 1,024 ids looks up. numbers: what the float32 values of "
-        "the dense parameters and of those rows take, once down and once back. counted: history.traffic; off: by how much "
-        "the ps' TCP connections moved more than that, at most.",
+        "the dense parameters and of those rows take, once down and once back. counted: "
+        "history.traffic; off: by how much the ps' TCP connections moved more, at most.",
     )
 
 

@@ -14,6 +14,7 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 | `BaseOptimizer.apply`, `LossScaleOptimizer.apply` | what a `train_step` updates is pushed to the ps instead |
 | `backend.tensorflow.optimizer.TFOptimizer._var_key` | it asks for the variable's value, which in a step is a tensor |
 | `BaseOptimizer._filter_empty_gradients`, `_clip_gradients`, `_use_weight_decay`, `_learning_rate`, `_iterations`, `_trainable_variables`, `_backend_update_step`, `_model_variables_moving_average`, `_check_variables_are_known` | the parts of `BaseOptimizer.apply` that run on the worker and on the ps instead |
+| `BaseOptimizer._get_variable_index`, the lists of `_SLOTS`, `Nadam._u_product` | what an update in one op reads and writes |
 | `trainers.data_adapters.array_slicing.train_validation_split`, `tf_dataset_adapter.make_class_weight_map_fn` | `validation_split` and `class_weight` with Keras's meaning |
 | `SwapEMAWeights._tf_swap_variables`, `_tf_finalize_ema_values`, `TFOptimizer._distribution_strategy` | they update variables that may be sharded |
 | `keras_hub.src.utils.pipeline_model.PipelineModel` | keras-nlp's tasks map their preprocessor over the data before Keras sees it |
@@ -67,7 +68,9 @@ __all__ = [
     "note_assignments",
     "optimized_variables",
     "ordered_metrics",
+    "shared_variables",
     "should_evaluate",
+    "slots",
     "train_validation_split",
     "update_shared",
     "with_gradients",
@@ -460,6 +463,33 @@ def has_shared_update(optimizer: keras.optimizers.Optimizer) -> bool:
 def update_shared(optimizer: keras.optimizers.Optimizer, rate: tf.Tensor) -> None:
     """Do what a step of `optimizer` does once, beside updating the variables."""
     optimizer._backend_update_step([], [], rate)
+
+
+def shared_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return what `update_shared` updates."""
+    return [optimizer._u_product] if isinstance(optimizer, keras.optimizers.Nadam) else []
+
+
+_SLOTS = {
+    keras.optimizers.Adadelta: ("_accumulated_grads", "_accumulated_delta_vars"),
+    keras.optimizers.Adagrad: ("_accumulators",),
+    keras.optimizers.Adam: ("_momentums", "_velocities", "_velocity_hats"),
+    keras.optimizers.Adamax: ("_m", "_u"),
+    keras.optimizers.Ftrl: ("_accumulators", "_linears"),
+    keras.optimizers.Lion: ("_momentums",),
+    keras.optimizers.Nadam: ("_momentums", "_velocities"),
+    keras.optimizers.RMSprop: ("_velocities", "_momentums", "_average_gradients"),
+    keras.optimizers.ScheduleFreeAdamW: ("_momentums", "_velocities"),
+    keras.optimizers.SGD: ("momentums",),
+}
+
+
+def slots(optimizer: keras.optimizers.Optimizer, variable: Any) -> list[keras.Variable]:
+    """Return the slot variables of a variable, known by its `_unique_id`, in the order above."""
+    (names,) = (names for c, names in _SLOTS.items() if isinstance(optimizer, c))
+    lists = [getattr(optimizer, name, None) for name in names]  # some only with an option
+    index = optimizer._get_variable_index(variable)
+    return [found[index] for found in lists if found]
 
 
 def moving_averages(

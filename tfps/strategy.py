@@ -17,6 +17,7 @@ from tfps.params.initialize import initial_value
 from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
 from tfps.params.variables import VariableCreation
 from tfps.step.averages import reset_averages, swap_averages
+from tfps.step.settings import StepSettings
 from tfps.step.transfer import Wire
 from tfps.training.fit import Trainer
 from tfps.training.lanes import Lanes
@@ -46,6 +47,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         pull: Codec | None = None,
         push: Codec | None = None,
         overlap: bool = False,
+        lazy_rows: bool = True,
     ) -> None:
         """Connect to the cluster.
 
@@ -63,6 +65,9 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
                 while it computes. Then what a step pulls lacks the updates of the two steps before
                 it that its own worker ran in the same call: `steps_per_execution` must be above 1
                 for an effect, and all updates are in at the end of each call.
+            lazy_rows: whether a step that pulls a table by rows updates only these rows, and those
+                of its slot variables. False also moves the others, as plain Keras does: by momentum
+                and decay. For SGD without momentum, and for Adagrad, it is the same.
 
         Raises:
             TFConfigError: if TF_CONFIG has faults.
@@ -77,9 +82,8 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             else variable_partitioner
         )
         partitioner = along_first_axis(partitioner) if partitioner else None
-        self._wire = Wire(
-            pull=pull or Identity(), push=push or Identity(), num_ps=num_ps, overlap=overlap
-        )
+        wire = Wire(pull=pull or Identity(), push=push or Identity(), num_ps=num_ps)
+        self._settings = StepSettings(wire=wire, overlap=overlap, lazy_rows=lazy_rows)
         super().__init__(resolver, partitioner)
         self._extended = VariableCreation(self, resolver, partitioner, num_ps)
 
@@ -138,7 +142,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         return Loop(
             self,
             self._lanes,
-            self._wire,
+            self._settings,
             step,
             model=model,
             optimizer=optimizer,
@@ -162,15 +166,15 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
 
     def fit(self, model: keras.Model, **arguments: Any) -> keras.callbacks.History:
         """Train `model`: what `model.fit` calls."""
-        return Trainer(self, self._lanes, self._wire).fit(model, **arguments)
+        return Trainer(self, self._lanes, self._settings).fit(model, **arguments)
 
     def evaluate(self, model: keras.Model, **arguments: Any) -> Any:
         """Evaluate `model`: what `model.evaluate` calls."""
-        return Trainer(self, self._lanes, self._wire).evaluate(model, **arguments)
+        return Trainer(self, self._lanes, self._settings).evaluate(model, **arguments)
 
     def predict(self, model: keras.Model, **arguments: Any) -> Any:
         """Predict with `model`: what `model.predict` calls."""
-        return Trainer(self, self._lanes, self._wire).predict(model, **arguments)
+        return Trainer(self, self._lanes, self._settings).predict(model, **arguments)
 
 
 _connected: list[dict[str, Any]] = []

@@ -180,3 +180,17 @@ def test_an_id_out_of_range_is_an_error(make_strategy: Any, num_shards: int, bad
     with pytest.raises(tf.errors.InvalidArgumentError):
         model.fit(np.full((4, 3), bad), TARGETS, verbose=0)
     model.fit(IDS, TARGETS, verbose=0)  # and leaves the workers working
+
+
+def test_rows_that_all_workers_push_lose_no_update(make_strategy: Any) -> None:
+    with make_strategy(1).scope():
+        ids = keras.Input((64,), dtype="int32")
+        table = keras.layers.Embedding(64, 256, embeddings_initializer="zeros")
+        model = keras.Model(ids, keras.ops.sum(table(ids), axis=(1, 2)))
+        model.compile(
+            keras.optimizers.SGD(1.0), lambda _, y: keras.ops.mean(y), steps_per_execution=50
+        )
+    batch = np.arange(64)[None], np.zeros((1, 1))
+    data = tf.data.Dataset.from_tensors(batch).repeat()
+    model.fit(data, steps_per_epoch=1000, verbose=0)
+    np.testing.assert_array_equal(model.get_weights()[0], np.full((64, 256), -1000.0))

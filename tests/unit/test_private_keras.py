@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from tests.unit.private_names import check
+from tfps import _keras
 
 CORE = "keras.src.backend.tensorflow.core"
 TRAINER = "keras.src.backend.tensorflow.trainer"
@@ -51,6 +52,7 @@ NAMES = [
     ("keras.src.backend.common.stateless_scope", "get_stateless_scope", []),
     ("keras.src.backend", "compute_output_spec", None),
     (OPTIMIZER, "BaseOptimizer._clip_gradients", ["self", "grads"]),
+    (OPTIMIZER, "BaseOptimizer._get_variable_index", ["self", "variable"]),
     (OPTIMIZER, "BaseOptimizer._use_weight_decay", None),
     (
         OPTIMIZER,
@@ -96,3 +98,34 @@ def test_private_attributes_are_where_they_were() -> None:
     assert len(seeds) == 1
     metric = keras.metrics.Mean()
     assert {v.synchronization for v in metric.variables} == {"on_read"}
+
+
+SLOTS = [
+    (keras.optimizers.Adadelta(), 2),
+    (keras.optimizers.Adagrad(), 1),
+    (keras.optimizers.Adam(), 2),
+    (keras.optimizers.Adam(amsgrad=True), 3),
+    (keras.optimizers.AdamW(), 2),
+    (keras.optimizers.Adamax(), 2),
+    (keras.optimizers.Ftrl(), 2),
+    (keras.optimizers.Lion(), 1),
+    (keras.optimizers.Nadam(), 2),
+    (keras.optimizers.RMSprop(), 1),
+    (keras.optimizers.RMSprop(momentum=0.9, centered=True), 3),
+    (keras.optimizers.ScheduleFreeAdamW(), 2),
+    (keras.optimizers.SGD(), 0),
+    (keras.optimizers.SGD(momentum=0.9), 1),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "number"), SLOTS, ids=lambda value: type(value).__name__)
+def test_the_slots_of_a_variable_are_in_the_lists_where_they_were(
+    optimizer: keras.optimizers.Optimizer, number: int
+) -> None:
+    variables = [keras.Variable([1.0]), keras.Variable([2.0])]
+    optimizer.build(variables)
+    found = [_keras.slots(optimizer, variable) for variable in variables]
+    assert [len(slots) for slots in found] == [number, number]
+    own = [*_keras.shared_variables(optimizer), optimizer.iterations, optimizer.learning_rate]
+    known = {id(v) for v in [*own, *found[0], *found[1]]}
+    assert known == {id(v) for v in optimizer.variables}, "a list of slots is not in _SLOTS"

@@ -1,15 +1,15 @@
 """Apply: a ps updates its own parameters with the gradients that were pushed to it.
 
-The Keras optimizer's own `update_step` runs on the ps. It sees, in place of the variable and of
-each of its slot variables, a view of the shard (or of the rows) that lies there; its `assign`,
-`assign_add` and `assign_sub` become TensorFlow's native ops, each of them atomic, so that workers
-which push at the same time lose nothing.
+One op updates a shard where there is one for the Keras optimizer (see `kernels`). Else its own
+`update_step` runs on the ps. It sees, in place of the variable and of each of its slot variables, a
+view of the shard (or of the rows) that lies there; its `assign`, `assign_add` and `assign_sub`
+become TensorFlow's native ops.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,6 +20,7 @@ from tfps._tensorflow import take_number
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, native, shards
 from tfps.step.averages import averaged_shards
+from tfps.step.kernels import Rate, UpdateStep
 from tfps.step.views import RowView, ShardView, Values, View, ViewScope, view_of
 
 _BY_ELEMENT = (
@@ -45,8 +46,18 @@ _BY_WHOLE_VARIABLE = (
 class Optimizer:
     """A Keras optimizer taken apart: what runs on the worker, and what runs on the ps."""
 
-    def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
+    def __init__(self, optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool = True) -> None:
         """Take an optimizer that is built.
+
+        Args:
+            optimizer: the optimizer, with its slot variables.
+            lazy_rows: whether a step updates only those rows of a table pulled by row, and of its
+                slot variables, that its batch looked up. Plain Keras updates the others, too, with
+                a gradient of zero. For SGD without momentum, and for Adagrad, that changes nothing.
+                Else it moves these rows by their momentum (SGD and RMSprop with momentum, Adam,
+                AdamW, Adamax, Nadam, Lion, ScheduleFreeAdamW), lowers their means of squares
+                (RMSprop, Adadelta), or makes those never looked up zero (Ftrl); weight decay
+                shrinks them. False does as plain Keras, and updates all rows at each step.
 
         Raises:
             NotImplementedError: if it updates in a way that a ps cannot.
@@ -54,6 +65,8 @@ class Optimizer:
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self._loss_scale = optimizer if scaled else None
         self._keras = optimizer.inner_optimizer if scaled else optimizer
+        self._lazy_rows = lazy_rows
+        self._update_step = UpdateStep(self._keras)
         self._rate = _keras.learning_rate_variable(self._keras)
         self._optimized = _keras.optimized_variables(self._keras)
         self._check()
@@ -138,35 +151,54 @@ class Optimizer:
             rows: tables, a shard of each, unique ids in it, and the gradients of these rows.
             counters: the values of `self.counters`, by `id` of the variable.
         """
-        if _keras.has_shared_update(self._keras):
-            with ViewScope(counters) as scope:
-                _keras.update_shared(self._keras, scope.rate(self._keras))
+        rates = self._rates({shard.variable.dtype for _, shard, *_ in [*whole, *rows]}, counters)
+        counters = {**counters, **self._update_shared(counters)}
         for variable, shard, gradient in whole:
-            self._update(variable, ShardView(variable, shard), gradient, counters)
+            self._update(variable, ShardView(variable, shard), gradient, counters, rates)
         for table, shard, ids, gradient in rows:
             if self._goes_by_rows(table):
-                self._update(table, RowView(table, shard, ids), gradient, counters)
+                self._update(table, RowView(table, shard, ids), gradient, counters, rates)
             else:
                 with tf.device(ps_device(shard.ps)):
                     scattered = tf.scatter_nd(ids[:, None], gradient, shard.shape)
-                self._update(table, ShardView(table, shard), scattered, counters)
+                self._update(table, ShardView(table, shard), scattered, counters, rates)
         self.count(counters)
         if self._loss_scale is not None:
             self._raise_scale(counters)
 
+    def _rates(self, dtypes: Iterable[tf.DType], counters: Values) -> dict[tf.DType, Rate]:
+        """Return the learning rate for shards of these dtypes, computed once, on the worker."""
+        with ViewScope(counters) as scope:
+            rate = scope.rate(self._keras)
+            return {dtype: self._update_step.rate(rate, dtype) for dtype in dtypes}
+
+    def _update_shared(self, counters: Values) -> Values:
+        """Return what the updates of all variables read, after updating it."""
+        if not _keras.has_shared_update(self._keras):
+            return {}
+        with ViewScope(counters) as scope:
+            _keras.update_shared(self._keras, scope.rate(self._keras))
+        return {id(v): view_of(v).read() for v in _keras.shared_variables(self._keras)}
+
     def _update(
-        self, variable: keras.Variable, view: View, gradient: tf.Tensor, counters: Values
+        self,
+        variable: keras.Variable,
+        view: View,
+        gradient: tf.Tensor,
+        counters: Values,
+        rates: Mapping[tf.DType, Rate],
     ) -> None:
         """Update what `view` shows of `variable` with a gradient of the same shape, on its ps."""
         optimizer = self._keras
-        with tf.device(view.device), ViewScope(counters, variable, view) as scope:
+        with tf.device(view.device), ViewScope(counters, variable, view):
             if getattr(variable, "overwrite_with_gradient", False):
                 view.assign(gradient)
                 return
-            rate = tf.cast(scope.rate(optimizer), view.dtype)
+            rate = rates[view.dtype]
             if _keras.decays(optimizer, view):
-                view.assign_sub(view.read() * tf.cast(optimizer.weight_decay, view.dtype) * rate)
-            optimizer.update_step(gradient, view, rate)
+                decay = tf.cast(optimizer.weight_decay, view.dtype)
+                view.assign_sub(view.read() * decay * rate.plain)
+            self._update_step(gradient, view, rate)
             if variable.constraint is not None:
                 view.assign(variable.constraint(view.read()))
 
@@ -205,7 +237,9 @@ class Optimizer:
         view_of(scale).assign_add(tf.where(full, counters[id(scale)], 0.0))
 
     def _goes_by_rows(self, table: keras.Variable) -> bool:
-        """Whether the rows of `table` can be updated without its other rows."""
+        """Whether the rows of `table` are to be updated, and can be, without its other rows."""
+        if not self._lazy_rows:
+            return False
         own_update = any(type(self._keras).update_step is c.update_step for c in _BY_ELEMENT)
         return own_update and (table.constraint is None or _keeps_to_rows(table.constraint))
 

@@ -18,6 +18,7 @@ from tfps.step.discover import Demand, check_sums, discover
 from tfps.step.frozen import Frozen
 from tfps.step.pull import Pull, pull
 from tfps.step.push import Pushed, push, push_differences
+from tfps.step.settings import StepSettings
 from tfps.step.transfer import Wire
 
 
@@ -32,7 +33,7 @@ class Step:
     """
 
     def __init__(
-        self, computation: Callable[[Any], Any], batch_spec: Any, *, jit_compile: bool
+        self, computation: Callable[[Any], Any], batch_spec: Any, settings: StepSettings
     ) -> None:
         """Discover what `computation` asks of the parameters for a batch of `batch_spec`.
 
@@ -43,7 +44,7 @@ class Step:
                 an optimizer is one that a ps cannot run.
         """
         self.computation = computation
-        self._jit_compile = jit_compile
+        self._jit_compile = settings.jit_compile
         self.demand: Demand = discover(computation, batch_spec)
         self.optimizers: dict[int, Optimizer] = {}
         self.accumulators: dict[int, Accumulator] = {}
@@ -51,7 +52,7 @@ class Step:
         for optimizer, variables in self.demand.applied:
             if not optimizer.built:
                 optimizer.build(variables)
-            made = Optimizer(optimizer)
+            made = Optimizer(optimizer, lazy_rows=settings.lazy_rows)
             self.optimizers[id(optimizer)] = made
             self.codec_states[id(optimizer)] = CodecState()
             if made.steps_per_update > 1:

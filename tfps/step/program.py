@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfps.step.discover import Demand
 from tfps.step.moves import Step
 from tfps.step.repeat import State, in_turn, overlapped
-from tfps.step.transfer import Wire
+from tfps.step.settings import StepSettings
 from tfps.step.worker_local import keep_captures
 from tfps.wire.codec import pack, unpack
 
@@ -26,12 +26,7 @@ class Program:
     """
 
     def __init__(
-        self,
-        computation: Callable[[Any], Any],
-        batch_spec: Any,
-        wire: Wire,
-        *,
-        jit_compile: bool = False,
+        self, computation: Callable[[Any], Any], batch_spec: Any, settings: StepSettings
     ) -> None:
         """Discover what `computation` asks of the parameters for a batch of `batch_spec`.
 
@@ -40,17 +35,17 @@ class Program:
         Args:
             computation: takes a batch, returns any structure of tensors.
             batch_spec: the type of a batch.
-            wire: the format in which parameters and gradients travel.
-            jit_compile: whether XLA compiles what a worker computes.
+            settings: how the steps run.
 
         Raises:
             NotImplementedError: if the workers' parts of a metric's state could not be merged, or
                 an optimizer is one that a ps cannot run.
         """
         self._spec = batch_spec
-        self._wire = wire
+        self._wire = settings.wire
+        self._overlap = settings.overlap
         self._functions: dict[tuple[Any, ...], Any] = {}
-        self._step = Step(computation, batch_spec, jit_compile=jit_compile)
+        self._step = Step(computation, batch_spec, settings)
         self.demand: Demand = self._step.demand
         self.metric_variables = self._step.metrics
 
@@ -90,7 +85,7 @@ class Program:
                 traffic=tf.zeros(self.traffic_shape, tf.int64),
                 output=_empty_like(self.demand.outputs) if with_output else (),
             )
-            run = overlapped if wire.overlap and self._step.optimizers else in_turn
+            run = overlapped if self._overlap and self._step.optimizers else in_turn
             done, state = run(self._step.moves(wire, worker), iterator, steps, start)
             metrics = [
                 pack(values) for _, values in _by_dtype(self.metric_variables, state.metrics)

@@ -23,14 +23,12 @@ class Wire:
         pull: the codec of what the ps send.
         push: the codec of the gradients that they receive.
         num_ps: how many ps there are.
-        overlap: whether a worker's next pull and last push are under way while it computes.
         step: the global step.
     """
 
     pull: Codec
     push: Codec
     num_ps: int
-    overlap: bool = False
     step: int = 0
 
     def __post_init__(self) -> None:

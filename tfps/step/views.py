@@ -128,20 +128,23 @@ class RowView(View):
     def read(self) -> tf.Tensor:
         return self.shard.variable.sparse_read(self.ids)
 
+    # Not ResourceScatterAdd and its kin: these only hold the variable's lock as readers do, and two
+    # workers that update the same row lose some of it.
     @override
     def assign(self, value: tf.Tensor) -> None:
-        self.shard.variable.scatter_update(self._slices(value))
+        self.shard.variable.scatter_nd_update(self.ids[:, None], self._of_rows(value))
 
     @override
     def assign_add(self, delta: tf.Tensor) -> None:
-        self.shard.variable.scatter_add(self._slices(delta))
+        self.shard.variable.scatter_nd_add(self.ids[:, None], self._of_rows(delta))
 
     @override
     def assign_sub(self, delta: tf.Tensor) -> None:
-        self.shard.variable.scatter_sub(self._slices(delta))
+        self.shard.variable.scatter_nd_sub(self.ids[:, None], self._of_rows(delta))
 
-    def _slices(self, value: tf.Tensor) -> tf.IndexedSlices:
-        return tf.IndexedSlices(tf.broadcast_to(value, tf.shape(self.read())), self.ids)
+    def _of_rows(self, value: tf.Tensor) -> tf.Tensor:
+        rows = tf.concat([tf.shape(self.ids), self.shard.shape[1:]], axis=0)
+        return tf.broadcast_to(value, rows)
 
 
 class ViewScope(keras.StatelessScope):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfps import _keras
 from tfps.step.averages import finalize
-from tfps.step.transfer import Wire
+from tfps.step.settings import StepSettings
 from tfps.training.data import FirstBatches, MappedSource, Source, as_source
 from tfps.training.lanes import Lanes
 from tfps.training.phase import Phase
@@ -21,11 +21,13 @@ from tfps.training.traffic import Traffic
 class Trainer:
     """Runs the loops of Keras's trainer on the lanes of one strategy."""
 
-    def __init__(self, strategy: tf.distribute.Strategy, lanes: Lanes, wire: Wire) -> None:
-        """Take the strategy in whose scope models are built, its lanes, and what travels."""
+    def __init__(
+        self, strategy: tf.distribute.Strategy, lanes: Lanes, settings: StepSettings
+    ) -> None:
+        """Take the strategy in whose scope models are built, its lanes, and how steps run."""
         self._strategy = strategy
         self._lanes = lanes
-        self._wire = wire
+        self._settings = settings
 
     def fit(
         self,
@@ -81,7 +83,7 @@ class Trainer:
                 logs.update({f"val_{name}": value for name, value in held_out_logs.items()})
             traffic = Traffic.of(training.traffic)
             traffic.log(epoch)
-            if self._wire.is_coded:
+            if self._settings.wire.is_coded:
                 logs.update(traffic.totals)
             callbacks.on_epoch_end(epoch, logs)
             model.history.traffic.append(traffic)
@@ -150,7 +152,7 @@ class Trainer:
             feed.check_finite()
         with self._strategy.scope():
             _keras.build(model, feed.element_spec, compiled=method != "predict_step")
-            made = program(model, method, feed.element_spec, self._wire)
+            made = program(model, method, feed.element_spec, self._settings)
         return Phase(
             lanes=self._lanes,
             feed=feed,

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfps.step.discover import discover
 from tfps.step.program import Program
-from tfps.step.transfer import Wire
+from tfps.step.settings import StepSettings
 from tfps.training.data import as_source
 from tfps.training.lanes import Lanes
 from tfps.training.phase import Phase
@@ -31,7 +31,7 @@ class Loop:
         self,
         strategy: tf.distribute.Strategy,
         lanes: Lanes,
-        wire: Wire,
+        settings: StepSettings,
         step: StepFunction,
         *,
         model: keras.Model,
@@ -50,7 +50,7 @@ class Loop:
         feed = lanes.feed(as_source(data, batch_size=None, shuffle=False))
         self._means = _means(step, model, feed.element_spec)
         with strategy.scope():
-            program = Program(self._computation(step), feed.element_spec, wire)
+            program = Program(self._computation(step), feed.element_spec, settings)
         self._phase = Phase(
             lanes=lanes,
             feed=feed,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 
 import keras
 
 from tfps.step.program import Program
-from tfps.step.transfer import Wire
+from tfps.step.settings import StepSettings
 
 Method = Literal["train_step", "test_step", "predict_step"]
 """Which of a model's methods a batch goes through: in fit, evaluate and predict."""
@@ -28,7 +29,7 @@ class _Programs:
         self.by_spec: dict[str, Program] = {}
 
 
-def program(model: keras.Model, method: Method, batch_spec: Any, wire: Wire) -> Program:
+def program(model: keras.Model, method: Method, batch_spec: Any, settings: StepSettings) -> Program:
     """Return the program of a method for batches of `batch_spec`; a compile makes them anew.
 
     To be called in the scope of the model's strategy.
@@ -38,9 +39,8 @@ def program(model: keras.Model, method: Method, batch_spec: Any, wire: Wire) -> 
         programs = _Programs()
         setattr(model, _MADE_OF[method], programs)
     if str(batch_spec) not in programs.by_spec:
-        programs.by_spec[str(batch_spec)] = Program(
-            getattr(model, method), batch_spec, wire, jit_compile=model.jit_compile
-        )
+        settings = dataclasses.replace(settings, jit_compile=model.jit_compile)
+        programs.by_spec[str(batch_spec)] = Program(getattr(model, method), batch_spec, settings)
     return programs.by_spec[str(batch_spec)]
 
 
