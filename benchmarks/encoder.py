@@ -7,8 +7,9 @@ starts a chief, 2 workers of one thread each and 2 ps through `tfps local`, and 
 64, batch 16; in float32, or in another format on the wire. It prints, for two distributions of
 random token ids, the bytes that a step puts on the loopback device (headers, both ways,
 everything), beside what the float32 numbers of a step take by themselves: each dense parameter and
-each row that the batch looks up, once down and once back; and beside what `history.traffic` has. Then the bytes
-that lie on each ps, and those that each ps receives and sends.
+each row that the batch looks up, once down and once back; and beside what
+`history.traffic` has. Then the bytes that lie on each ps, and those that each ps receives and
+sends.
 
 Nothing else should talk over the loopback device meanwhile: its counter cannot tell processes
 apart. The counters per ps can, so the two check each other.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from tfps.step.discover import Demand
 from tfps.step.moves import Step
 from tfps.step.repeat import State, in_turn, overlapped
+from tfps.step.report import Format, pack_bytes
 from tfps.step.settings import StepSettings
 from tfps.step.worker_local import keep_captures
-from tfps.wire.codec import pack, unpack
 
 
 class Program:
@@ -22,7 +21,8 @@ class Program:
     Attributes:
         demand: what it asks of the parameters.
         metric_variables: the metric state that it updates: each dispatch starts it at zero and
-            returns it, so that a dispatch which runs twice counts once.
+            reports it, so that a dispatch which runs twice counts once.
+        format: of the reports of its dispatches.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Program:
         self._step = Step(computation, batch_spec, settings)
         self.demand: Demand = self._step.demand
         self.metric_variables = self._step.metrics
+        self.format = Format(settings.wire.num_ps, self.metric_variables)
 
     @property
     def traffic_shape(self) -> tuple[int, int, int]:
@@ -73,8 +74,8 @@ class Program:
 
         Returns:
             A concrete function of (iterator over batches, number of steps, worker index); the last
-            two int64 scalars. It stops early when the iterator ends, and returns the number of
-            steps that ran, int64, and the state that they left: metrics, dropped, traffic, output.
+            two int64 scalars. It stops early when the iterator ends, and returns a report, to be
+            read with `self.format`, and the output.
         """
         wire = self._wire.at(step)
 
@@ -87,10 +88,8 @@ class Program:
             )
             run = overlapped if self._overlap and self._step.optimizers else in_turn
             done, state = run(self._step.moves(wire, worker), iterator, steps, start)
-            metrics = [
-                pack(values) for _, values in _by_dtype(self.metric_variables, state.metrics)
-            ]
-            return done, state._replace(metrics=metrics)
+            report = self.format.pack(done, state.dropped, state.traffic, state.metrics)
+            return report, state.output
 
         return self._traced(("dispatch", with_output, wire.step), dispatch)
 
@@ -99,8 +98,8 @@ class Program:
 
         Returns:
             A concrete function with the arguments of `dispatch`, of which the number of steps
-            counts as 1. It returns how many steps ran, int64, 0 at the end of the data, and the
-            output, which then is empty.
+            counts as 1. It returns a report of the number of steps alone, 0 at the end of the
+            data, and the output, which then is empty.
         """
 
         def single(iterator: Any, steps: tf.Tensor, worker: tf.Tensor) -> Any:
@@ -116,7 +115,7 @@ class Program:
                 return computed.output
 
             output = tf.cond(batch.has_value(), step, lambda: _empty_like(self.demand.outputs))
-            return tf.cast(batch.has_value(), tf.int64), output
+            return pack_bytes([tf.cast(batch.has_value(), tf.int64)]), output
 
         return self._traced(("single",), single)
 
@@ -134,15 +133,6 @@ class Program:
             self._functions[name] = traced
         return self._functions[name]
 
-    def unpack_metrics(self, packed: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Return the metric variables' values, in their order, from what `dispatch` gave."""
-        values: dict[int, tf.Tensor] = {}
-        groups = _by_dtype(self.metric_variables, self.metric_variables)
-        for (_, variables), piece in zip(groups, packed, strict=True):
-            shapes = [tuple(variable.shape) for variable in variables]
-            values.update(zip(map(id, variables), unpack(piece, shapes), strict=True))
-        return [values[id(variable)] for variable in self.metric_variables]
-
 
 def _empty_like(outputs: Any) -> Any:
     """Return tensors like symbolic ones, of which each unknown dimension is 0."""
@@ -151,12 +141,3 @@ def _empty_like(outputs: Any) -> Any:
         for tensor in tf.nest.flatten(outputs, expand_composites=True)
     ]
     return tf.nest.pack_sequence_as(outputs, empty, expand_composites=True)
-
-
-def _by_dtype(
-    variables: Sequence[keras.Variable], values: Sequence[Any]
-) -> list[tuple[str, list[Any]]]:
-    groups: dict[str, list[Any]] = {}
-    for variable, value in zip(variables, values, strict=True):
-        groups.setdefault(variable.dtype, []).append(value)
-    return sorted(groups.items())

@@ -14,9 +14,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfps.params.placement import CHIEF_DEVICE
+from tfps.step.report import steps_of
 from tfps.training.feed import Feed
 
 if TYPE_CHECKING:
@@ -31,13 +33,15 @@ class Result:
         worker: the index of the worker.
         first_batch: how many batches the worker had used in this epoch before.
         steps: how many steps ran.
-        value: what the run's function returned besides, as tensors on the chief.
+        report: the bytes that the run's function returned first, uint8.
+        output: what it returned besides, as tensors on the chief.
     """
 
     worker: int
     first_batch: int
     steps: int
-    value: Any
+    report: np.ndarray
+    output: Any
 
 
 class Run:
@@ -57,7 +61,7 @@ class Run:
         Args:
             feed: the data.
             function: a concrete function of (iterator, number of steps, worker index), which
-                returns the number of steps that ran and any structure of tensors.
+                returns a report of the steps that ran and any structure of tensors.
             workers: how many lanes there are.
             steps: how many steps to run; None to read all data to its end.
             steps_per_dispatch: the most steps of one dispatch.
@@ -170,11 +174,15 @@ class Run:
 
     def _call(self, lane: Lane, steps: int) -> Result:
         iterator = self._feed.iterator(lane.worker)
-        done, value = self._function(iterator, lane.number(steps), lane.number(lane.worker))
-        ran = int(done)
-        fetched = tf.nest.map_structure(_on_chief, value) if ran else None
+        numbers = lane.number(steps), lane.number(lane.worker)
+        on_worker, output = self._function(iterator, *numbers)
+        report = on_worker.numpy()
+        ran = steps_of(report)
+        fetched = tf.nest.map_structure(_on_chief, output) if ran else None
         first = self._feed.count(lane.worker, ran)
-        return Result(worker=lane.worker, first_batch=first, steps=ran, value=fetched)
+        return Result(
+            worker=lane.worker, first_batch=first, steps=ran, report=report, output=fetched
+        )
 
 
 def _on_chief(tensor: tf.Tensor) -> tf.Tensor:

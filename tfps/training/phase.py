@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -61,10 +61,7 @@ class Phase:
         callbacks.on_epoch_begin(epoch)
         dropped = self.lanes.dropped_updates
         logs = self._run(
-            model,
-            callbacks.on_train_batch_begin,
-            callbacks.on_train_batch_end,
-            stopped=lambda: model.stop_training,
+            model, batch_hooks(callbacks, "train"), stopped=lambda: model.stop_training
         )
         if dropped := self.lanes.dropped_updates - dropped:
             warnings.warn(
@@ -80,10 +77,7 @@ class Phase:
         callbacks.on_test_begin()
         model.reset_metrics()
         logs = self._run(
-            model,
-            callbacks.on_test_batch_begin,
-            callbacks.on_test_batch_end,
-            stopped=lambda: model.stop_evaluating,
+            model, batch_hooks(callbacks, "test"), stopped=lambda: model.stop_evaluating
         )
         callbacks.on_test_end(logs)
         return logs
@@ -97,6 +91,7 @@ class Phase:
         for result in self._results():
             self._add(result)
             ran += result.steps
+        self.totals.show()
         return ran
 
     def predict(self, model: keras.Model, callbacks: keras.callbacks.CallbackList) -> Any:
@@ -107,8 +102,8 @@ class Phase:
         for position, result in enumerate(self._run_of(self.program.single(), None)):
             callbacks.on_predict_batch_begin(position)
             batch = result.first_batch * self.lanes.num_workers + result.worker
-            outputs[batch] = result.value
-            callbacks.on_predict_batch_end(position, {"outputs": result.value})
+            outputs[batch] = result.output
+            callbacks.on_predict_batch_end(position, {"outputs": result.output})
             if model.stop_predicting:
                 break
         callbacks.on_predict_end()
@@ -119,8 +114,7 @@ class Phase:
     def _run(
         self,
         model: keras.Model,
-        on_begin: Callable[..., None],
-        on_end: Callable[..., None],
+        hooks: tuple[Callable[..., None], Callable[..., None]] | None,
         stopped: Callable[[], bool],
     ) -> Logs:
         self.totals.reset()
@@ -130,20 +124,29 @@ class Phase:
         # As in Keras: what a step of one's own returns goes to the logs, the last step's.
         outputs = self.program.demand.outputs
         own_logs = isinstance(outputs, dict) and set(outputs) != set(model.get_metrics_result())
+
+        def logs_after(result: Result) -> Logs:
+            self.totals.show()
+            return _as_floats(result.output if own_logs else model.get_metrics_result())
+
+        result = None
         for result in self._results(with_output=own_logs):
-            on_begin(step)
+            if hooks:
+                hooks[0](step)
             step += result.steps
             self._add(result)
-            logs = _as_floats(result.value.output if own_logs else model.get_metrics_result())
-            on_end(step - 1, logs)
+            if hooks:
+                logs = logs_after(result)
+                hooks[1](step - 1, logs)
             if stopped():
                 break
-        return logs
+        return logs if hooks or result is None else logs_after(result)
 
     def _add(self, result: Result) -> None:
-        self.totals.add(self.program.unpack_metrics(result.value.metrics))
-        self.lanes.dropped_updates += int(result.value.dropped)
-        self.traffic += result.value.traffic.numpy()
+        report = self.program.format.read(result.report)
+        self.totals.add(report.metrics)
+        self.lanes.dropped_updates += report.dropped
+        self.traffic += report.traffic
 
     def _results(self, *, with_output: bool = False) -> Iterator[Result]:
         """Run the steps of an epoch; those between two changes of what travels in one run."""
@@ -197,6 +200,23 @@ class Phase:
                 stacklevel=2,
             )
         return ran
+
+
+def batch_hooks(
+    callbacks: keras.callbacks.CallbackList, mode: Literal["train", "test"]
+) -> tuple[Callable[..., None], Callable[..., None]] | None:
+    """Return what to call before and after a batch; None if no callback does anything there.
+
+    Logs are only worth their while if somebody reads them.
+    """
+    names = [f"on_{mode}_batch_begin", f"on_{mode}_batch_end", "on_batch_begin", "on_batch_end"]
+    base = keras.callbacks.Callback
+    idle = all(
+        getattr(getattr(callback, name), "__func__", None) is getattr(base, name)
+        for callback in callbacks.callbacks
+        for name in names
+    )
+    return None if idle else (getattr(callbacks, names[0]), getattr(callbacks, names[1]))
 
 
 def _as_floats(logs: Logs) -> Logs:

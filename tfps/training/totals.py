@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -24,8 +23,12 @@ class Totals:
         """Forget all parts, and begin with what the variables hold now."""
         self._sums = [np.array(v.numpy()) for v in self._variables]
 
-    def add(self, part: Sequence[Any]) -> None:
-        """Add the variables' values of one dispatch, and put the sums into the variables."""
-        for variable, total, value in zip(self._variables, self._sums, part, strict=True):
-            total += np.asarray(value)
+    def add(self, part: Sequence[np.ndarray]) -> None:
+        """Add the variables' values of one dispatch."""
+        for total, value in zip(self._sums, part, strict=True):
+            total += value
+
+    def show(self) -> None:
+        """Put the sums into the variables, where the metrics' `result` finds them."""
+        for variable, total in zip(self._variables, self._sums, strict=True):
             variable.assign(total)

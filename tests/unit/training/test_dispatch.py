@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
+from tfps.step.report import pack_bytes
 from tfps.training.dispatch import Run
 
 DEADLINE_S = 10.0
@@ -63,14 +65,14 @@ class Step:
         self._feed = feed
         self._lock = threading.Lock()
 
-    def __call__(self, iterator: int, steps: int, worker: int) -> tuple[int, list[Any]]:
+    def __call__(self, iterator: int, steps: int, worker: int) -> tuple[tf.Tensor, list[Any]]:
         assert iterator == worker
         with self._lock:
             ran = steps if self._feed.left is None else min(steps, self._feed.left[worker])
             if self._feed.left is not None:
                 self._feed.left[worker] -= ran
             self.calls.append((worker, ran))
-        return ran, []
+        return pack_bytes([tf.constant(ran, tf.int64)]), []
 
 
 def start(run: Run, lanes: list[FakeLane]) -> list[threading.Thread]:
@@ -164,10 +166,10 @@ def test_a_run_whose_data_ends_early_says_so() -> None:
 
 
 def test_the_error_of_a_step_reaches_the_caller_and_ends_all_lanes() -> None:
-    def fail(_iterator: int, _steps: int, worker: int) -> tuple[int, list[Any]]:
+    def fail(_iterator: int, _steps: int, worker: int) -> tuple[tf.Tensor, list[Any]]:
         if worker == 1:
             raise ValueError("no such row")
-        return 1, []
+        return pack_bytes([tf.constant(1, tf.int64)]), []
 
     run = make(FakeFeed(), fail, None, per_dispatch=1)
     threads = start(run, [FakeLane(worker) for worker in range(3)])

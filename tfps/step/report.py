@@ -1,0 +1,65 @@
+"""What a dispatch tells the chief, in one tensor: each one that the chief fetches is a message."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a dispatch tells the chief.
+
+    Attributes:
+        steps: how many steps ran.
+        dropped: how many updates were dropped since their gradients were not finite.
+        traffic: bytes, int64, of shape `(num_ps, 2, 2)`: of each ps, pulled and pushed, before and
+            after coding.
+        metrics: the state of the metrics over these steps, in the order of their variables.
+    """
+
+    steps: int
+    dropped: int
+    traffic: np.ndarray
+    metrics: list[np.ndarray]
+
+
+class Format:
+    """How a report is laid out in a tensor of bytes: the number of steps comes first."""
+
+    def __init__(self, num_ps: int, metrics: Sequence[keras.Variable]) -> None:
+        """Describe a report on `num_ps` ps with the state of these variables."""
+        numbers = [((), np.dtype(np.int64))] * 2 + [((num_ps, 2, 2), np.dtype(np.int64))]
+        states = [(tuple(v.shape), tf.as_dtype(v.dtype).as_numpy_dtype) for v in metrics]
+        self._parts = [*numbers, *((shape, np.dtype(dtype)) for shape, dtype in states)]
+
+    def pack(
+        self, steps: tf.Tensor, dropped: tf.Tensor, traffic: tf.Tensor, metrics: Sequence[tf.Tensor]
+    ) -> tf.Tensor:
+        """Return the report as uint8, of shape `(bytes,)`; in a worker's function."""
+        return pack_bytes([steps, dropped, traffic, *metrics])
+
+    def read(self, packed: np.ndarray) -> Report:
+        """Return the report that `pack` packed."""
+        found, start = [], 0
+        for shape, dtype in self._parts:
+            end = start + math.prod(shape) * dtype.itemsize
+            found.append(packed[start:end].view(dtype).reshape(shape))
+            start = end
+        steps, dropped, traffic, *metrics = found
+        return Report(steps=int(steps), dropped=int(dropped), traffic=traffic, metrics=metrics)
+
+
+def pack_bytes(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the bytes of tensors, uint8, of shape `(bytes,)`."""
+    return tf.concat([tf.reshape(tf.bitcast(t, tf.uint8), [-1]) for t in tensors], axis=0)
+
+
+def steps_of(packed: np.ndarray) -> int:
+    """Return the number of steps of a report, whatever else is in it."""
+    return int(packed[:8].view(np.int64)[0])
