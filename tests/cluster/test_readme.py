@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 
+import tfps
+
 README = Path(__file__).parents[2] / "README.md"
+
+
+def code_of_readme() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
 @pytest.mark.timeout(120)
 def test_the_script_trains_on_the_embedded_cluster(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    code, _ = code_of_readme()
     assert len(code.splitlines()) <= 25
     script = tmp_path / "shelves.py"
     script.write_text(code)
@@ -24,3 +30,10 @@ def test_the_script_trains_on_the_embedded_cluster(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     accuracies = [float(value) for value in re.findall(r"accuracy: ([\d.]+)", ended.stdout)]
     assert accuracies[0] < 0.2 < 0.9 < accuracies[-1]
+
+
+def test_the_strategy_with_codecs_can_be_made(make_strategy: object) -> None:
+    _, code = code_of_readme()
+    names = {"tfps": tfps}
+    exec(code, names)
+    assert isinstance(names["strategy"], tfps.ParameterServerStrategy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -194,3 +195,19 @@ def test_rows_that_all_workers_push_lose_no_update(make_strategy: Any) -> None:
     data = tf.data.Dataset.from_tensors(batch).repeat()
     model.fit(data, steps_per_epoch=1000, verbose=0)
     np.testing.assert_array_equal(model.get_weights()[0], np.full((64, 256), -1000.0))
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "ftrl"])
+def test_rows_that_are_not_lazy_move_as_in_plain_keras(
+    make_strategy: Any, num_shards: int, optimizer: str
+) -> None:
+    plain = regressor(keras.layers.Embedding(VOCABULARY, WIDTH), optimizer)
+    with make_strategy(num_shards, lazy_rows=False).scope():
+        served = regressor(keras.layers.Embedding(VOCABULARY, WIDTH), optimizer)
+    served.set_weights(plain.get_weights())
+    batches = [np.array([[3, 30, 7]]), np.array([[12, 0, 16]]), np.array([[3, 0, 1]])]
+    for model, ids in itertools.product((plain, served), batches):
+        model.fit(ids, np.ones((1, 1)), verbose=0)
+    for ours, theirs in zip(served.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
