@@ -14,6 +14,7 @@ from tests import reaper
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+os.environ["PYTHONFAULTHANDLER"] = "1"  # A process that crashes in native code says where.
 os.environ.pop("TF_CONFIG", None)
 
 _LEFTOVERS = pytest.StashKey[list[str]]()

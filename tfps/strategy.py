@@ -18,11 +18,10 @@ from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
 from tfps.params.variables import VariableCreation
 from tfps.step.averages import reset_averages, swap_averages
 from tfps.step.settings import StepSettings
-from tfps.step.transfer import Wire
+from tfps.training.auto import AutoCodec, Codecs
 from tfps.training.fit import Trainer
 from tfps.training.lanes import Lanes
 from tfps.training.loop import Loop, StepFunction
-from tfps.wire.codec import Codec, Identity
 
 
 class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.KerasStrategy):
@@ -44,8 +43,8 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         self,
         cluster_resolver: tf.distribute.cluster_resolver.ClusterResolver | None = None,
         variable_partitioner: Partitioner | AutoPartitioner | None = None,
-        pull: Codec | None = None,
-        push: Codec | None = None,
+        pull: AutoCodec = None,
+        push: AutoCodec = None,
         overlap: bool = False,
         lazy_rows: bool = True,
     ) -> None:
@@ -59,8 +58,10 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
                 `tf.distribute.experimental.partitioners`, or a function like those. None splits
                 nothing.
             pull: the codec in which a training step's parameters travel from the ps to the workers,
-                one of `tfps.wire`; None is `Identity`, float32 as it is.
-            push: the codec in which gradients travel from the workers to the ps; None likewise.
+                one of `tfps.wire`; None is `Identity`, float32 as it is. "auto" measures the links
+                and the step before a model's first step, picks the least lossy codec that keeps the
+                wire off the critical path, and prints which and why.
+            push: the codec in which gradients travel from the workers to the ps; the same.
             overlap: whether a worker pulls for its next step and pushes its last one's gradients
                 while it computes. Then what a step pulls lacks the updates of the two steps before
                 it that its own worker ran in the same call: `steps_per_execution` must be above 1
@@ -71,7 +72,8 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
 
         Raises:
             TFConfigError: if TF_CONFIG has faults.
-            ValueError: if `pull` is a codec that parameters cannot be pulled with.
+            ValueError: if `pull` is a codec that parameters cannot be pulled with, or one of both
+                is a name other than "auto".
         """
         _keras.install()
         resolver = cluster_resolver or default_resolver()
@@ -82,8 +84,8 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             else variable_partitioner
         )
         partitioner = along_first_axis(partitioner) if partitioner else None
-        wire = Wire(pull=pull or Identity(), push=push or Identity(), num_ps=num_ps)
-        self._settings = StepSettings(wire=wire, overlap=overlap, lazy_rows=lazy_rows)
+        self._codecs = Codecs(pull, push, num_ps)
+        self._settings = StepSettings(wire=self._codecs.plain, overlap=overlap, lazy_rows=lazy_rows)
         super().__init__(resolver, partitioner)
         self._extended = VariableCreation(self, resolver, partitioner, num_ps)
 
@@ -143,6 +145,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             self,
             self._lanes,
             self._settings,
+            self._codecs,
             step,
             model=model,
             optimizer=optimizer,
@@ -166,15 +169,15 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
 
     def fit(self, model: keras.Model, **arguments: Any) -> keras.callbacks.History:
         """Train `model`: what `model.fit` calls."""
-        return Trainer(self, self._lanes, self._settings).fit(model, **arguments)
+        return Trainer(self, self._lanes, self._settings, self._codecs).fit(model, **arguments)
 
     def evaluate(self, model: keras.Model, **arguments: Any) -> Any:
         """Evaluate `model`: what `model.evaluate` calls."""
-        return Trainer(self, self._lanes, self._settings).evaluate(model, **arguments)
+        return Trainer(self, self._lanes, self._settings, self._codecs).evaluate(model, **arguments)
 
     def predict(self, model: keras.Model, **arguments: Any) -> Any:
         """Predict with `model`: what `model.predict` calls."""
-        return Trainer(self, self._lanes, self._settings).predict(model, **arguments)
+        return Trainer(self, self._lanes, self._settings, self._codecs).predict(model, **arguments)
 
 
 _connected: list[dict[str, Any]] = []

@@ -23,7 +23,7 @@ def run_recipe(name: str, folder: Path, *arguments: str) -> str:
         timeout=280,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 

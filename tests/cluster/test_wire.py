@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 from typing import Any
 
 import keras
@@ -176,6 +177,41 @@ def test_a_warm_up_changes_the_codec_at_its_step(make_strategy: Any) -> None:
     size = SLOPE.size
     assert [sum(t.push_bytes) for t in history.traffic] == [(5 * 4 + 3 * 2) * size, 8 * 2 * size]
     assert int(model.optimizer.iterations) == 16
+
+
+def test_auto_says_what_it_picked_and_why(
+    make_strategy: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    strategy = make_strategy(pull="auto", push="auto")
+    model = classifier(strategy)
+    model.fit(IDS, CLASSES, batch_size=8, epochs=2, verbose=0)
+    assert int(model.optimizer.iterations) == 2 * 8  # what was measured counts for nothing
+    said = re.findall(r'^(pull|push)="auto": \w+\(.*A step computes for .* ms; its .* MB take',
+                      capfd.readouterr().out, re.MULTILINE)  # fmt: skip
+    assert said == ["pull", "push"]
+    model.fit(IDS, CLASSES, batch_size=8, verbose=0)
+    assert "auto" not in capfd.readouterr().out  # once for each model
+
+
+def test_a_loop_picks_too(make_strategy: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    strategy = make_strategy(push="auto")
+    model = classifier(strategy)
+    with strategy.scope():
+        optimizer = keras.optimizers.SGD(0.1)
+
+    def step(model: keras.Model, batch: Any) -> Any:
+        ids, classes = batch
+        return keras.ops.mean(keras.losses.binary_crossentropy(classes, model(ids)))
+
+    data = tf.data.Dataset.from_tensor_slices((IDS, CLASSES)).batch(8).repeat()
+    loop = strategy.loop(step, model=model, optimizer=optimizer, data=data)
+    assert "push=" in capfd.readouterr().out
+    assert loop.run(10)["loss"] > 0
+
+
+def test_a_name_that_is_not_auto_is_refused() -> None:
+    with pytest.raises(ValueError, match="push='int8': give \"auto\", or a codec"):
+        tfps.ParameterServerStrategy(push="int8")
 
 
 @pytest.mark.parametrize("codec", [wire.TopK(0.1), SPARSE, wire.OneBit(), wire.PowerSGD(1)])

@@ -56,6 +56,11 @@ class Program:
         return (self._wire.num_ps, 2, 2)
 
     @property
+    def is_coded(self) -> bool:
+        """Whether anything travels otherwise than as it is."""
+        return self._wire.is_coded
+
+    @property
     def boundaries(self) -> tuple[int, ...]:
         """The global steps at which what travels changes its format."""
         return self._wire.boundaries if self._step.optimizers else ()

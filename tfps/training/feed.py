@@ -108,6 +108,13 @@ class Feed:
             self._iterators_made[worker] += 1
         return self._iterators[worker]
 
+    def first_batch(self, worker: int) -> Any:
+        """Return the first batch of an epoch, without using it up; under the worker's device."""
+        dataset = self._datasets[worker]
+        assert dataset is not None
+        self._iterators_made[worker] += 1
+        return next(iter(dataset))
+
     def count(self, worker: int, batches: int) -> int:
         """Count batches that `worker` has used; return how many of this epoch it had before."""
         before = self._batches_read[worker]

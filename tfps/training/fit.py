@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 from tfps import _keras
 from tfps.step.averages import finalize
 from tfps.step.settings import StepSettings
+from tfps.training.auto import Codecs
 from tfps.training.data import FirstBatches, MappedSource, Source, as_source
 from tfps.training.lanes import Lanes
 from tfps.training.phase import Phase
@@ -22,12 +24,13 @@ class Trainer:
     """Runs the loops of Keras's trainer on the lanes of one strategy."""
 
     def __init__(
-        self, strategy: tf.distribute.Strategy, lanes: Lanes, settings: StepSettings
+        self, strategy: tf.distribute.Strategy, lanes: Lanes, settings: StepSettings, codecs: Codecs
     ) -> None:
         """Take the strategy in whose scope models are built, its lanes, and how steps run."""
         self._strategy = strategy
         self._lanes = lanes
         self._settings = settings
+        self._codecs = codecs
 
     def fit(
         self,
@@ -83,7 +86,7 @@ class Trainer:
                 logs.update({f"val_{name}": value for name, value in held_out_logs.items()})
             traffic = Traffic.of(training.traffic)
             traffic.log(epoch)
-            if self._settings.wire.is_coded:
+            if training.program.is_coded:
                 logs.update(traffic.totals)
             callbacks.on_epoch_end(epoch, logs)
             model.history.traffic.append(traffic)
@@ -152,7 +155,11 @@ class Trainer:
             feed.check_finite()
         with self._strategy.scope():
             _keras.build(model, feed.element_spec, compiled=method != "predict_step")
-            made = program(model, method, feed.element_spec, self._settings)
+            settings = self._settings
+            if method == "train_step":
+                wire = self._codecs.wire(model, model.train_step, feed, self._lanes, settings)
+                settings = dataclasses.replace(settings, wire=wire)
+            made = program(model, method, feed.element_spec, settings)
         return Phase(
             lanes=self._lanes,
             feed=feed,

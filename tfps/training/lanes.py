@@ -87,7 +87,7 @@ class Lanes:
     def feed(self, source: Source) -> Feed:
         """Build the datasets of `source` on all workers, and return them."""
         feed = Feed(source, self.num_workers)
-        self._on_each(feed.build)
+        self.on_each(feed.build)
         feed.agree()
         return feed
 
@@ -106,7 +106,7 @@ class Lanes:
             lane.put(run.work)
         return run
 
-    def _on_each(self, call: Callable[[int], Any]) -> None:
+    def on_each(self, call: Callable[[int], Any]) -> None:
         """Run `call(worker)` on every worker, and wait for all; a lost one is tried again."""
         errors: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from tfps.step.discover import discover
 from tfps.step.program import Program
 from tfps.step.settings import StepSettings
+from tfps.training.auto import Codecs
 from tfps.training.data import as_source
 from tfps.training.lanes import Lanes
 from tfps.training.phase import Phase
@@ -32,6 +34,7 @@ class Loop:
         strategy: tf.distribute.Strategy,
         lanes: Lanes,
         settings: StepSettings,
+        codecs: Codecs,
         step: StepFunction,
         *,
         model: keras.Model,
@@ -50,7 +53,10 @@ class Loop:
         feed = lanes.feed(as_source(data, batch_size=None, shuffle=False))
         self._means = _means(step, model, feed.element_spec)
         with strategy.scope():
-            program = Program(self._computation(step), feed.element_spec, settings)
+            computation = self._computation(step)
+            wire = codecs.wire(model, computation, feed, lanes, settings)
+            settings = dataclasses.replace(settings, wire=wire)
+            program = Program(computation, feed.element_spec, settings)
         self._phase = Phase(
             lanes=lanes,
             feed=feed,

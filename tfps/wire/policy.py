@@ -77,7 +77,7 @@ class BySize(Policy):
 
     Attributes:
         codec: of parameters with at least as many elements and axes as follows.
-        min_elements: how many elements a parameter, or a shard of it, has at least.
+        min_elements: how many elements a parameter has at least, all shards together.
         min_rank: how many axes it has at least.
         small: the codec of all others.
     """

@@ -1,0 +1,52 @@
+"""What "auto" picks from what was measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from tfps import wire
+from tfps.wire.auto import Measured, choose_pull, choose_push
+
+
+def measured(rate: float, compute_s: float = 0.1) -> Measured:
+    return Measured(
+        compute_s=compute_s,
+        pull_bytes=13_000_000,
+        push_bytes=13_000_000,
+        pull_bytes_per_s=rate,
+        push_bytes_per_s=rate,
+    )
+
+
+@pytest.mark.parametrize(
+    ("rate", "overlap", "pull"),
+    [
+        (1e12, False, wire.Identity()),
+        (2e9, False, wire.Cast()),
+        (1e9, False, wire.Int8()),
+        (1.31e8, True, wire.Identity()),
+        (1.29e8, True, wire.Cast()),
+        (6e7, True, wire.Int8()),
+        (1e3, True, wire.Int8()),
+    ],
+)
+def test_the_pull_is_the_least_lossy_that_fits(
+    rate: float, overlap: bool, pull: wire.Codec
+) -> None:
+    assert choose_pull(measured(rate), overlap=overlap).codec == pull
+
+
+def test_a_slow_link_gets_a_sparse_push() -> None:
+    fast, slow = measured(1e12), measured(1.25e7)
+    assert choose_push(fast, overlap=True).codec == wire.Identity()
+    sparse = choose_push(slow, overlap=True).codec
+    assert isinstance(sparse, wire.DenseAndRows)
+    assert isinstance(sparse.dense, wire.ErrorFeedback)
+
+
+def test_the_reason_has_the_figures() -> None:
+    reason = choose_pull(measured(5e7), overlap=True).reason
+    assert "13 MB take 260 ms at 50 MB/s" in reason
+    assert "65 ms in this codec, which is within the time that a step computes" in reason
+    assert "is the least there is, and above" in choose_pull(measured(1e3), overlap=True).reason
+    assert "5% of it" in choose_pull(measured(1e3), overlap=False).reason
