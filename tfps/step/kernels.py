@@ -184,6 +184,9 @@ def _rounding(beta: float, number: tf.Tensor) -> tf.Tensor:
 
 _RATES = {keras.optimizers.Adam: _adam_rate, keras.optimizers.Adamax: _adamax_rate}
 
+# Compiling takes up to a second for each shape, which what is small never makes up for.
+_LEAST_COMPILED = 4096
+
 # TensorFlow's kernels for Adagrad have another epsilon, and those for RMSprop a momentum in a slot
 # that Keras does not always make. There is none with the formula of the others.
 _COMPILED = (
@@ -198,8 +201,8 @@ _COMPILED = (
 class UpdateStep:
     """An optimizer's `update_step`, in one op where there is one.
 
-    Rows of a table, 16-bit dtypes, and optimizers whose `update_step` is not that of one of
-    Keras's classes above, take the ops of the `update_step` itself.
+    Rows of a table, 16-bit dtypes, small shards without a kernel, and optimizers whose
+    `update_step` is not that of one of Keras's classes above, take the ops of the `update_step`.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
@@ -238,7 +241,7 @@ class UpdateStep:
                 rate=rate.corrected,
             )
             self._kernel(step)
-        elif one_op and self._compiles:
+        elif one_op and self._compiles and view.shard.num_elements >= _LEAST_COMPILED:
             self._run_compiled(gradient, view, rate.plain)
         else:
             self._optimizer.update_step(gradient, view, rate.plain)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import optimizers
 
 from tfps.params.shards import Shard, shards
-from tfps.step import apply, views
+from tfps.step import apply, kernels, views
 from tfps.step.apply import Optimizer
 
 STEPS = 20
@@ -22,6 +22,11 @@ SHAPES = [(), (7,), (5, 4), (2, 3, 2, 2)]
 COMPILED = "compiled by XLA"
 
 Make = Callable[[], optimizers.Optimizer]
+
+
+@pytest.fixture(autouse=True)
+def _compile_what_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_LEAST_COMPILED", 0)
 
 
 def excluding(optimizer: optimizers.Optimizer) -> optimizers.Optimizer:
@@ -180,6 +185,17 @@ def test_shards_of_one_shape_share_a_compiled_function() -> None:
     update([tf.fill(v.shape, float(i)) for i, v in enumerate(variables)])
     expected = [1.0, 0.684, 0.684, 0.684]
     np.testing.assert_allclose([np.mean(v) for v in variables], expected, atol=1e-3)
+
+
+def test_only_large_shards_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_LEAST_COMPILED", 4096)
+    variables = [variable(np.ones(shape)) for shape in [(64, 64), (64, 63)]]
+    optimizer = optimizers.RMSprop(0.1)
+    optimizer.build(variables)
+    update = applied(optimizer, variables)
+    assert ops(update)[COMPILED] == 1
+    update([tf.ones(v.shape) for v in variables])
+    np.testing.assert_allclose([np.mean(v) for v in variables], [0.684] * 2, atol=1e-3)
 
 
 class Halved(optimizers.Adam):
