@@ -47,8 +47,16 @@ class Table:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
-def publish(tables: Sequence[Table], json_file: Path | None = None) -> None:
-    """Print tables to standard output; write them to a file as well, if there is one."""
+def publish(
+    tables: Sequence[Table], json_file: Path | None = None, details: Sequence[Table] = ()
+) -> None:
+    """Print tables to standard output; write them to a file as well, if there is one.
+
+    Args:
+        tables: What is printed and written.
+        json_file: Where to write.
+        details: What is written only.
+    """
     # A terminal's width would cut the numbers when the output goes to a file.
     console = rich.console.Console(width=110, highlight=False)
     for table in tables:
@@ -57,7 +65,7 @@ def publish(tables: Sequence[Table], json_file: Path | None = None) -> None:
         if table.note:
             console.print(f"{table.note}\n")
     if json_file is not None:
-        json_file.write_text(json.dumps(_as_json(tables), indent=2) + "\n")
+        json_file.write_text(json.dumps(_as_json([*tables, *details]), indent=2) + "\n")
 
 
 def low_middle_high(values: Sequence[float]) -> tuple[float, float, float]:
