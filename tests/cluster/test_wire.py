@@ -193,6 +193,16 @@ def test_auto_says_what_it_picked_and_why(
     assert "auto" not in capfd.readouterr().out  # once for each model
 
 
+def test_auto_measures_on_the_workers_that_have_data(
+    make_strategy: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = sloped(make_strategy(push="auto"))
+    one_batch = tf.data.Dataset.from_tensors((np.ones((4, 1)), np.ones((4, 1))))
+    model.fit(one_batch, verbose=0)
+    assert "push=" in capfd.readouterr().out
+    assert int(model.optimizer.iterations) == 1
+
+
 def test_a_loop_picks_too(make_strategy: Any, capfd: pytest.CaptureFixture[str]) -> None:
     strategy = make_strategy(push="auto")
     model = classifier(strategy)

@@ -61,6 +61,8 @@ class Codecs:
         if model not in self._picked:
             step = Step(computation, feed.element_spec, settings)
             measured = measure(step, feed, lanes, self.plain)
+            if measured is None:
+                return self.plain
             choices = {
                 "pull": choose_pull(measured, overlap=settings.overlap),
                 "push": choose_push(measured, overlap=settings.overlap),

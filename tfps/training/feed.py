@@ -109,11 +109,15 @@ class Feed:
         return self._iterators[worker]
 
     def first_batch(self, worker: int) -> Any:
-        """Return the first batch of an epoch, without using it up; under the worker's device."""
+        """Return the first batch of an epoch, without using it up; None if there is none.
+
+        To be called under the worker's device.
+        """
         dataset = self._datasets[worker]
         assert dataset is not None
         self._iterators_made[worker] += 1
-        return next(iter(dataset))
+        first = iter(dataset).get_next_as_optional()
+        return first.get_value() if first.has_value() else None
 
     def count(self, worker: int, batches: int) -> int:
         """Count batches that `worker` has used; return how many of this epoch it had before."""

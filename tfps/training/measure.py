@@ -21,24 +21,39 @@ _COMPUTED_STEPS = (1, 6)
 _REPETITIONS = 4
 
 
-def measure(step: Step, feed: Feed, lanes: Lanes, wire: Wire) -> Measured:
-    """Time a step and the links of all workers, together as they will use them.
+def measure(step: Step, feed: Feed, lanes: Lanes, wire: Wire) -> Measured | None:
+    """Time a step and the links of all workers that have data, together as they will use them.
 
     Args:
         step: what is to be trained. It computes a few times on the first batch; nothing is pushed.
         feed: its data, of which nothing is used up.
         lanes: of the workers.
         wire: with codecs that change nothing.
+
+    Returns:
+        What the slowest found; None if there is no data.
     """
+    batches: dict[int, Any] = {}
+
+    def read(worker: int) -> None:
+        if (batch := feed.first_batch(worker)) is not None:
+            batches[worker] = batch
+
+    lanes.on_each(read)
+    if not batches:
+        return None
     number = tf.TensorSpec([], tf.int64)
     compute = tf.function(_compute(step, wire), autograph=False).get_concrete_function(
         feed.element_spec, number, number
     )
     probes = {name: _probe(name, wire.num_ps) for name in ("pull", "push")}
     found: list[Measured] = []
-    meeting = threading.Barrier(lanes.num_workers)
+    meeting = threading.Barrier(len(batches))
 
     def on_worker(worker: int) -> None:
+        if worker not in batches:
+            return
+
         def slope(call: Callable[[int], Any], small: int, large: int) -> float:
             """Return the seconds that one more takes, of what `call` does so many of."""
             times = {}
@@ -50,11 +65,9 @@ def measure(step: Step, feed: Feed, lanes: Lanes, wire: Wire) -> Measured:
                 return times[large] / large
             return (times[large] - times[small]) / (large - small)
 
-        batch = feed.first_batch(worker)
-
         def computed(steps: int) -> int:
             numbers = (tf.constant(number, tf.int64) for number in (steps, worker))
-            return int(compute(batch, *numbers))
+            return int(compute(batches[worker], *numbers))
 
         def moved(direction: str) -> Callable[[int], Any]:
             return lambda size: float(probes[direction](tf.constant(size)))
@@ -102,7 +115,7 @@ def _compute(step: Step, wire: Wire) -> Callable[..., tf.Tensor]:
             gradients = [g for one in computed.applied for _, g in one.gradients if g is not None]
             # So that all of them have to be computed.
             parts = [tf.cast(tf.reshape(g, [-1])[:1], tf.float32) for g in gradients]
-            return done + 1, kept + 0.0 * tf.reduce_sum(tf.concat(parts, axis=0))
+            return done + 1, kept + tf.reduce_sum(tf.concat(parts, axis=0))
 
         start = (tf.zeros([], tf.int64), tf.zeros([]))
         _, kept = tf.while_loop(lambda done, _: done < steps, body, start, parallel_iterations=1)

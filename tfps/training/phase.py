@@ -61,7 +61,7 @@ class Phase:
         callbacks.on_epoch_begin(epoch)
         dropped = self.lanes.dropped_updates
         logs = self._run(
-            model, batch_hooks(callbacks, "train"), stopped=lambda: model.stop_training
+            model, _batch_hooks(callbacks, "train"), stopped=lambda: model.stop_training
         )
         if dropped := self.lanes.dropped_updates - dropped:
             warnings.warn(
@@ -77,7 +77,7 @@ class Phase:
         callbacks.on_test_begin()
         model.reset_metrics()
         logs = self._run(
-            model, batch_hooks(callbacks, "test"), stopped=lambda: model.stop_evaluating
+            model, _batch_hooks(callbacks, "test"), stopped=lambda: model.stop_evaluating
         )
         callbacks.on_test_end(logs)
         return logs
@@ -202,7 +202,7 @@ class Phase:
         return ran
 
 
-def batch_hooks(
+def _batch_hooks(
     callbacks: keras.callbacks.CallbackList, mode: Literal["train", "test"]
 ) -> tuple[Callable[..., None], Callable[..., None]] | None:
     """Return what to call before and after a batch; None if no callback does anything there.
