@@ -86,7 +86,7 @@ CASES: dict[str, MakeOptimizer] = {
     "SGD, weight decay": lambda: optimizers.SGD(0.1, weight_decay=0.1),
     "clip by norm": lambda: optimizers.SGD(0.5, clipnorm=0.3),
     "clip by global norm": lambda: optimizers.SGD(0.5, global_clipnorm=0.3),
-    "clip by value": lambda: optimizers.Adam(0.1, clipvalue=0.01),
+    "clip by value": lambda: optimizers.Adam(0.01, clipvalue=0.01),
     "fixed loss scale": lambda: optimizers.SGD(0.1, loss_scale_factor=8.0),
     "schedule": lambda: optimizers.Adam(optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)),
     "EMA": lambda: optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9),

@@ -65,7 +65,8 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             overlap: whether a worker pulls for its next step and pushes its last one's gradients
                 while it computes. Then what a step pulls lacks the updates of the two steps before
                 it that its own worker ran in the same call: `steps_per_execution` must be above 1
-                for an effect, and all updates are in at the end of each call.
+                for an effect, and all updates are in at the end of each call. The logs have the
+                mean number that was missing, `added_staleness`.
             lazy_rows: whether a step that pulls a table by rows updates only these rows, and those
                 of its slot variables. False also moves the others, as plain Keras does: by momentum
                 and decay. For SGD without momentum, and for Adagrad, it is the same.

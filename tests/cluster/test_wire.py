@@ -13,70 +13,21 @@ import pytest
 import tensorflow as tf
 
 import tfps
+from tests.cluster.models_on_the_wire import (
+    CLASSES,
+    COUNTERS,
+    IDS,
+    SLOPE,
+    classifier,
+    run_steps,
+    sloped,
+)
 from tfps import wire
+from tfps.training import measure
 
 pytestmark = pytest.mark.timeout(180)
 
-WIDTH = 40  # of a matrix large enough to be coded
-SLOPE = np.random.default_rng(3).normal(size=(WIDTH, WIDTH)).astype("float32")
-COUNTERS = 12  # bytes that every step pulls: the global step and the learning rate
-IDS = np.random.default_rng(4).integers(0, 300, (64, 6))
-CLASSES = (IDS.sum(axis=1, keepdims=True) > 900).astype("float32")
 SPARSE = wire.ErrorFeedback(wire.TopK(0.01))
-
-
-class Sloped(keras.layers.Layer):
-    """Gives sum(kernel * slope) for each example, so the gradient of its mean is the slope."""
-
-    def __init__(self, slope: np.ndarray) -> None:
-        super().__init__()
-        self.slope = slope
-
-    def build(self, shape: Any) -> None:
-        self.kernel = self.add_weight(shape=(WIDTH, WIDTH), initializer="zeros", name="kernel")
-
-    def call(self, inputs: Any) -> Any:
-        return keras.ops.sum(self.kernel * self.slope) + 0.0 * inputs
-
-
-def sloped(
-    strategy: Any,
-    slope: np.ndarray = SLOPE,
-    rate: Any = 1.0,
-    steps_per_execution: int = 1,
-    **sgd: Any,
-) -> keras.Model:
-    with strategy.scope():
-        model = keras.Sequential([keras.Input((1,)), Sloped(slope)])
-        model.compile(
-            keras.optimizers.SGD(rate, **sgd),
-            lambda _, y: keras.ops.mean(y),
-            steps_per_execution=steps_per_execution,
-        )
-    return model
-
-
-def run_steps(model: keras.Model, steps: int, epochs: int = 1) -> Any:
-    data = tf.data.Dataset.from_tensors((np.ones((4, 1)), np.ones((4, 1)))).repeat()
-    return model.fit(data, steps_per_epoch=steps, epochs=epochs, verbose=0)
-
-
-def classifier(strategy: Any, **arguments: Any) -> keras.Model:
-    keras.utils.set_random_seed(1)
-    with strategy.scope():
-        model = keras.Sequential(
-            [
-                keras.Input((6,), dtype="int32"),
-                keras.layers.Embedding(300, 16),
-                keras.layers.Flatten(),
-                keras.layers.Dense(64, activation="gelu"),
-                keras.layers.BatchNormalization(),
-                keras.layers.Dropout(0.1),
-                keras.layers.Dense(1, activation="sigmoid"),
-            ]
-        )
-        model.compile("adam", "binary_crossentropy", metrics=["accuracy"], **arguments)
-    return model
 
 
 @pytest.mark.parametrize("num_shards", [1, 2])
@@ -114,7 +65,7 @@ def test_bytes_follow_the_unique_rows_and_are_logged(
     with caplog.at_level(logging.INFO, logger="tfps"):
         (traffic,) = model.fit(IDS, CLASSES, batch_size=16, shuffle=False, verbose=0).traffic
     unique = sum(len(np.unique(batch)) for batch in np.split(IDS, 4))
-    asked = 4 * (unique + 4)  # ids, and how many they are, int32
+    asked = 2 * 4 * unique  # ids, int32, of what is pulled and of what is pushed
     assert sum(traffic.pull_bytes) == 2 * 16 * unique + 4 * COUNTERS
     assert sum(traffic.uncoded_pull_bytes) == 4 * 16 * unique + 4 * COUNTERS
     assert sum(traffic.push_bytes) == 2 * 16 * unique + asked
@@ -219,6 +170,23 @@ def test_a_loop_picks_too(make_strategy: Any, capfd: pytest.CaptureFixture[str])
     assert loop.run(10)["loss"] > 0
 
 
+@pytest.mark.timeout(40)  # less than workers wait for one another
+def test_auto_does_not_wait_for_a_worker_that_fails(
+    make_strategy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed, failed = measure._timed, []
+
+    def fail_once(call: Any, size: int) -> float:
+        if not failed:
+            failed.append(size)
+            raise tf.errors.InvalidArgumentError(None, None, "this worker fails")
+        return timed(call, size)
+
+    monkeypatch.setattr(measure, "_timed", fail_once)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="this worker fails"):
+        run_steps(sloped(make_strategy(push="auto")), 4)
+
+
 def test_a_name_that_is_not_auto_is_refused() -> None:
     with pytest.raises(ValueError, match="push='int8': give \"auto\", or a codec"):
         tfps.ParameterServerStrategy(push="int8")
@@ -257,57 +225,6 @@ def test_biases_norms_and_rows_of_a_sparsifier_stay_as_they_are(make_strategy: A
     assert set(pushed.values()) == {wire.Identity()}
     big = wire.Parameter.of("dense/kernel", (96, 64))
     assert SPARSE.for_parameter(big) == SPARSE
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3, 24])
-def test_overlapped_steps_all_compute_push_and_count(make_strategy: Any, steps: int) -> None:
-    model = sloped(make_strategy(overlap=True), steps_per_execution=8)
-    history = run_steps(model, steps)
-    np.testing.assert_allclose(model.get_weights()[0], -steps * SLOPE, rtol=1e-5)
-    assert int(model.optimizer.iterations) == steps
-    calls = int(np.ceil(steps / 8))
-    assert sum(history.traffic[0].push_bytes) == 4 * SLOPE.size * steps
-    assert sum(history.traffic[0].pull_bytes) == (4 * SLOPE.size + COUNTERS) * (steps + calls)
-
-
-@pytest.mark.parametrize("num_shards", [1, 2])
-def test_overlapped_steps_learn_with_rows_statistics_and_codecs(
-    make_strategy: Any, num_shards: int
-) -> None:
-    strategy = make_strategy(num_shards, overlap=True, pull=wire.Cast(), push=SPARSE)
-    model = classifier(strategy, steps_per_execution=5)
-    history = model.fit(IDS, CLASSES, batch_size=8, epochs=40, verbose=0).history
-    assert history["loss"][-1] < 0.5 * history["loss"][0]
-    assert int(model.optimizer.iterations) == 40 * 8
-    assert model.evaluate(IDS, CLASSES, verbose=0)[1] > 0.8
-
-
-def test_overlapped_data_that_ends_within_a_call(make_strategy: Any) -> None:
-    model = sloped(make_strategy(overlap=True), steps_per_execution=8)
-    data = tf.data.Dataset.from_tensor_slices((np.ones((5, 1)), np.ones((5, 1)))).batch(1)
-    model.fit(data, epochs=3, verbose=0)
-    np.testing.assert_allclose(model.get_weights()[0], -15 * SLOPE, rtol=1e-5)
-
-
-def test_overlapped_steps_have_the_numbers_of_steps_in_turn(make_strategy: Any) -> None:
-    """A schedule, which reads the global step, sees each step's own."""
-
-    class Harmonic(keras.optimizers.schedules.LearningRateSchedule):
-        def __call__(self, step: Any) -> Any:
-            return 1.0 / (1.0 + keras.ops.cast(step, "float32"))
-
-    model = sloped(make_strategy(overlap=True), rate=Harmonic(), steps_per_execution=6)
-    run_steps(model, 6)  # one call: of one worker
-    rates = sum(1 / (1 + n) for n in range(6))
-    np.testing.assert_allclose(model.get_weights()[0], -rates * SLOPE, rtol=1e-5)
-
-
-def test_overlapped_accumulation(make_strategy: Any) -> None:
-    strategy = make_strategy(overlap=True)
-    model = sloped(strategy, steps_per_execution=4, gradient_accumulation_steps=2)
-    history = run_steps(model, 4)
-    np.testing.assert_allclose(model.get_weights()[0], -2 * SLOPE, rtol=1e-5)
-    assert sum(history.traffic[0].push_bytes) == 2 * 4 * SLOPE.size
 
 
 def test_policies_nest(make_strategy: Any) -> None:

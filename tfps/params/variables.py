@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -45,10 +46,13 @@ class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
         return self.assign(restored[_VALUE])
 
 
+_SHARD = re.compile(r"/part_\d+$")
+
+
 class VariableCreation(ParameterServerStrategyV2Extended):
     """TensorFlow's creation of variables on parameter servers, with three differences.
 
-    A new variable or shard goes to the ps with the fewest bytes. Slot variables of a sharded
+    A new variable or shard goes to a ps with few bytes (`ByteBalance`). Slot variables of a sharded
     variable are sharded like it. Metric state (variables that Keras makes with synchronization
     `on_read`) stays on the chief, where the workers' parts of it are merged.
     """
@@ -99,8 +103,8 @@ class VariableCreation(ParameterServerStrategyV2Extended):
         return ShardedVariable(pieces, name=name)
 
     def _create_variable_round_robin(self, next_creator: Callable[..., Any], **kwargs: Any) -> Any:
-        """Create a variable; TensorFlow's name for it, though it goes by bytes here."""
-        ps = self.balance.lightest()
+        """Create a variable or a shard; TensorFlow's name for it, though it goes by bytes here."""
+        ps = self.balance.choose(is_shard=_SHARD.search(kwargs.get("name") or "") is not None)
         with tf.device(ps_device(ps)):
             variable = next_creator(**kwargs)
         self.balance.add(ps, math.prod(variable.shape) * variable.dtype.size)

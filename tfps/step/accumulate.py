@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfps.step.pull import Pull, asked_again, request_rows
+from tfps.step.pull import RowRequest, request_rows
 from tfps.step.worker_local import WorkerVariables
 
 
@@ -127,15 +127,11 @@ class Accumulator:
         return made
 
 
-def pulled_for(gradients: Gradients, pulled: Pull) -> Pull:
-    """Return `pulled` as if it had asked for the rows that `gradients` are of.
-
-    Its `sent_bytes` are those of asking for them.
-    """
-    requests = [
+def requests_for(gradients: Gradients, requests: Sequence[RowRequest]) -> list[RowRequest]:
+    """Return requests of the rows that `gradients` are of."""
+    return [
         request_rows(request.variable, [gradients.ids[id(request.variable)]])
         if id(request.variable) in gradients.ids
         else request
-        for request in pulled.requests
+        for request in requests
     ]
-    return asked_again(dataclasses.replace(pulled, requests=requests))

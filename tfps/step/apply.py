@@ -42,6 +42,9 @@ _BY_WHOLE_VARIABLE = (
     keras.optimizers.Muon,
 )
 
+Rates = Mapping[tf.DType, Rate]
+"""The learning rate of one step, by the dtype of the shards."""
+
 
 class Optimizer:
     """A Keras optimizer taken apart: what runs on the worker, and what runs on the ps."""
@@ -143,6 +146,7 @@ class Optimizer:
         whole: Sequence[tuple[keras.Variable, Shard, tf.Tensor]],
         rows: Sequence[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]],
         counters: Values,
+        rates: Mapping[int, Rates],
     ) -> None:
         """Update the parameters on their ps, and count one update.
 
@@ -150,24 +154,24 @@ class Optimizer:
             whole: variables, a shard of each, and its gradient, which lies on its ps.
             rows: tables, a shard of each, unique ids in it, and the gradients of these rows.
             counters: the values of `self.counters`, by `id` of the variable.
+            rates: what `self.rates` gave, for each ps, by its index.
         """
-        rates = self._rates({shard.variable.dtype for _, shard, *_ in [*whole, *rows]}, counters)
         counters = {**counters, **self._update_shared(counters)}
         for variable, shard, gradient in whole:
-            self._update(variable, ShardView(variable, shard), gradient, counters, rates)
+            self._update(variable, ShardView(variable, shard), gradient, counters, rates[shard.ps])
         for table, shard, ids, gradient in rows:
             if self._goes_by_rows(table):
-                self._update(table, RowView(table, shard, ids), gradient, counters, rates)
+                self._update(table, RowView(table, shard, ids), gradient, counters, rates[shard.ps])
             else:
                 with tf.device(ps_device(shard.ps)):
                     scattered = tf.scatter_nd(ids[:, None], gradient, shard.shape)
-                self._update(table, ShardView(table, shard), scattered, counters, rates)
+                self._update(table, ShardView(table, shard), scattered, counters, rates[shard.ps])
         self.count(counters)
         if self._loss_scale is not None:
             self._raise_scale(counters)
 
-    def _rates(self, dtypes: Iterable[tf.DType], counters: Values) -> dict[tf.DType, Rate]:
-        """Return the learning rate for shards of these dtypes, computed once, on the worker."""
+    def rates(self, dtypes: Iterable[tf.DType], counters: Values) -> Rates:
+        """Return the learning rate for shards of these dtypes; on the worker."""
         with ViewScope(counters) as scope:
             rate = scope.rate(self._keras)
             return {dtype: self._update_step.rate(rate, dtype) for dtype in dtypes}
@@ -186,7 +190,7 @@ class Optimizer:
         view: View,
         gradient: tf.Tensor,
         counters: Values,
-        rates: Mapping[tf.DType, Rate],
+        rates: Rates,
     ) -> None:
         """Update what `view` shows of `variable` with a gradient of the same shape, on its ps."""
         optimizer = self._keras

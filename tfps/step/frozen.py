@@ -56,8 +56,7 @@ class Frozen:
             self._version += 1
 
     def _pull(self) -> list[tf.Tensor]:
-        values, _ = pull_whole(self._variables)
-        return values
+        return pull_whole(self._variables)
 
     def _fingerprints(self) -> tf.Tensor:
         """Return the hashes of all shards, uint8, of shape `(num_shards, 8)`."""

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from tfps.step.discover import Demand
 from tfps.step.moves import Step
-from tfps.step.repeat import State, in_turn, overlapped
-from tfps.step.report import Format, pack_bytes
+from tfps.step.repeat import Repeat, State
+from tfps.step.report import Format
 from tfps.step.settings import StepSettings
 from tfps.step.worker_local import keep_captures
 
@@ -61,6 +61,11 @@ class Program:
         return self._wire.is_coded
 
     @property
+    def overlaps(self) -> bool:
+        """Whether steps pull and push while others compute."""
+        return self._overlap and bool(self._step.optimizers)
+
+    @property
     def boundaries(self) -> tuple[int, ...]:
         """The global steps at which what travels changes its format."""
         return self._wire.boundaries if self._step.optimizers else ()
@@ -70,10 +75,11 @@ class Program:
         """How many steps have been counted so far."""
         return max(int(counter.numpy()) for counter in self._step.global_steps)
 
-    def dispatch(self, *, with_output: bool = False, step: int = 0) -> Any:
-        """Return the function that runs several steps on a worker in one call.
+    def dispatch(self, *, several: bool = True, with_output: bool = False, step: int = 0) -> Any:
+        """Return the function that runs steps on a worker in one call.
 
         Args:
+            several: whether a call may run more than one.
             with_output: whether the function returns the last step's output, too.
             step: the global step of the first of them; there are no boundaries between them.
 
@@ -88,41 +94,23 @@ class Program:
             start = State(
                 metrics=[tf.zeros(v.shape, v.dtype) for v in self.metric_variables],
                 dropped=tf.zeros([], tf.int64),
+                missed=tf.zeros([], tf.int64),
                 traffic=tf.zeros(self.traffic_shape, tf.int64),
                 output=_empty_like(self.demand.outputs) if with_output else (),
             )
-            run = overlapped if self._overlap and self._step.optimizers else in_turn
-            done, state = run(self._step.moves(wire, worker), iterator, steps, start)
-            report = self.format.pack(done, state.dropped, state.traffic, state.metrics)
+            repeat = Repeat(self._step.moves(wire, worker), iterator, steps)
+            if not several:
+                done, state = repeat.single(start)
+            elif self.overlaps:
+                done, state = repeat.overlapped(start)
+            else:
+                done, state = repeat.in_turn(start)
+            report = self.format.pack(
+                done, state.dropped, state.missed, state.traffic, state.metrics
+            )
             return report, state.output
 
-        return self._traced(("dispatch", with_output, wire.step), dispatch)
-
-    def single(self) -> Any:
-        """Return the function that runs one step and gives the computation's output.
-
-        Returns:
-            A concrete function with the arguments of `dispatch`, of which the number of steps
-            counts as 1. It returns a report of the number of steps alone, 0 at the end of the
-            data, and the output, which then is empty.
-        """
-
-        def single(iterator: Any, steps: tf.Tensor, worker: tf.Tensor) -> Any:
-            del steps
-            moves = self._step.moves(self._wire, worker)
-            batch = iterator.get_next_as_optional()
-
-            def step() -> Any:
-                one = batch.get_value()
-                pulled = moves.pull(one)
-                computed = moves.compute(one, pulled, [])
-                moves.push(computed, pulled)
-                return computed.output
-
-            output = tf.cond(batch.has_value(), step, lambda: _empty_like(self.demand.outputs))
-            return pack_bytes([tf.cast(batch.has_value(), tf.int64)]), output
-
-        return self._traced(("single",), single)
+        return self._traced((several, with_output, wire.step), dispatch)
 
     def refresh(self) -> None:
         """Let the workers pull anew what no step changes, if it has changed since the last call."""

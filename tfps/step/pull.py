@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 
@@ -11,8 +12,8 @@ import tensorflow as tf
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
 from tfps.step.compute import Rows
-from tfps.step.transfer import Bundle, Transferred, Volume, Wire, bundles, total, transfer
-from tfps.wire.codec import Codec, Identity, num_bytes, pack
+from tfps.step.transfer import Parcel, Volume, Wire, bundles, by_ps, total, transfer
+from tfps.wire.codec import Codec, Identity, Shape, num_bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,6 @@ class Pull:
         whole: variables with their whole values.
         rows: tables with the unique rows that the batch needs.
         requests: the rows that were asked for, one request for each table.
-        sent: the same, as they lie on the ps.
         received_bytes: what came from each ps, int64, of shape `(num_ps, 2)`: uncoded and coded.
         sent_bytes: what went to each ps, the same.
     """
@@ -31,7 +31,6 @@ class Pull:
     whole: list[tuple[keras.Variable, tf.Tensor]]
     rows: list[tuple[keras.Variable, Rows]]
     requests: list[RowRequest]
-    sent: list[RowShards]
     received_bytes: tf.Tensor
     sent_bytes: tf.Tensor
 
@@ -55,56 +54,79 @@ def pull(
         wire: the format in which it travels.
     """
     requests = [request_rows(table, lookups) for table, lookups in tables]
-    sent, volumes_sent = send_requests(requests)
-    rows, volumes_of_rows = pull_rows(requests, sent, wire)
-    values, volumes = pull_whole(whole, wire)
+    asked = rows_by_ps(requests)
+    ids_on_ps, volumes_of_ids = _send_ids(asked)
+    pieces, volumes = _receive(whole, asked, ids_on_ps, wire)
     return Pull(
-        whole=list(zip(whole, values, strict=True)),
+        whole=[(variable, _joined(variable, pieces)) for variable in whole],
         rows=[
-            (request.variable, Rows(values=unique, inverse=request.inverse))
-            for request, unique in zip(requests, rows, strict=True)
+            (request.variable, Rows(values=request.stitched(pieces), inverse=request.inverse))
+            for request in requests
         ],
         requests=requests,
-        sent=sent,
-        received_bytes=total([*volumes, *volumes_of_rows], wire.num_ps),
-        sent_bytes=total(volumes_sent, wire.num_ps),
+        received_bytes=total(volumes, wire.num_ps),
+        sent_bytes=total(volumes_of_ids, wire.num_ps),
     )
 
 
-def pull_whole(
-    variables: Sequence[keras.Variable], wire: Wire | None = None
-) -> tuple[list[tf.Tensor], list[Volume]]:
-    """Return the whole values of `variables`, on the worker, and the bytes that came for them.
+def pull_whole(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+    """Return the whole values of `variables`, as they are, on the worker.
 
     To be called in a function that runs on a worker.
-
-    Args:
-        variables: variables that lie on the ps.
-        wire: the format in which they travel; None as they are.
     """
-    pieces: dict[int, tf.Tensor] = {}
+    pieces, _ = _receive(variables, {}, {}, None)
+    return [_joined(variable, pieces) for variable in variables]
+
+
+_OnPs = dict[int, tf.Tensor]
+"""For each shard, by `id` of its variable, the ids of rows as they lie on its ps."""
+_Pieces = dict[int, tf.Tensor]
+"""For each shard, by `id` of its variable, what came from it, on the worker."""
+
+
+def _receive(
+    whole: Sequence[keras.Variable],
+    asked: dict[int, list[ShardRows]],
+    ids_on_ps: _OnPs,
+    wire: Wire | None,
+) -> tuple[_Pieces, list[Volume]]:
+    """Receive whole variables and rows; what one ps sends in one codec is packed together."""
+    shapes: dict[int, Shape] = {}
+    coded: list[tuple[Shard, Codec]] = []
+    for variable in whole:
+        for shard in shards(variable):
+            shapes[id(shard.variable)] = shard.shape
+            coded.append((shard, wire.pulling(variable, shard) if wire else Identity()))
+    for rows in (rows for of_ps in asked.values() for rows in of_ps):
+        shapes[id(rows.shard.variable)] = (tf.size(rows.ids), *rows.shard.shape[1:])
+        codec = wire.pulling(rows.variable, rows.shard, rows=True) if wire else Identity()
+        coded.append((rows.shard, codec))
+
+    def read(shard: Shard) -> tf.Tensor:
+        ids = ids_on_ps.get(id(shard.variable))
+        return shard.variable.read_value() if ids is None else shard.variable.sparse_read(ids)
+
+    pieces: _Pieces = {}
     volumes = []
-    all_shards = [shards(variable) for variable in variables]
-    coded: list[tuple[Shard, Codec]] = [
-        (shard, wire.pulling(variable, shard) if wire else Identity())
-        for variable, split in zip(variables, all_shards, strict=True)
-        for shard in split
-    ]
-    for bundle in bundles(coded):
-        device = ps_device(bundle.ps)
-        with tf.device(device):
-            values = [shard.variable.read_value() for shard in bundle.shards]
-        shapes = [shard.shape for shard in bundle.shards]
-        arrived = transfer(bundle, values, shapes, sender=device)
-        volumes.append(arrived.volume)
-        for shard, piece in zip(bundle.shards, arrived.tensors, strict=True):
-            pieces[id(shard.variable)] = piece
-    joined = [_joined([pieces[id(shard.variable)] for shard in split]) for split in all_shards]
-    return joined, volumes
+    for ps, together in by_ps(bundles(coded)):
+        with tf.device(ps_device(ps)):
+            parcels = [
+                Parcel(bundle=bundle, tensors=[read(shard) for shard in bundle.shards])
+                for bundle in together
+            ]
+        arrived, _ = transfer(parcels, sender=ps_device(ps))
+        for one in arrived:
+            of_bundle = one.parcel.bundle.shards
+            unpacked = one.decode([shapes[id(shard.variable)] for shard in of_bundle])
+            volumes.append(unpacked.volume)
+            for shard, piece in zip(of_bundle, unpacked.tensors, strict=True):
+                pieces[id(shard.variable)] = piece
+    return pieces, volumes
 
 
-def _joined(pieces: list[tf.Tensor]) -> tf.Tensor:
-    return pieces[0] if len(pieces) == 1 else tf.concat(pieces, axis=0)
+def _joined(variable: keras.Variable, pieces: _Pieces) -> tf.Tensor:
+    split = [pieces[id(shard.variable)] for shard in shards(variable)]
+    return split[0] if len(split) == 1 else tf.concat(split, axis=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,6 +146,17 @@ class RowRequest:
     ids: tf.Tensor
     local_ids: list[tf.Tensor]
     positions: list[tf.Tensor]
+
+    def stitched(self, pieces: _Pieces) -> tf.Tensor:
+        """Return the unique rows, of shape `(num_unique, *width)`, put together from the shards."""
+        split = [pieces[id(shard.variable)] for shard in shards(self.variable)]
+        return split[0] if len(split) == 1 else tf.dynamic_stitch(self.positions, split)
+
+    def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
+        """Return those of the unique rows, or of what belongs to them, that each shard has."""
+        if len(self.positions) == 1:
+            return [rows]
+        return [tf.gather(rows, positions) for positions in self.positions]
 
 
 def request_rows(table: keras.Variable, lookups: Sequence[tf.Tensor]) -> RowRequest:
@@ -161,90 +194,36 @@ def _per_lookup(inverse: tf.Tensor, lookups: Sequence[tf.Tensor]) -> list[tf.Ten
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RowShards:
-    """Of one ps and dtype: the shards that rows are asked of, and their ids, on that ps.
+class ShardRows:
+    """The rows that are asked of one shard.
 
     Attributes:
-        ps: the index of the ps.
-        shards: the shards, one for each pair of table and ps.
-        tables: for each shard, the position of its request among the requests.
-        splits: for each shard, its position among the shards of its table.
-        ids_on_ps: for each shard, the local ids, int32, a tensor that lies on the ps.
+        variable: the table.
+        shard: the shard.
+        ids: the rows, counted from the shard's first, int32, on the worker.
     """
 
-    ps: int
-    shards: list[Shard]
-    tables: list[int]
-    splits: list[int]
-    ids_on_ps: list[tf.Tensor]
+    variable: keras.Variable
+    shard: Shard
+    ids: tf.Tensor
 
 
-def send_requests(requests: Sequence[RowRequest]) -> tuple[list[RowShards], list[Volume]]:
-    """Send the ids of all tables to the ps that hold their rows; one message per ps and dtype."""
-    owners = {
-        id(shard.variable): (table, split)
-        for table, request in enumerate(requests)
-        for split, shard in enumerate(shards(request.variable))
-    }
-    found = [(shard, Identity()) for request in requests for shard in shards(request.variable)]
-    sent, volumes = [], []
-    for bundle in bundles(found):
-        tables, splits = zip(*(owners[id(shard.variable)] for shard in bundle.shards), strict=True)
-        ids = [requests[t].local_ids[s] for t, s in zip(tables, splits, strict=True)]
-        packed = pack([tf.stack([tf.size(i) for i in ids]), *ids])
-        with tf.device(ps_device(bundle.ps)):
-            sizes = tf.concat([[len(ids)], packed[: len(ids)]], 0)
-            on_ps = tf.split(packed, sizes, num=len(ids) + 1)
-        sent.append(
-            RowShards(ps=bundle.ps, shards=bundle.shards, tables=list(tables),
-                      splits=list(splits), ids_on_ps=on_ps[1:])
-        )  # fmt: skip
-        size = num_bytes([packed])
-        volumes.append(Volume(ps=bundle.ps, uncoded=size, coded=size))
-    return sent, volumes
+def rows_by_ps(requests: Sequence[RowRequest]) -> dict[int, list[ShardRows]]:
+    """Return what is asked of each ps, in the order of the requests."""
+    asked: dict[int, list[ShardRows]] = collections.defaultdict(list)
+    for request in requests:
+        for shard, ids in zip(shards(request.variable), request.local_ids, strict=True):
+            asked[shard.ps].append(ShardRows(variable=request.variable, shard=shard, ids=ids))
+    return dict(asked)
 
 
-def asked_again(pulled: Pull) -> Pull:
-    """Send the requests of a pull once more; its `sent_bytes` become those of doing so."""
-    sent, volumes = send_requests(pulled.requests)
-    sent_bytes = total(volumes, pulled.sent_bytes.shape[0])
-    return dataclasses.replace(pulled, sent=sent, sent_bytes=sent_bytes)
-
-
-def pull_rows(
-    requests: Sequence[RowRequest], sent: Sequence[RowShards], wire: Wire
-) -> tuple[list[tf.Tensor], list[Volume]]:
-    """Return the unique rows of each request, of shape `(num_unique, *width)`, on the worker."""
-    rows: list[dict[int, tf.Tensor]] = [{} for _ in requests]
+def _send_ids(asked: dict[int, list[ShardRows]]) -> tuple[_OnPs, list[Volume]]:
+    ids_on_ps: _OnPs = {}
     volumes = []
-    for part in sent:
-        asked = {id(shard.variable): index for index, shard in enumerate(part.shards)}
-        coded = [
-            (shard, wire.pulling(requests[table].variable, shard, rows=True))
-            for shard, table in zip(part.shards, part.tables, strict=True)
-        ]
-        for bundle in bundles(coded):
-            chosen = [asked[id(shard.variable)] for shard in bundle.shards]
-            arrived = _pull_bundle_of_rows(requests, part, bundle, chosen)
-            volumes.append(arrived.volume)
-            for index, piece in zip(chosen, arrived.tensors, strict=True):
-                rows[part.tables[index]][part.splits[index]] = piece
-    stitched = [_stitched(request, parts) for request, parts in zip(requests, rows, strict=True)]
-    return stitched, volumes
-
-
-def _pull_bundle_of_rows(
-    requests: Sequence[RowRequest], part: RowShards, bundle: Bundle, chosen: Sequence[int]
-) -> Transferred:
-    device = ps_device(part.ps)
-    with tf.device(device):
-        values = [part.shards[i].variable.sparse_read(part.ids_on_ps[i]) for i in chosen]
-    asked = [requests[part.tables[i]].local_ids[part.splits[i]] for i in chosen]
-    shapes = [(tf.size(a), *part.shards[i].shape[1:]) for a, i in zip(asked, chosen, strict=True)]
-    return transfer(bundle, values, shapes, sender=device)
-
-
-def _stitched(request: RowRequest, pieces: dict[int, tf.Tensor]) -> tf.Tensor:
-    if len(pieces) == 1:
-        return pieces[0]
-    return tf.dynamic_stitch(request.positions, [pieces[split] for split in range(len(pieces))])
+    for ps, rows in asked.items():
+        ids = [one.ids for one in rows]
+        _, there = transfer([], receiver=ps_device(ps), along=ids)
+        ids_on_ps |= {id(one.shard.variable): on_ps for one, on_ps in zip(rows, there, strict=True)}
+        size = num_bytes(ids)
+        volumes.append(Volume(ps=ps, uncoded=size, coded=size))
+    return ids_on_ps, volumes

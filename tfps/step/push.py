@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
-from tfps.step.accumulate import Accumulator, Gradients, pulled_for
+from tfps.step.accumulate import Accumulator, Gradients, requests_for
 from tfps.step.apply import Optimizer
 from tfps.step.codec_state import CodecState
 from tfps.step.compute import Applied
-from tfps.step.pull import Pull, RowRequest, RowShards
-from tfps.step.transfer import Bundle, Transferred, Volume, Wire, bundles, total, transfer
-from tfps.wire.codec import Codec, Identity
+from tfps.step.pull import Pull, RowRequest, rows_by_ps
+from tfps.step.transfer import Parcel, Volume, Wire, bundles, by_ps, total, transfer
+from tfps.step.tree import take_apart
+from tfps.wire.codec import Codec, Identity, Shape, num_bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,21 +61,26 @@ def push(
     )
     variables = {id(v): v for v, _ in applied.gradients}
 
-    def update(found: Gradients, pulled: Pull) -> tf.Tensor:
+    def update(found: Gradients, requests: Sequence[RowRequest]) -> tf.Tensor:
         clipped = optimizer.clipped({**found.whole, **found.rows})
-        whole, volumes = _send(
-            [(variables[key], clipped[key]) for key in found.whole], wire=wire, state=state
+        dtypes = {shards(variables[key])[0].variable.dtype for key in clipped}
+        arrived = _send(
+            [(variables[key], clipped[key]) for key in found.whole],
+            [
+                (request, clipped[id(request.variable)])
+                for request in requests
+                if id(request.variable) in clipped
+            ],
+            wire=wire,
+            state=state,
+            along=optimizer.rates(dtypes, pulled.values),
         )
-        rows, volumes_of_rows = _send_rows(
-            [clipped.get(id(request.variable)) for request in pulled.requests], pulled, wire
-        )
-        optimizer.apply(whole, rows, pulled.values)
-        return total([*volumes, *volumes_of_rows], wire.num_ps)
+        optimizer.apply(arrived.whole, arrived.rows, pulled.values, arrived.along)
+        return total(arrived.volumes, wire.num_ps)
 
     def update_with_all(accumulator: Accumulator) -> tf.Tensor:
         taken = accumulator.take(found)
-        requested = pulled_for(taken, pulled)
-        return update(taken, requested) + requested.sent_bytes
+        return update(taken, requests_for(taken, pulled.requests))
 
     def add(accumulator: Accumulator) -> tf.Tensor:
         accumulator.add(found)
@@ -83,7 +90,7 @@ def push(
     def send() -> tuple[tf.Tensor, tf.Tensor]:
         kept = tf.zeros([], tf.int64)
         if accumulator is None:
-            return kept, update(found, pulled)
+            return kept, update(found, pulled.requests)
         last = accumulator.is_last()
         return kept, tf.cond(last, lambda: update_with_all(accumulator), lambda: add(accumulator))
 
@@ -105,90 +112,99 @@ def push_differences(
         What went to each ps, int64, of shape `(num_ps, 2)`: uncoded and coded bytes.
     """
     differences = [(v, after[id(v)] - pulled.values[id(v)]) for v in written]
-    arrived, volumes = _send(differences)
-    for _, shard, difference in arrived:
+    arrived = _send(differences)
+    for _, shard, difference in arrived.whole:
         shard.variable.assign_add(difference, read_value=False)
-    return total(volumes, wire.num_ps)
+    return total(arrived.volumes, wire.num_ps)
 
 
-_Arrived = tuple[keras.Variable, Shard, tf.Tensor]
-_ArrivedRows = tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Sent:
+    """What was sent, on the ps.
+
+    Attributes:
+        whole: variables, a shard of each, and its part of what was sent for it.
+        rows: tables, a shard of each, the ids of rows in it, and what was sent for these.
+        along: what else was sent to each of these ps.
+        volumes: the bytes.
+    """
+
+    whole: list[tuple[keras.Variable, Shard, tf.Tensor]]
+    rows: list[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]]
+    along: dict[int, Any]
+    volumes: list[Volume]
 
 
 def _send(
-    values: Sequence[tuple[keras.Variable, tf.Tensor]],
+    whole: Sequence[tuple[keras.Variable, tf.Tensor]],
+    rows: Sequence[tuple[RowRequest, tf.Tensor]] = (),
     wire: Wire | None = None,
     state: CodecState | None = None,
-) -> tuple[list[_Arrived], list[Volume]]:
-    """Send `values`, as they are without a wire; return each shard's, now on its ps."""
+    along: Any = (),
+) -> _Sent:
+    """Send values of whole variables, and of rows with their ids, to the ps that hold them.
+
+    Args:
+        whole: variables and what is sent for them.
+        rows: requests of rows and what is sent for their unique rows.
+        wire: the format in which it travels; None as it is.
+        state: what the codecs keep on the worker.
+        along: any structure of tensors, for each ps that is sent something.
+    """
     owner: dict[int, keras.Variable] = {}
     pieces: dict[int, tf.Tensor] = {}
     coded: list[tuple[Shard, Codec]] = []
-    for variable, value in values:
-        split = shards(variable)
-        cut = [value] if len(split) == 1 else tf.split(value, [shard.shape[0] for shard in split])
-        for shard, piece in zip(split, cut, strict=True):
+
+    def cut(variable: keras.Variable, parts: Sequence[tf.Tensor], *, rows: bool) -> None:
+        for shard, piece in zip(shards(variable), parts, strict=True):
             owner[id(shard.variable)], pieces[id(shard.variable)] = variable, piece
-            coded.append((shard, wire.pushing(variable, shard) if wire else Identity()))
-    arrived, volumes = [], []
-    for bundle in bundles(coded):
-        kept = state.read(bundle) if state else []
-        sent = transfer(
-            bundle,
-            [pieces[id(shard.variable)] for shard in bundle.shards],
-            [shard.shape for shard in bundle.shards],
-            receiver=ps_device(bundle.ps),
-            state=kept,
+            codec = wire.pushing(variable, shard, rows=rows) if wire else Identity()
+            coded.append((shard, codec))
+
+    for variable, value in whole:
+        split = shards(variable)
+        sizes = [shard.shape[0] for shard in split if len(split) > 1]
+        cut(variable, tf.split(value, sizes) if sizes else [value], rows=False)
+    for request, value in rows:
+        cut(request.variable, request.split(value), rows=True)
+    asked = rows_by_ps([request for request, _ in rows])
+    others, rebuild = take_apart(along)
+    sent = _Sent(whole=[], rows=[], along={}, volumes=[])
+    for ps, together in by_ps(bundles(coded)):
+        of_rows = asked.get(ps, [])
+        arrived, there = transfer(
+            [
+                Parcel(
+                    bundle=bundle,
+                    tensors=[pieces[id(shard.variable)] for shard in bundle.shards],
+                    state=state.read(bundle) if state else [],
+                )
+                for bundle in together
+            ],
+            receiver=ps_device(ps),
+            along=[*(one.ids for one in of_rows), *others],
         )
-        if state:
-            state.write(bundle, sent.state)
-        volumes.append(sent.volume)
-        arrived += [
-            (owner[id(shard.variable)], shard, tensor)
-            for shard, tensor in zip(bundle.shards, sent.tensors, strict=True)
-        ]
-    return arrived, volumes
+        ids = {id(one.shard.variable): i for one, i in zip(of_rows, there, strict=False)}
+        sent.along[ps] = rebuild(there[len(of_rows) :])
+        size = num_bytes([one.ids for one in of_rows])
+        sent.volumes.append(Volume(ps=ps, uncoded=size, coded=size))
+        for parcel in arrived:
+            of_bundle = parcel.parcel.bundle.shards
+            with tf.device(ps_device(ps)):
+                unpacked = parcel.decode([_shape(shard, ids) for shard in of_bundle])
+            if state:
+                state.write(parcel.parcel.bundle, parcel.state)
+            sent.volumes.append(unpacked.volume)
+            for shard, tensor in zip(of_bundle, unpacked.tensors, strict=True):
+                variable = owner[id(shard.variable)]
+                if id(shard.variable) in ids:
+                    sent.rows.append((variable, shard, ids[id(shard.variable)], tensor))
+                else:
+                    sent.whole.append((variable, shard, tensor))
+    return sent
 
 
-def _send_rows(
-    gradients: Sequence[tf.Tensor | None], pulled: Pull, wire: Wire
-) -> tuple[list[_ArrivedRows], list[Volume]]:
-    """Send row gradients; return each shard's, with its ids."""
-    split = [
-        [] if gradient is None else _by_shard(request, gradient)
-        for request, gradient in zip(pulled.requests, gradients, strict=True)
-    ]
-    arrived, volumes = [], []
-    for part in pulled.sent:
-        asked = {id(shard.variable): index for index, shard in enumerate(part.shards)}
-        tables = [pulled.requests[table].variable for table in part.tables]
-        coded = [
-            (shard, wire.pushing(tables[index], shard, rows=True))
-            for index, shard in enumerate(part.shards)
-            if split[part.tables[index]]
-        ]
-        for bundle in bundles(coded):
-            chosen = [asked[id(shard.variable)] for shard in bundle.shards]
-            pieces = [split[part.tables[i]][part.splits[i]] for i in chosen]
-            sent = _send_bundle_of_rows(pieces, part, bundle, chosen)
-            volumes.append(sent.volume)
-            arrived += [
-                (tables[i], part.shards[i], part.ids_on_ps[i], tensor)
-                for i, tensor in zip(chosen, sent.tensors, strict=True)
-            ]
-    return arrived, volumes
-
-
-def _send_bundle_of_rows(
-    pieces: Sequence[tf.Tensor], part: RowShards, bundle: Bundle, chosen: Sequence[int]
-) -> Transferred:
-    device = ps_device(part.ps)
-    with tf.device(device):
-        shapes = [(tf.size(part.ids_on_ps[i]), *part.shards[i].shape[1:]) for i in chosen]
-    return transfer(bundle, pieces, shapes, receiver=device)
-
-
-def _by_shard(request: RowRequest, gradient: tf.Tensor) -> list[tf.Tensor]:
-    if len(request.positions) == 1:
-        return [gradient]
-    return [tf.gather(gradient, positions) for positions in request.positions]
+def _shape(shard: Shard, ids: Mapping[int, tf.Tensor]) -> Shape:
+    if id(shard.variable) not in ids:
+        return shard.shape
+    return (tf.size(ids[id(shard.variable)]), *shard.shape[1:])

@@ -1,18 +1,25 @@
-"""Many steps in one function: one after the other, or with the moves of three of them at a time."""
+"""Many steps in one function: one after the other, or with the moves of three of them at a time.
+
+The first step pulls and computes before a loop, and the last one pushes behind it. An iteration of
+steps in turn pushes what the step before has computed, pulls anew and computes: one round trip to
+each ps. No cond within it asks whether there is a batch, since every ps would have to be told.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfps.step.compute import Computed, ComputeFunction
 from tfps.step.moves import Moves
-from tfps.step.pull import Pull, asked_again
+from tfps.step.pull import Pull
 from tfps.step.tree import take_apart
 
-_OWN_STEPS_UNDER_WAY = 2
+MOST_OWN_STEPS_UNDER_WAY = 2
+"""How many updates of its own worker a pull of overlapped steps lacks at most."""
 
 
 class State(NamedTuple):
@@ -21,161 +28,204 @@ class State(NamedTuple):
     Attributes:
         metrics: the metric state.
         dropped: how many updates were dropped since their gradients were not finite, int64.
+        missed: how many updates of its own worker each step's pull came before, added up, int64.
         traffic: bytes, int64, of shape `(num_ps, 2, 2)`: of each ps, pulled and pushed, before and
             after coding.
-        output: the last step's output, if it is wanted.
+        output: the last step's output; an empty tuple if it is not wanted.
     """
 
     metrics: list[tf.Tensor]
     dropped: tf.Tensor
+    missed: tf.Tensor
     traffic: tf.Tensor
     output: Any
 
-
-def in_turn(moves: Moves, iterator: Any, steps: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-    """Run up to `steps` steps, each after the one before; return how many, and the last state."""
-
-    def one_step(batch: Any, state: State) -> State:
-        pulled = moves.pull(batch)
-        computed = moves.compute(batch, pulled, state.metrics)
-        pushed = moves.push(computed, pulled)
-        sent_bytes = pulled.sent_bytes + pushed.sent_bytes
-        return State(
-            metrics=[computed.values[id(variable)] for variable in moves.step.metrics],
-            dropped=state.dropped + pushed.dropped,
-            traffic=state.traffic + tf.stack([pulled.received_bytes, sent_bytes], axis=1),
-            output=() if state.output == () else computed.output,
-        )
-
-    def body(done: tf.Tensor, more: tf.Tensor, state: State) -> tuple[tf.Tensor, Any, State]:
-        batch = iterator.get_next_as_optional()
-        more = batch.has_value()
-        state = tf.cond(more, lambda: one_step(batch.get_value(), state), lambda: state)
-        return done + tf.cast(more, tf.int64), more, state
-
-    done, _, state = tf.while_loop(
-        lambda done, more, _: tf.logical_and(more, done < steps),
-        body,
-        (tf.zeros([], tf.int64), tf.constant(True), state),
-        parallel_iterations=1,
-    )
-    return done, state
+    @property
+    def has_output(self) -> bool:
+        """Whether the last step's output is wanted."""
+        return not (isinstance(self.output, tuple) and len(self.output) == 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _UnderWay:
-    """What the overlapped loop carries.
+class _Unpushed:
+    """What a step computed, to be pushed, and the pull that it came from."""
+
+    computed: Computed
+    pulled: Pull
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Loop:
+    """What goes from iteration to iteration.
 
     Attributes:
         done: how many steps have computed.
-        batch: an optional batch, of the step that comes next.
-        pulled: for that step.
-        computed: what the step before gave, to be pushed.
-        computed_with: what that step had pulled.
+        unpushed: the last of them.
+        ahead: the batch of the next step, and what it pulled; None if steps run in turn.
+        following: an optional batch, of the step after those.
         state: without an output.
     """
 
     done: tf.Tensor
-    batch: Any
-    pulled: Pull
-    computed: Computed
-    computed_with: Pull
+    unpushed: _Unpushed
+    ahead: tuple[Any, Pull] | None = None
+    following: Any
     state: State
 
 
-def overlapped(
-    moves: Moves, iterator: Any, steps: tf.Tensor, state: State
-) -> tuple[tf.Tensor, State]:
-    """Run up to `steps` steps; while one computes, the next pulls and the one before pushes.
+class Repeat:
+    """Steps on the batches of an iterator; to be made in a worker's function."""
 
-    So what a step pulls lacks the updates of the two steps before it, of those that its own worker
-    runs in the same call; at the end of the call all of them are pushed. The last step pulls once
-    more, for nothing.
-    """
-    batch = iterator.get_next_as_optional()
-    done, state = tf.cond(
-        batch.has_value(),
-        lambda: _overlapped(moves, iterator, batch, steps, state),
-        lambda: (tf.zeros([], tf.int64), state),
-    )
-    return done, state
+    def __init__(self, moves: Moves, iterator: Any, steps: tf.Tensor) -> None:
+        """Take the moves of a step, the batches, and how many steps to run at most."""
+        self._moves = moves
+        self._iterator = iterator
+        self._steps = steps
 
+    def single(self, state: State) -> tuple[tf.Tensor, State]:
+        """Run one step; return how many ran, 0 or 1, and the state after it."""
+        moves = self._moves
+        batch = self._iterator.get_next_as_optional()
 
-def _overlapped(
-    moves: Moves, iterator: Any, batch: Any, steps: tf.Tensor, state: State
-) -> tuple[tf.Tensor, State]:
-    pulled, state = _pulled(moves, batch.get_value(), state)
-    compute = ComputeFunction(moves.compute, batch.get_value(), pulled, state.metrics)
-    first = _UnderWay(
-        done=tf.zeros([], tf.int64),
-        batch=batch,
-        pulled=pulled,
-        computed=compute.zeros(),
-        computed_with=pulled,
-        state=state._replace(output=()),
-    )
-    tensors, rebuild = take_apart(first)
-    shapes = dataclasses.replace(first, computed=compute.placeholders())
+        def run() -> tuple[tf.Tensor, State]:
+            pulled = moves.pull(batch.get_value())
+            computed = moves.compute(batch.get_value(), pulled, state.metrics)
+            pushed = moves.push(computed, pulled)
+            sent_bytes = pulled.sent_bytes + pushed.sent_bytes
+            return tf.ones([], tf.int64), state._replace(
+                metrics=[computed.values[id(variable)] for variable in moves.step.metrics],
+                dropped=state.dropped + pushed.dropped,
+                traffic=state.traffic + tf.stack([pulled.received_bytes, sent_bytes], axis=1),
+                output=computed.output if state.has_output else (),
+            )
 
-    def body(*tensors: tf.Tensor) -> list[tf.Tensor]:
-        last = rebuild(tensors)
-        following = tf.cond(
-            last.done + 1 < steps,
-            iterator.get_next_as_optional,
-            lambda: tf.experimental.Optional.empty(batch.element_spec),
+        done, last = tf.cond(batch.has_value(), run, lambda: (tf.zeros([], tf.int64), state))
+        return done, last
+
+    def in_turn(self, state: State) -> tuple[tf.Tensor, State]:
+        """Run each step after the one before; return how many ran, and the last state."""
+
+        def one_step(loop: _Loop) -> _Loop:
+            state = self._push(loop.unpushed, loop.state)
+            batch = loop.following.get_value()
+            pulled, state = self._pull(batch, state)  # its reads wait for what was traced before
+            unpushed, state = self._compute(batch, pulled, state)
+            done = loop.done + 1
+            # Who has pulled need not be told that it has pushed: an op that must run after the pull
+            # stands for all those on the ps, which the iteration's end would wait for one by one.
+            with tf.control_dependencies(take_apart(pulled)[0]):
+                tf.timestamp()
+            following = self._batch_after(done)
+            return _Loop(done=done, unpushed=unpushed, following=following, state=state)
+
+        def rest(first: _Loop) -> _Loop:
+            return self._while(one_step, dataclasses.replace(first, following=self._batch_after(1)))
+
+        return self._from_first_batch(state, rest)
+
+    def overlapped(self, state: State) -> tuple[tf.Tensor, State]:
+        """Compute each step while the next one pulls and the one before pushes.
+
+        So what a step pulls lacks up to `MOST_OWN_STEPS_UNDER_WAY` updates of its own worker. At
+        the end all are pushed. Returns how many steps ran, and the last state.
+        """
+
+        def pull(loop: _Loop, taken: tf.Tensor) -> _Loop:
+            batch = loop.following.get_value()
+            pulled, state = self._pull(batch, loop.state)
+            following = self._batch_after(taken)
+            return dataclasses.replace(
+                loop, ahead=(batch, pulled), following=following, state=state
+            )
+
+        def compute_and_push(loop: _Loop) -> _Loop:
+            assert loop.ahead is not None
+            batch, pulled = loop.ahead
+            own = tf.minimum(loop.done, MOST_OWN_STEPS_UNDER_WAY)
+            with_own = _with_own_steps(pulled, self._moves, own)
+            unpushed, state = self._compute(batch, with_own, loop.state)
+            state = self._push(loop.unpushed, state)
+            state = state._replace(missed=state.missed + own)
+            return dataclasses.replace(
+                loop, done=loop.done + 1, unpushed=unpushed, ahead=None, state=state
+            )
+
+        def one_of_each(loop: _Loop) -> _Loop:
+            ahead = pull(loop, loop.done + 2)  # its reads do not wait for what is traced after it
+            now = compute_and_push(dataclasses.replace(loop, state=ahead.state))
+            return dataclasses.replace(now, ahead=ahead.ahead, following=ahead.following)
+
+        def rest(first: _Loop) -> _Loop:
+            first = dataclasses.replace(first, following=self._batch_after(1))
+            more = first.following.has_value()
+            tensors, rebuild = take_apart(dataclasses.replace(first, following=None))
+
+            def several() -> list[tf.Tensor]:
+                last = compute_and_push(self._while(one_of_each, pull(first, first.done + 1)))
+                return take_apart(dataclasses.replace(last, following=None))[0]
+
+            return rebuild(tf.cond(more, several, lambda: tensors))
+
+        return self._from_first_batch(state, rest)
+
+    def _from_first_batch(
+        self, state: State, rest: Callable[[_Loop], _Loop]
+    ) -> tuple[tf.Tensor, State]:
+        """Let the first step pull and compute, run the rest, and push what is left."""
+        batch = self._iterator.get_next_as_optional()
+
+        def run() -> tuple[tf.Tensor, State]:
+            first = batch.get_value()
+            pulled, begun = self._pull(first, state._replace(output=()))
+            self._function = ComputeFunction(self._moves.compute, first, pulled, begun.metrics)
+            unpushed, begun = self._compute(first, pulled, begun)
+            one = tf.ones([], tf.int64)
+            last = rest(_Loop(done=one, unpushed=unpushed, following=None, state=begun))
+            output = last.unpushed.computed.output if state.has_output else ()
+            return last.done, self._push(last.unpushed, last.state)._replace(output=output)
+
+        done, last = tf.cond(batch.has_value(), run, lambda: (tf.zeros([], tf.int64), state))
+        return done, last
+
+    def _while(self, body: Callable[[_Loop], _Loop], first: _Loop) -> _Loop:
+        """Repeat `body` until nothing follows."""
+        tensors, rebuild = take_apart(first)
+        # Its sizes may differ between steps.
+        unpushed = dataclasses.replace(first.unpushed, computed=self._function.placeholders())
+        like, _ = take_apart(dataclasses.replace(first, unpushed=unpushed))
+        tensors = tf.while_loop(
+            lambda *tensors: rebuild(tensors).following.has_value(),
+            lambda *tensors: take_apart(body(rebuild(tensors)))[0],
+            tensors,
+            shape_invariants=[tensor.shape for tensor in like],
+            parallel_iterations=1,
         )
-        more = following.has_value()
-        next_batch = tf.cond(more, following.get_value, last.batch.get_value)
-        # Traced before the push: its reads do not wait for what the push writes.
-        pulled, state = _pulled(moves, next_batch, last.state)
-        own = tf.minimum(last.done, _OWN_STEPS_UNDER_WAY)
-        pulled_with = _with_own_steps(last.pulled, moves, own)
-        computed = compute(last.batch.get_value(), pulled_with, state.metrics)
-        state = _pushed(moves, last, state)
-        metrics = [computed.values[id(variable)] for variable in moves.step.metrics]
-        now = _UnderWay(
-            done=last.done + 1,
-            batch=following,
-            pulled=pulled,
-            computed=computed,
-            computed_with=pulled_with,
-            state=state._replace(metrics=metrics),
+        return rebuild(tensors)
+
+    def _batch_after(self, taken: int | tf.Tensor) -> Any:
+        """Return an optional batch: the next one, if fewer than all steps have taken theirs."""
+        return tf.cond(
+            taken < self._steps,
+            self._iterator.get_next_as_optional,
+            lambda: tf.experimental.Optional.empty(self._iterator.element_spec),
         )
-        return take_apart(now)[0]
 
-    tensors = tf.while_loop(
-        lambda *tensors: rebuild(tensors).batch.has_value(),
-        body,
-        tensors,
-        shape_invariants=[tensor.shape for tensor in take_apart(shapes)[0]],
-        parallel_iterations=1,
-    )
-    last = rebuild(tensors)
-    final = _pushed(moves, last, last.state)
-    return last.done, final._replace(output=last.computed.output if state.output != () else ())
+    def _pull(self, batch: Any, state: State) -> tuple[Pull, State]:
+        pulled = self._moves.pull(batch)
+        traffic = tf.stack([pulled.received_bytes, pulled.sent_bytes], axis=1)
+        return pulled, state._replace(traffic=state.traffic + traffic)
 
+    def _compute(self, batch: Any, pulled: Pull, state: State) -> tuple[_Unpushed, State]:
+        computed = self._function(batch, pulled, state.metrics)
+        metrics = [computed.values[id(variable)] for variable in self._moves.step.metrics]
+        return _Unpushed(computed=computed, pulled=pulled), state._replace(metrics=metrics)
 
-def _pulled(moves: Moves, batch: Any, state: State) -> tuple[Pull, State]:
-    """Pull for a batch; what lies on the ps is left there, and asked for again by the push."""
-    pulled = moves.pull(batch)
-    traffic = tf.stack([pulled.received_bytes, pulled.sent_bytes], axis=1)
-    return dataclasses.replace(pulled, sent=[]), state._replace(traffic=state.traffic + traffic)
-
-
-def _pushed(moves: Moves, last: _UnderWay, state: State) -> State:
-    """Push what the last step computed, if there was one."""
-
-    def push() -> tuple[tf.Tensor, tf.Tensor]:
-        asked = asked_again(last.computed_with)
-        pushed = moves.push(last.computed, asked)
-        return pushed.dropped, asked.sent_bytes + pushed.sent_bytes
-
-    def nothing() -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.zeros_like(state.dropped), tf.zeros_like(state.traffic[:, 1])
-
-    dropped, sent_bytes = tf.cond(last.done > 0, push, nothing)
-    traffic = tf.stack([tf.zeros_like(sent_bytes), sent_bytes], axis=1)
-    return state._replace(dropped=state.dropped + dropped, traffic=state.traffic + traffic)
+    def _push(self, unpushed: _Unpushed, state: State) -> State:
+        pushed = self._moves.push(unpushed.computed, unpushed.pulled)
+        traffic = tf.stack([tf.zeros_like(pushed.sent_bytes), pushed.sent_bytes], axis=1)
+        return state._replace(
+            dropped=state.dropped + pushed.dropped, traffic=state.traffic + traffic
+        )
 
 
 def _with_own_steps(pulled: Pull, moves: Moves, own: tf.Tensor) -> Pull:

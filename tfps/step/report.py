@@ -18,6 +18,7 @@ class Report:
     Attributes:
         steps: how many steps ran.
         dropped: how many updates were dropped since their gradients were not finite.
+        missed: how many updates of its own worker each step's pull came before, added up.
         traffic: bytes, int64, of shape `(num_ps, 2, 2)`: of each ps, pulled and pushed, before and
             after coding.
         metrics: the state of the metrics over these steps, in the order of their variables.
@@ -25,6 +26,7 @@ class Report:
 
     steps: int
     dropped: int
+    missed: int
     traffic: np.ndarray
     metrics: list[np.ndarray]
 
@@ -34,15 +36,21 @@ class Format:
 
     def __init__(self, num_ps: int, metrics: Sequence[keras.Variable]) -> None:
         """Describe a report on `num_ps` ps with the state of these variables."""
-        numbers = [((), np.dtype(np.int64))] * 2 + [((num_ps, 2, 2), np.dtype(np.int64))]
+        numbers = [((), np.dtype(np.int64))] * 3 + [((num_ps, 2, 2), np.dtype(np.int64))]
         states = [(tuple(v.shape), tf.as_dtype(v.dtype).as_numpy_dtype) for v in metrics]
         self._parts = [*numbers, *((shape, np.dtype(dtype)) for shape, dtype in states)]
 
     def pack(
-        self, steps: tf.Tensor, dropped: tf.Tensor, traffic: tf.Tensor, metrics: Sequence[tf.Tensor]
+        self,
+        steps: tf.Tensor,
+        dropped: tf.Tensor,
+        missed: tf.Tensor,
+        traffic: tf.Tensor,
+        metrics: Sequence[tf.Tensor],
     ) -> tf.Tensor:
         """Return the report as uint8, of shape `(bytes,)`; in a worker's function."""
-        return pack_bytes([steps, dropped, traffic, *metrics])
+        parts = [steps, dropped, missed, traffic, *metrics]
+        return tf.concat([tf.reshape(tf.bitcast(t, tf.uint8), [-1]) for t in parts], axis=0)
 
     def read(self, packed: np.ndarray) -> Report:
         """Return the report that `pack` packed."""
@@ -51,13 +59,14 @@ class Format:
             end = start + math.prod(shape) * dtype.itemsize
             found.append(packed[start:end].view(dtype).reshape(shape))
             start = end
-        steps, dropped, traffic, *metrics = found
-        return Report(steps=int(steps), dropped=int(dropped), traffic=traffic, metrics=metrics)
-
-
-def pack_bytes(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Return the bytes of tensors, uint8, of shape `(bytes,)`."""
-    return tf.concat([tf.reshape(tf.bitcast(t, tf.uint8), [-1]) for t in tensors], axis=0)
+        steps, dropped, missed, traffic, *metrics = found
+        return Report(
+            steps=int(steps),
+            dropped=int(dropped),
+            missed=int(missed),
+            traffic=traffic,
+            metrics=metrics,
+        )
 
 
 def steps_of(packed: np.ndarray) -> int:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
 
 import keras
 import tensorflow as tf
 
 from tfps.params.shards import Shard
-from tfps.wire.codec import Codec, Identity, Parameter, Shape, num_bytes, num_elements
+from tfps.wire.codec import (
+    Codec,
+    Encoded,
+    Identity,
+    Parameter,
+    Shape,
+    num_bytes,
+    pack,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +89,7 @@ class Bundle:
 
 
 def bundles(coded: Iterable[tuple[Shard, Codec]]) -> list[Bundle]:
-    """Put shards into bundles, in the same order each time."""
+    """Put shards into bundles, in the same order each time; those of one ps follow one another."""
     groups: dict[tuple[int, str, Codec], list[Shard]] = collections.defaultdict(list)
     for shard, codec in coded:
         groups[shard.ps, shard.variable.dtype.name, codec].append(shard)
@@ -88,6 +97,11 @@ def bundles(coded: Iterable[tuple[Shard, Codec]]) -> list[Bundle]:
         Bundle(ps=ps, codec=codec, shards=group)
         for (ps, _, codec), group in sorted(groups.items(), key=lambda item: item[0][:2])
     ]
+
+
+def by_ps(found: Iterable[Bundle]) -> list[tuple[int, list[Bundle]]]:
+    """Return what `bundles` gave, for each ps."""
+    return [(ps, list(group)) for ps, group in itertools.groupby(found, lambda one: one.ps)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,50 +120,160 @@ class Volume:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Transferred:
-    """What arrived.
+class Parcel:
+    """The tensors of a bundle that are to be sent.
+
+    Attributes:
+        bundle: what they belong to.
+        tensors: one for each shard, of the variables' dtype, or rows of it; they lie on the sender.
+        state: what the codec kept at the last call.
+    """
+
+    bundle: Bundle
+    tensors: Sequence[tf.Tensor]
+    state: Sequence[tf.Tensor] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unpacked:
+    """What was in a parcel.
 
     Attributes:
         tensors: on the receiver.
-        state: what the codec keeps on the sender for the next step.
-        volume: the bytes.
+        volume: the bytes that they took.
     """
 
     tensors: list[tf.Tensor]
-    state: Sequence[tf.Tensor]
     volume: Volume
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arrived:
+    """A parcel on its receiver.
+
+    Attributes:
+        parcel: what was sent.
+        parts: what the codec made of it, on the receiver.
+        sent: the same, on the sender.
+        state: what the codec keeps on the sender for the next step.
+        receiver: the device; None is the worker that runs the function.
+    """
+
+    parcel: Parcel
+    parts: Sequence[tf.Tensor]
+    sent: Sequence[tf.Tensor]
+    state: Sequence[tf.Tensor]
+    receiver: str | None
+
+    def decode(self, shapes: Sequence[Shape]) -> Unpacked:
+        """Return the tensors, of these shapes; numbers of rows lie on the receiver."""
+        codec, dtype = self.parcel.bundle.codec, self.parcel.tensors[0].dtype
+        with tf.device(self.receiver):
+            tensors = codec.decode(self.parts, shapes, dtype)
+        # Sizes are taken on the worker; elsewhere each would have to be sent there.
+        at_worker = self.receiver is None
+        coded = num_bytes(self.parts if at_worker else self.sent)
+        uncoded = coded
+        if not isinstance(codec, Identity):
+            uncoded = num_bytes(tensors if at_worker else self.parcel.tensors)
+        volume = Volume(ps=self.parcel.bundle.ps, uncoded=uncoded, coded=coded)
+        return Unpacked(tensors=tensors, volume=volume)
+
+
 def transfer(
-    bundle: Bundle,
-    tensors: Sequence[tf.Tensor],
-    shapes: Sequence[Shape],
+    parcels: Sequence[Parcel],
     *,
     sender: str | None = None,
     receiver: str | None = None,
-    state: Sequence[tf.Tensor] = (),
-) -> Transferred:
-    """Encode the tensors of a bundle on one device, and decode them on another.
+    along: Sequence[tf.Tensor] = (),
+) -> tuple[list[Arrived], list[tf.Tensor]]:
+    """Encode on one device what goes to another.
 
     Args:
-        bundle: what they belong to.
-        tensors: one for each shard, of the variables' dtype; they lie on the sender.
-        shapes: of the tensors; numbers of rows lie on the receiver.
+        parcels: all of the same ps.
         sender: the device of the sender; None is the worker that runs the function.
         receiver: the device of the receiver; None likewise.
-        state: what the codec kept at the last call.
+        along: other tensors on the sender.
+
+    Returns:
+        The parcels and the other tensors, on the receiver.
     """
-    dtype = tensors[0].dtype
     with tf.device(sender):
-        seed = tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
-        encoded = bundle.codec.encode(tensors, seed=seed, state=state)
+        encoded = [_encode(parcel) for parcel in parcels]
+    parts = [part for one in encoded for part in one.parts]
+    carried = iter(_carry([*parts, *along], sender, receiver))
+    arrived = [
+        Arrived(
+            parcel=parcel,
+            parts=[next(carried) for _ in one.parts],
+            sent=one.parts,
+            state=one.state,
+            receiver=receiver,
+        )
+        for parcel, one in zip(parcels, encoded, strict=True)
+    ]
+    return arrived, list(carried)
+
+
+def _encode(parcel: Parcel) -> Encoded:
+    seed = tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
+    return parcel.bundle.codec.encode(parcel.tensors, seed=seed, state=parcel.state)
+
+
+_SMALL_BYTES = 1 << 14
+_NARROW_BYTES = 1 << 10
+
+
+def _carry(
+    tensors: Sequence[tf.Tensor], sender: str | None, receiver: str | None
+) -> list[tf.Tensor]:
+    """Return tensors for use on the receiver; those that are small become one on the way.
+
+    Each tensor that crosses is a call of its own, which takes about as long as 100 KB do.
+    """
+    small = list({id(tensor): tensor for tensor in tensors if _is_small(tensor)}.values())
+    if len(small) < 2:
+        return list(tensors)
+    with tf.device(sender):
+        in_bytes = [_as_bytes(tensor) for tensor in small]
+        unknown = [tf.size(b, tf.int64) for b in in_bytes if b.shape[0] is None]
+        header = [_as_bytes(tf.stack(unknown))] if unknown else []
+        packed = pack([*header, *in_bytes])
     with tf.device(receiver):
-        decoded = bundle.codec.decode(encoded.parts, shapes, dtype)
-    coded = num_bytes(encoded.parts)
-    exact = isinstance(bundle.codec, Identity)
-    uncoded = coded if exact else sum(num_elements(shape) for shape in shapes) * dtype.size
-    volume = Volume(ps=bundle.ps, uncoded=uncoded, coded=coded)
-    return Transferred(tensors=decoded, state=encoded.state, volume=volume)
+        sizes: list[int | tf.Tensor] = [b.shape[0] for b in in_bytes]
+        if unknown:
+            told = tf.bitcast(tf.reshape(packed[: 8 * len(unknown)], [-1, 8]), tf.int64)
+            packed = packed[8 * len(unknown) :]
+            found = iter(tf.unstack(told, num=len(unknown)))
+            sizes = [next(found) if size is None else tf.constant(size, tf.int64) for size in sizes]
+        pieces = tf.split(packed, sizes, num=len(small))
+        restored = {
+            id(tensor): _from_bytes(piece, tensor)
+            for tensor, piece in zip(small, pieces, strict=True)
+        }
+    return [restored.get(id(tensor), tensor) for tensor in tensors]
+
+
+def _is_small(tensor: tf.Tensor) -> bool:
+    """Whether copying a tensor is cheaper than a call; of rows only the width may be known."""
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer):
+        return False
+    elements = tensor.shape.num_elements()
+    if elements is not None:
+        return bool(elements * tensor.dtype.size <= _SMALL_BYTES)
+    width = tensor.shape[1:].num_elements()
+    return width is not None and bool(width * tensor.dtype.size < _NARROW_BYTES)
+
+
+def _as_bytes(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(tf.bitcast(tensor, tf.uint8), [-1])
+
+
+def _from_bytes(packed: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Return the tensor of the shape and dtype of `like` that `_as_bytes` took apart."""
+    shape = [-1 if size is None else size for size in like.shape]
+    size = [] if like.dtype.size == 1 else [like.dtype.size]
+    return tf.bitcast(tf.reshape(packed, [*shape, *size]), like.dtype)
 
 
 def total(volumes: Iterable[Volume], num_ps: int) -> tf.Tensor:

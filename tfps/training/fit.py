@@ -88,6 +88,8 @@ class Trainer:
             traffic.log(epoch)
             if training.program.is_coded:
                 logs.update(traffic.totals)
+            if training.program.overlaps:
+                logs["added_staleness"] = training.missed / max(training.steps_run, 1)
             callbacks.on_epoch_end(epoch, logs)
             model.history.traffic.append(traffic)
             if model.stop_training:

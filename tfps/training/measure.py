@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tfps.wire.auto import Measured
 _PROBE_BYTES = (1 << 14, 1 << 22)
 _COMPUTED_STEPS = (1, 6)
 _REPETITIONS = 4
+_MEETING_S = 60
 
 
 def measure(step: Step, feed: Feed, lanes: Lanes, wire: Wire) -> Measured | None:
@@ -53,13 +55,20 @@ def measure(step: Step, feed: Feed, lanes: Lanes, wire: Wire) -> Measured | None
     def on_worker(worker: int) -> None:
         if worker not in batches:
             return
+        try:
+            measure_on(worker)
+        except BaseException:
+            meeting.abort()  # who waits for this worker goes on without it
+            raise
 
+    def measure_on(worker: int) -> None:
         def slope(call: Callable[[int], Any], small: int, large: int) -> float:
             """Return the seconds that one more takes, of what `call` does so many of."""
             times = {}
             for size in (small, large):
                 call(size)
-                meeting.wait(timeout=60)
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    meeting.wait(timeout=_MEETING_S)
                 times[size] = min(_timed(call, size) for _ in range(_REPETITIONS))
             if times[large] <= times[small]:  # on a machine that is busy otherwise
                 return times[large] / large

@@ -33,6 +33,8 @@ class Phase:
         steps: how many steps an epoch has; None to read all data to its end.
         steps_per_dispatch: the most steps that a worker runs in one call.
         traffic: the bytes of the steps since the last epoch began, as `Program` counts them.
+        missed: how many updates of its own worker the pulls of these steps came before.
+        steps_run: how many steps these were.
     """
 
     lanes: Lanes
@@ -43,6 +45,8 @@ class Phase:
     steps_per_dispatch: int
     _batches_read: int = dataclasses.field(default=0, init=False)
     traffic: np.ndarray = dataclasses.field(init=False)
+    missed: int = dataclasses.field(init=False)
+    steps_run: int = dataclasses.field(init=False)
 
     @property
     def num_steps(self) -> int | None:
@@ -84,22 +88,20 @@ class Phase:
 
     def run_steps(self, steps: int) -> int:
         """Run `steps` steps of data that goes on, without callbacks; return how many ran."""
-        self.totals.reset()
-        self.traffic = np.zeros(self.program.traffic_shape, np.int64)
-        ran = 0
+        self._begin()
         self.steps = steps
         for result in self._results():
             self._add(result)
-            ran += result.steps
         self.totals.show()
-        return ran
+        return self.steps_run
 
     def predict(self, model: keras.Model, callbacks: keras.callbacks.CallbackList) -> Any:
         """Return the outputs for the data, in the order of its batches."""
         model.stop_predicting = False
         callbacks.on_predict_begin()
         outputs: dict[int, Any] = {}
-        for position, result in enumerate(self._run_of(self.program.single(), None)):
+        function = self.program.dispatch(several=False, with_output=True)
+        for position, result in enumerate(self._run_of(function, None)):
             callbacks.on_predict_batch_begin(position)
             batch = result.first_batch * self.lanes.num_workers + result.worker
             outputs[batch] = result.output
@@ -117,10 +119,8 @@ class Phase:
         hooks: tuple[Callable[..., None], Callable[..., None]] | None,
         stopped: Callable[[], bool],
     ) -> Logs:
-        self.totals.reset()
-        self.traffic = np.zeros(self.program.traffic_shape, np.int64)
+        self._begin()
         logs: Logs = {}
-        step = 0
         # As in Keras: what a step of one's own returns goes to the logs, the last step's.
         outputs = self.program.demand.outputs
         own_logs = isinstance(outputs, dict) and set(outputs) != set(model.get_metrics_result())
@@ -132,21 +132,27 @@ class Phase:
         result = None
         for result in self._results(with_output=own_logs):
             if hooks:
-                hooks[0](step)
-            step += result.steps
+                hooks[0](self.steps_run)
             self._add(result)
             if hooks:
                 logs = logs_after(result)
-                hooks[1](step - 1, logs)
+                hooks[1](self.steps_run - 1, logs)
             if stopped():
                 break
         return logs if hooks or result is None else logs_after(result)
+
+    def _begin(self) -> None:
+        self.totals.reset()
+        self.traffic = np.zeros(self.program.traffic_shape, np.int64)
+        self.missed = self.steps_run = 0
 
     def _add(self, result: Result) -> None:
         report = self.program.format.read(result.report)
         self.totals.add(report.metrics)
         self.lanes.dropped_updates += report.dropped
         self.traffic += report.traffic
+        self.missed += report.missed
+        self.steps_run += result.steps
 
     def _results(self, *, with_output: bool = False) -> Iterator[Result]:
         """Run the steps of an epoch; those between two changes of what travels in one run."""
@@ -158,7 +164,9 @@ class Phase:
                 step = self.program.global_step
                 ahead = min((b - step for b in boundaries if b > step), default=None)
                 count = min((n for n in (ahead, remaining) if n is not None), default=None)
-            function = self.program.dispatch(with_output=with_output, step=step)
+            function = self.program.dispatch(
+                several=self.steps_per_dispatch > 1, with_output=with_output, step=step
+            )
             ran = yield from self._run_of(function, count, of=self.steps, goes_on=not first)
             if count is None or ran < count:
                 return

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tfps.params.placement import ByteBalance, ps_device
+from tfps.params.placement import NEGLIGIBLE_BYTES, ByteBalance, ps_device
 
 
-def place(sizes: list[int], num_ps: int) -> tuple[int, ...]:
+def place(sizes: list[int], num_ps: int, *, are_shards: bool = False) -> tuple[int, ...]:
     balance = ByteBalance(num_ps)
     for size in sizes:
-        balance.add(balance.lightest(), size)
+        balance.add(balance.choose(is_shard=are_shards), size)
     return balance.bytes_per_ps
 
 
@@ -18,8 +18,14 @@ def test_kernels_and_biases_in_turn_do_not_pile_up_on_one_ps() -> None:
     assert min(first, second) > 0.9 * max(first, second)
 
 
-def test_equal_ps_are_taken_in_order() -> None:
-    assert place([4, 4, 4], num_ps=4) == (4, 4, 4, 0)
+def test_what_is_small_lies_on_one_ps() -> None:
+    assert place([4] * 100, num_ps=4) == (400, 0, 0, 0)
+    first, second = place([1000] * 1000, num_ps=2)
+    assert 0 <= first - second <= NEGLIGIBLE_BYTES + 1000
+
+
+def test_shards_lie_apart_however_small() -> None:
+    assert place([4, 4, 4], num_ps=4, are_shards=True) == (4, 4, 4, 0)
 
 
 def test_one_ps_takes_all() -> None:

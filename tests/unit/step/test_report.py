@@ -23,13 +23,13 @@ def test_a_report_is_read_as_it_was_packed() -> None:
     def pack() -> tf.Tensor:
         values = [tf.convert_to_tensor(metric.value) for metric in metrics]
         return layout.pack(
-            tf.constant(7, tf.int64), tf.constant(2, tf.int64), tf.constant(traffic), values
+            *(tf.constant(number, tf.int64) for number in (7, 2, 5)), tf.constant(traffic), values
         )
 
     packed = pack().numpy()
     assert steps_of(packed) == 7
     report = layout.read(packed)
-    assert (report.steps, report.dropped) == (7, 2)
+    assert (report.steps, report.dropped, report.missed) == (7, 2, 5)
     np.testing.assert_array_equal(report.traffic, traffic)
     for metric, state in zip(metrics, report.metrics, strict=True):
         assert state.shape == tuple(metric.shape)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from tfps.step.report import pack_bytes
 from tfps.training.dispatch import Run
 
 DEADLINE_S = 10.0
@@ -72,7 +71,7 @@ class Step:
             if self._feed.left is not None:
                 self._feed.left[worker] -= ran
             self.calls.append((worker, ran))
-        return pack_bytes([tf.constant(ran, tf.int64)]), []
+        return tf.bitcast(tf.constant(ran, tf.int64), tf.uint8), []
 
 
 def start(run: Run, lanes: list[FakeLane]) -> list[threading.Thread]:
@@ -169,7 +168,7 @@ def test_the_error_of_a_step_reaches_the_caller_and_ends_all_lanes() -> None:
     def fail(_iterator: int, _steps: int, worker: int) -> tuple[tf.Tensor, list[Any]]:
         if worker == 1:
             raise ValueError("no such row")
-        return pack_bytes([tf.constant(1, tf.int64)]), []
+        return tf.bitcast(tf.constant(1, tf.int64), tf.uint8), []
 
     run = make(FakeFeed(), fail, None, per_dispatch=1)
     threads = start(run, [FakeLane(worker) for worker in range(3)])
