@@ -110,12 +110,15 @@ def session_config(
     import tensorflow as tf
 
     inter_op = int(environ.get("TF_NUM_INTEROP_THREADS") or os.cpu_count() or 1)
-    return tf.compat.v1.ConfigProto(
+    config = tf.compat.v1.ConfigProto(
         inter_op_parallelism_threads=max(_LEAST_INTER_OP_THREADS, inter_op),
         intra_op_parallelism_threads=int(environ.get("TF_NUM_INTRAOP_THREADS") or 0),
         device_count={"GPU": 0} if task_type == "ps" else {},
         gpu_options=tf.compat.v1.GPUOptions(allow_growth=True),
     )
+    # A thread that waits for work sleeps: the others have the processor, tasks beside it included.
+    config.experimental.disable_thread_spinning = True
+    return config
 
 
 class _SignalReceived(BaseException):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -42,8 +42,17 @@ _BY_WHOLE_VARIABLE = (
     keras.optimizers.Muon,
 )
 
-Rates = Mapping[tf.DType, Rate]
-"""The learning rate of one step, by the dtype of the shards."""
+
+class Shared(NamedTuple):
+    """What the updates of all shards on a ps read, in one step.
+
+    Attributes:
+        rates: the learning rate, by the dtype of the shards.
+        step: the global step, int64.
+    """
+
+    rates: Mapping[tf.DType, Rate]
+    step: tf.Tensor
 
 
 class Optimizer:
@@ -146,7 +155,7 @@ class Optimizer:
         whole: Sequence[tuple[keras.Variable, Shard, tf.Tensor]],
         rows: Sequence[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]],
         counters: Values,
-        rates: Mapping[int, Rates],
+        shared: Mapping[int, Shared],
     ) -> None:
         """Update the parameters on their ps, and count one update.
 
@@ -154,27 +163,30 @@ class Optimizer:
             whole: variables, a shard of each, and its gradient, which lies on its ps.
             rows: tables, a shard of each, unique ids in it, and the gradients of these rows.
             counters: the values of `self.counters`, by `id` of the variable.
-            rates: what `self.rates` gave, for each ps, by its index.
+            shared: what `self.shared` gave, for each ps, by its index.
         """
         counters = {**counters, **self._update_shared(counters)}
         for variable, shard, gradient in whole:
-            self._update(variable, ShardView(variable, shard), gradient, counters, rates[shard.ps])
+            self._update(variable, ShardView(variable, shard), gradient, counters, shared[shard.ps])
         for table, shard, ids, gradient in rows:
             if self._goes_by_rows(table):
-                self._update(table, RowView(table, shard, ids), gradient, counters, rates[shard.ps])
+                self._update(
+                    table, RowView(table, shard, ids), gradient, counters, shared[shard.ps]
+                )
             else:
                 with tf.device(ps_device(shard.ps)):
                     scattered = tf.scatter_nd(ids[:, None], gradient, shard.shape)
-                self._update(table, ShardView(table, shard), scattered, counters, rates[shard.ps])
+                self._update(table, ShardView(table, shard), scattered, counters, shared[shard.ps])
         self.count(counters)
         if self._loss_scale is not None:
             self._raise_scale(counters)
 
-    def rates(self, dtypes: Iterable[tf.DType], counters: Values) -> Rates:
-        """Return the learning rate for shards of these dtypes; on the worker."""
+    def shared(self, dtypes: Iterable[tf.DType], counters: Values) -> Shared:
+        """Return what the updates of all shards of these dtypes read; on the worker."""
         with ViewScope(counters) as scope:
             rate = scope.rate(self._keras)
-            return {dtype: self._update_step.rate(rate, dtype) for dtype in dtypes}
+            rates = {dtype: self._update_step.rate(rate, dtype) for dtype in dtypes}
+        return Shared(rates, counters[id(self.global_step)])
 
     def _update_shared(self, counters: Values) -> Values:
         """Return what the updates of all variables read, after updating it."""
@@ -190,15 +202,16 @@ class Optimizer:
         view: View,
         gradient: tf.Tensor,
         counters: Values,
-        rates: Rates,
+        shared: Shared,
     ) -> None:
         """Update what `view` shows of `variable` with a gradient of the same shape, on its ps."""
         optimizer = self._keras
+        counters = {**counters, id(self.global_step): shared.step}
         with tf.device(view.device), ViewScope(counters, variable, view):
             if getattr(variable, "overwrite_with_gradient", False):
                 view.assign(gradient)
                 return
-            rate = rates[view.dtype]
+            rate = shared.rates[view.dtype]
             if _keras.decays(optimizer, view):
                 decay = tf.cast(optimizer.weight_decay, view.dtype)
                 view.assign_sub(view.read() * decay * rate.plain)

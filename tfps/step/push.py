@@ -73,7 +73,7 @@ def push(
             ],
             wire=wire,
             state=state,
-            along=optimizer.rates(dtypes, pulled.values),
+            along=optimizer.shared(dtypes, pulled.values),
         )
         optimizer.apply(arrived.whole, arrived.rows, pulled.values, arrived.along)
         return total(arrived.volumes, wire.num_ps)
@@ -190,8 +190,7 @@ def _send(
         sent.volumes.append(Volume(ps=ps, uncoded=size, coded=size))
         for parcel in arrived:
             of_bundle = parcel.parcel.bundle.shards
-            with tf.device(ps_device(ps)):
-                unpacked = parcel.decode([_shape(shard, ids) for shard in of_bundle])
+            unpacked = parcel.decode([_shape(shard, ids) for shard in of_bundle])
             if state:
                 state.write(parcel.parcel.bundle, parcel.state)
             sent.volumes.append(unpacked.volume)
@@ -207,4 +206,5 @@ def _send(
 def _shape(shard: Shard, ids: Mapping[int, tf.Tensor]) -> Shape:
     if id(shard.variable) not in ids:
         return shard.shape
-    return (tf.size(ids[id(shard.variable)]), *shard.shape[1:])
+    with tf.device(ps_device(shard.ps)):
+        return (tf.size(ids[id(shard.variable)]), *shard.shape[1:])

@@ -172,10 +172,10 @@ class Arrived:
             tensors = codec.decode(self.parts, shapes, dtype)
         # Sizes are taken on the worker; elsewhere each would have to be sent there.
         at_worker = self.receiver is None
-        coded = num_bytes(self.parts if at_worker else self.sent)
-        uncoded = coded
+        uncoded = num_bytes(tensors if at_worker else self.parcel.tensors)
+        coded = uncoded
         if not isinstance(codec, Identity):
-            uncoded = num_bytes(tensors if at_worker else self.parcel.tensors)
+            coded = num_bytes(self.parts if at_worker else self.sent)
         volume = Volume(ps=self.parcel.bundle.ps, uncoded=uncoded, coded=coded)
         return Unpacked(tensors=tensors, volume=volume)
 
@@ -200,8 +200,15 @@ def transfer(
     """
     with tf.device(sender):
         encoded = [_encode(parcel) for parcel in parcels]
+    small = [
+        part
+        for parcel, one in zip(parcels, encoded, strict=True)
+        if all(_is_small(tensor) for tensor in parcel.tensors)
+        for part in one.parts
+    ]
+    small = [tensor for tensor in [*small, *along] if _is_small(tensor)]
     parts = [part for one in encoded for part in one.parts]
-    carried = iter(_carry([*parts, *along], sender, receiver))
+    carried = iter(_carry([*parts, *along], small, sender, receiver))
     arrived = [
         Arrived(
             parcel=parcel,
@@ -220,18 +227,14 @@ def _encode(parcel: Parcel) -> Encoded:
     return parcel.bundle.codec.encode(parcel.tensors, seed=seed, state=parcel.state)
 
 
-_SMALL_BYTES = 1 << 14
-_NARROW_BYTES = 1 << 10
-
-
 def _carry(
-    tensors: Sequence[tf.Tensor], sender: str | None, receiver: str | None
+    tensors: Sequence[tf.Tensor],
+    small: Sequence[tf.Tensor],
+    sender: str | None,
+    receiver: str | None,
 ) -> list[tf.Tensor]:
-    """Return tensors for use on the receiver; those that are small become one on the way.
-
-    Each tensor that crosses is a call of its own, which takes about as long as 100 KB do.
-    """
-    small = list({id(tensor): tensor for tensor in tensors if _is_small(tensor)}.values())
+    """Return tensors for use on the receiver; those that are small become one on the way."""
+    small = list({id(tensor): tensor for tensor in small}.values())
     if len(small) < 2:
         return list(tensors)
     with tf.device(sender):
@@ -254,6 +257,11 @@ def _carry(
     return [restored.get(id(tensor), tensor) for tensor in tensors]
 
 
+# Each tensor that crosses is a call of its own: 0.3 ms of CPU time, in which 1 MB is copied twice.
+_SMALL_BYTES = 1 << 18
+_NARROW_BYTES = 1 << 10
+
+
 def _is_small(tensor: tf.Tensor) -> bool:
     """Whether copying a tensor is cheaper than a call; of rows only the width may be known."""
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer):
@@ -261,7 +269,7 @@ def _is_small(tensor: tf.Tensor) -> bool:
     elements = tensor.shape.num_elements()
     if elements is not None:
         return bool(elements * tensor.dtype.size <= _SMALL_BYTES)
-    width = tensor.shape[1:].num_elements()
+    width = None if tensor.shape.rank is None else tensor.shape[1:].num_elements()
     return width is not None and bool(width * tensor.dtype.size < _NARROW_BYTES)
 
 
