@@ -24,11 +24,14 @@ from models.files import write_atomically
 from models.run_folder import RunFolder
 from models.settings import RunSettings
 from models.vocabulary import PAD_ID, Vocabulary, load_or_train
+from models.wire import wire
 
 if TYPE_CHECKING:
+    import keras
     import keras_nlp
 
 VOCABULARY, SAMPLE = "vocabulary.model", "sample.txt"
+CLIP_NORM = 0.25
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ def train(settings: Settings, corpus: Corpus, vocabulary: Vocabulary, folder: Ru
     from models.report import Yardstick
 
     keras.utils.set_random_seed(settings.seed)
-    strategy = tfps.ParameterServerStrategy()
+    strategy = tfps.ParameterServerStrategy(**wire(settings))
     with strategy.scope():
         model = make_model(settings, vocabulary.size)
         compile_to_train(model, settings)
@@ -156,8 +159,12 @@ def make_model(settings: Settings, vocabulary_size: int) -> keras_nlp.models.GPT
     return keras_nlp.models.GPT2CausalLM(backbone, preprocessor=None)
 
 
-def compile_to_train(model: keras_nlp.models.GPT2CausalLM, settings: Settings) -> None:
-    """Give a model what it needs for `fit`."""
+def compile_to_train(
+    model: keras_nlp.models.GPT2CausalLM,
+    settings: Settings,
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> None:
+    """Give a model what it needs for `fit`; without another optimizer, Adam for late gradients."""
     import keras
     import keras_nlp
 
@@ -165,7 +172,7 @@ def compile_to_train(model: keras_nlp.models.GPT2CausalLM, settings: Settings) -
 
     steps = settings.epochs * settings.steps_per_epoch
     model.compile(
-        optimizer=adam(settings.learning_rate, steps, global_clipnorm=0.25),
+        optimizer=optimizer or adam(settings.learning_rate, steps, global_clipnorm=CLIP_NORM),
         loss=keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         ),

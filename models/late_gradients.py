@@ -12,16 +12,26 @@ def adam(learning_rate: float, steps: int, *, global_clipnorm: float) -> keras.o
     Adam swing: with its defaults, two workers learn half as fast as one.
 
     Args:
-        learning_rate: The highest, between a linear warm-up and a cosine decay to a tenth.
+        learning_rate: The highest, of `schedule`.
         steps: Steps of the whole job, those of all workers together.
         global_clipnorm: The largest norm of all gradients together.
     """
+    rate = schedule(learning_rate, steps)
+    return keras.optimizers.Adam(rate, beta_1=0.5, beta_2=0.95, global_clipnorm=global_clipnorm)
+
+
+def schedule(learning_rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Make a learning rate that rises linearly, then falls as a cosine to a tenth.
+
+    Args:
+        learning_rate: The highest.
+        steps: Steps of the whole job, those of all workers together.
+    """
     warmup_steps = min(100, steps // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
+    return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=learning_rate,
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps,
         alpha=0.1,
     )
-    return keras.optimizers.Adam(schedule, beta_1=0.5, beta_2=0.95, global_clipnorm=global_clipnorm)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from models.errors import InputError
+from models.wire import Pull, Push
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,14 @@ class RunSettings:
     """Learning rate of the optimizer."""
     steps_per_execution: int = 10
     """Steps that a worker runs in one dispatch."""
+    pull: Pull = "float32"
+    """Format in which parameters travel to the workers; auto measures the links, and picks one.
+    Vectors and what is small stay float32 in any, and so do their gradients."""
+    push: Push = "float32"
+    """Format in which gradients travel to the ps. Of onebit, topk (the largest 1 %), randomk (1 %)
+    and powersgd (rank 4), what one step leaves out is sent by later ones."""
+    overlap: bool = False
+    """Pull and push while computing; --steps-per-execution has to be above 1."""
     check_only: bool = False
     """Check the settings and the data, and leave; silent if they are good."""
 
@@ -53,6 +62,10 @@ class RunSettings:
         ]
         if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
             faults.append(f"--name is {self.name!r}, but must be a plain folder name, like mine.")
+        if self.overlap and self.steps_per_execution == 1:
+            faults.append(
+                "--overlap has no effect with --steps-per-execution 1, but takes it above 1."
+            )
         return faults
 
     def identity(self, **digests: str) -> dict[str, object]:

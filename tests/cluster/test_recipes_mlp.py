@@ -44,3 +44,13 @@ def test_digits_are_learned_and_a_run_resumes(tmp_path: Path) -> None:
     said = run_recipe("mlp", tmp_path, "--epochs", "4", "--name", "digits")
 
     assert "runs/digits is finished: 4 epochs." in said
+
+    wire = ("--pull", "int8", "--push", "topk", "--overlap")
+    said = run_recipe("mlp", tmp_path, "--epochs", "6", "--name", "coded", *wire)
+
+    assert row(said, "tfps")[0] > 0.6
+    folder = RunFolder(tmp_path / "runs" / "coded")
+    assert json.loads(folder.config_file.read_text())["identity"]["push"] == "topk"
+    last = folder.history()[-1]
+    assert last["pull_bytes"] < 0.3 * last["uncoded_pull_bytes"]
+    assert last["push_bytes"] < 0.1 * last["uncoded_push_bytes"]

@@ -64,7 +64,8 @@ def test_first_start_introduces_the_data_and_claims_the_folder(
     assert left.func is train
     assert capsys.readouterr().out == "7 examples\n"
     config = json.loads(Path("runs/mine/config.json").read_text())
-    assert config["identity"] == {"width": 8, "learning_rate": 0.1, "data": "abc"}
+    wire = {"pull": "float32", "push": "float32", "overlap": False}
+    assert config["identity"] == {"width": 8, "learning_rate": 0.1, "data": "abc", **wire}
     assert config["settings"]["data"] == "a.csv"
     assert set(config["versions"]) == {"keras", "tensorflow"}
 

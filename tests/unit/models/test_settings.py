@@ -29,6 +29,7 @@ def test_defaults_are_good() -> None:
         ({"heads": 0}, "--heads is 0"),
         ({"width": 100, "heads": 3}, "--width is 100, but must be a multiple of --heads, 3"),
         ({"name": ""}, "--name is ''"),
+        ({"overlap": True, "steps_per_execution": 1}, "--overlap has no effect with --steps-per"),
         ({"name": "a/b"}, "--name is 'a/b', but must be a plain folder name"),
         ({"name": ".."}, "--name is '..'"),
     ],
@@ -52,7 +53,17 @@ def test_run_may_resume_with(changes: dict[str, Any]) -> None:
     assert changed.identity(data="abc") == settings.identity(data="abc")
 
 
-@pytest.mark.parametrize("changes", [{"width": 64}, {"dtype": "mixed_bfloat16"}, {"seed": 7}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 64},
+        {"dtype": "mixed_bfloat16"},
+        {"seed": 7},
+        {"pull": "int8"},
+        {"push": "topk"},
+        {"overlap": True},
+    ],
+)
 def test_run_may_not_resume_with(changes: dict[str, Any]) -> None:
     settings = Settings()
     changed = dataclasses.replace(settings, **changes)

@@ -1,0 +1,135 @@
+"""What is trained with: the formats on the wire, and how far behind float32 each may end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+from models.wire import codec, with_feedback
+from tfps import wire
+from tfps.training.auto import AutoCodec
+
+FLOAT32, SGD = "float32", "sgd"
+_CAST, _SPARSE = 1.0, 2.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way to train.
+
+    Attributes:
+        pull: The codec of the parameters.
+        push: The codec of the gradients.
+        overlap: Whether a worker pulls and pushes while it computes.
+        optimizer: "adam" is the recipe's; "sgd" has the momentum 0.9, and "sgd without momentum"
+            leaves the momentum to the codec. Rate schedule and clipping are the same for all.
+        reference: Who it is compared with; None for those that others are compared with.
+        allowed_percent: By how much its loss may be above the reference's.
+    """
+
+    pull: AutoCodec
+    push: AutoCodec
+    overlap: bool = False
+    optimizer: Literal["adam", "sgd", "sgd without momentum"] = "adam"
+    reference: str | None = FLOAT32
+    allowed_percent: float | None = None
+
+    def __str__(self) -> str:
+        """Say all that was set."""
+        overlap = " overlap;" if self.overlap else ""
+        return f"{self.optimizer};{overlap} pull {self.pull}; push {self.push}"
+
+
+def contenders(steps: int) -> dict[str, Contender]:
+    """Return all contenders by name.
+
+    Gradients that are mostly left out go with int8 pulls, as somebody would have it whose links
+    are so slow: else what is pulled would be most of the bytes. Those with a warm-up send more at
+    first: Adam divides by what it has seen of the last gradients, and learns slowly from the start
+    where most of them are missing.
+
+    Args:
+        steps: Steps of the whole training, over part of which some codecs warm up.
+    """
+    float32, int8 = codec("float32"), codec("int8")
+    both = {
+        "bfloat16": codec("bfloat16"),
+        "float16": codec("float16"),
+        "int8": int8,
+        "int8-stochastic": wire.Int8(rounding="stochastic"),
+        "lossless": wire.Lossless(),
+    }
+    pushed = {
+        "onebit": codec("onebit"),
+        "onebit-warmup": with_feedback(after_int8(wire.OneBit(128), steps // 4)),
+        "powersgd": codec("powersgd"),
+        "powersgd-warmup": with_feedback(after_int8(wire.PowerSGD(8), steps // 4)),
+        "topk": with_feedback(wire.TopK(0.01)),
+        "topk-sampled": codec("topk"),
+        "topk-warmup": with_feedback(falling(0.05, steps // 2)),
+    }
+    return {
+        FLOAT32: Contender(pull=float32, push=float32, reference=None),
+        **{
+            name: Contender(pull=same, push=same, allowed_percent=_CAST)
+            for name, same in both.items()
+        },
+        "overlap": Contender(pull=float32, push=float32, overlap=True, allowed_percent=_SPARSE),
+        **{
+            name: Contender(pull=int8, push=push, allowed_percent=_SPARSE)
+            for name, push in pushed.items()
+        },
+        "randomk": Contender(pull=int8, push=codec("randomk")),
+        SGD: Contender(pull=float32, push=float32, optimizer="sgd", reference=None),
+        "dgc": Contender(
+            pull=int8,
+            push=wire.deep_gradient_compression(0.01, 0.9, warmup_steps=steps // 4),
+            optimizer="sgd without momentum",
+            reference=SGD,
+            allowed_percent=_SPARSE,
+        ),
+    }
+
+
+def after_int8(push: wire.Codec, steps: int) -> wire.Warmup:
+    """Return int8 for some steps, and another codec from then on."""
+    return wire.Warmup(((0, wire.Int8()), (steps, push)))
+
+
+def falling(fraction: float, steps: int) -> wire.Warmup:
+    """Return a sampled TopK that begins with a quarter, and goes to a fraction of the numbers.
+
+    Args:
+        fraction: What is sent after the warm-up.
+        steps: Of the warm-up.
+    """
+    shares = [0.25]
+    while shares[-1] / 4 > fraction:
+        shares.append(shares[-1] / 4)
+    starts = [index * steps // len(shares) for index in range(len(shares) + 1)]
+    stages = [wire.TopK(share, threshold="sampled") for share in (*shares, fraction)]
+    return wire.Warmup(tuple(zip(starts, stages, strict=True)))
+
+
+def chosen(names: Sequence[str], steps: int) -> dict[str, Contender]:
+    """Return those of some names, and before them those that they are compared with.
+
+    Args:
+        names: Of contenders; none for all.
+        steps: Steps of the whole training.
+
+    Raises:
+        ValueError: A name is not one of them.
+    """
+    everyone = contenders(steps)
+    for name in names:
+        if name not in everyone:
+            raise ValueError(f"--codecs: {name} is not among {', '.join(everyone)}.")
+    wanted = names or tuple(everyone)
+    references = {everyone[name].reference for name in wanted}
+    return {
+        name: contender
+        for name, contender in everyone.items()
+        if name in wanted or name in references
+    }

@@ -1,0 +1,115 @@
+"""What the curves say, as tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+
+from benchmarks import report
+from benchmarks.learning.contenders import Contender
+from benchmarks.learning.train import Curve
+
+_NONE = "-"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Results:
+    """The curves of all contenders.
+
+    Attributes:
+        contenders: Who took part, by name.
+        curves: The curves of each, one for each time that it was trained.
+        examples: How many examples had been trained on at the end of each epoch.
+        unigram_loss: What a model reaches that knows only how often each piece comes.
+    """
+
+    contenders: Mapping[str, Contender]
+    curves: Mapping[str, Sequence[Curve]]
+    examples: Sequence[int]
+    unigram_loss: float
+
+    def medians(self, name: str) -> list[float]:
+        """Return the held-out loss after each epoch, the median of all trainings."""
+        losses = [curve.losses for curve in self.curves[name]]
+        return [statistics.median(of_epoch) for of_epoch in zip(*losses, strict=True)]
+
+    def apart(self, name: str) -> list[float] | None:
+        """Return by how many percent of the reference's loss it is above it after each epoch.
+
+        Of a reference, None.
+        """
+        reference = self.contenders[name].reference
+        if reference is None:
+            return None
+        pairs = zip(self.medians(name), self.medians(reference), strict=True)
+        return [100 * (loss / of_reference - 1) for loss, of_reference in pairs]
+
+    def reached(self, name: str) -> bool | None:
+        """Return whether its last loss is as low as it has to be; None without a bound."""
+        apart, allowed = self.apart(name), self.contenders[name].allowed_percent
+        return None if apart is None or allowed is None else apart[-1] <= allowed
+
+    def losses(self, title: str) -> report.Table:
+        """Return the table of bytes, losses and differences."""
+        rows: list[list[report.Cell]] = []
+        for name, contender in self.contenders.items():
+            curves = self.curves[name]
+            apart, reached = self.apart(name), self.reached(name)
+            rows.append(
+                [
+                    name,
+                    statistics.median(curve.pull_mb for curve in curves),
+                    statistics.median(curve.push_mb for curve in curves),
+                    *self.medians(name),
+                    _NONE if apart is None else round(apart[-1], 2),
+                    _NONE if contender.allowed_percent is None else contender.allowed_percent,
+                    _NONE if reached is None else reached,
+                ]
+            )
+        return report.Table(
+            title=title,
+            columns=[
+                *("codec", "pull MB", "push MB"),
+                *(f"{examples:,}" for examples in self.examples),
+                *("% above", "allowed", "reached"),
+            ],
+            rows=rows,
+            note="MB: of a step (history.traffic). Under a number of examples: the held-out loss "
+            "after so many, in nats per token; the unigram distribution has "
+            f"{self.unigram_loss:.3f}. % above: of the last loss, above that of float32 with the "
+            "same optimizer.",
+        )
+
+    def formats(self) -> report.Table:
+        """Return the table of what each contender is."""
+        return report.Table(
+            title="What was trained with",
+            columns=["codec", "what it is"],
+            rows=[[name, str(contender)] for name, contender in self.contenders.items()],
+        )
+
+    def spreads(self) -> report.Table:
+        """Return the table of how far apart trainings of one contender end."""
+        rows: list[list[report.Cell]] = []
+        for name, curves in self.curves.items():
+            if len(curves) > 1:
+                low, middle, high = report.low_middle_high([curve.losses[-1] for curve in curves])
+                rows.append([name, len(curves), low, middle, high, 100 * (high - low) / middle])
+        return report.Table(
+            title="The last held-out loss of trainings that are the same but for their timing",
+            columns=["codec", "trainings", "least", "median", "most", "% apart"],
+            rows=rows,
+        )
+
+    def each(self) -> report.Table:
+        """Return the table of every curve."""
+        return report.Table(
+            title="Held-out loss of each training after so many examples",
+            columns=["codec", "training", *(f"{n:,}" for n in self.examples), "seconds"],
+            rows=[
+                [name, number, *curve.losses, curve.seconds]
+                for name, curves in self.curves.items()
+                for number, curve in enumerate(curves, start=1)
+            ],
+        )

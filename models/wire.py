@@ -1,0 +1,82 @@
+"""What travels between the workers and the ps, by the names that a recipe's command line takes.
+
+No TensorFlow here until a codec is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
+
+import tfps
+
+if TYPE_CHECKING:
+    from tfps.training.auto import AutoCodec
+    from tfps.wire import Codec
+
+Pull = Literal["float32", "bfloat16", "float16", "int8", "auto"]
+Push = Literal[Pull, "onebit", "topk", "randomk", "powersgd"]
+
+
+class Chosen(Protocol):
+    """Settings that name what travels."""
+
+    @property
+    def pull(self) -> Pull:
+        """The format of the parameters."""
+
+    @property
+    def push(self) -> Push:
+        """The format of the gradients."""
+
+    @property
+    def overlap(self) -> bool:
+        """Whether a worker pulls and pushes while it computes."""
+
+
+class Wire(TypedDict):
+    """Arguments of `tfps.ParameterServerStrategy`."""
+
+    pull: AutoCodec
+    push: AutoCodec
+    overlap: bool
+
+
+def wire(chosen: Chosen) -> Wire:
+    """Return what settings ask for, as arguments of `tfps.ParameterServerStrategy`."""
+    return {"pull": codec(chosen.pull), "push": codec(chosen.push), "overlap": chosen.overlap}
+
+
+def codec(name: Push) -> AutoCodec:
+    """Return the codec of a name; "auto" stays what it is.
+
+    `onebit`, `topk` (the largest 1 %), `randomk` (1 %) and `powersgd` (rank 4) leave most of a
+    gradient out, and error feedback sends it later. That is not for the rows of tables, of which
+    every step has others: those travel in int8.
+
+    Raises:
+        ValueError: There is no such name.
+    """
+    if name == "auto":
+        return "auto"
+    codecs = _codecs()
+    if name not in codecs:
+        raise ValueError(f"No codec is called {name!r}; there are auto, {', '.join(codecs)}.")
+    return codecs[name]
+
+
+def with_feedback(sparse: Codec) -> Codec:
+    """Return a codec with error feedback for dense gradients, and int8 for the rows of tables."""
+    return tfps.wire.DenseAndRows(dense=tfps.wire.ErrorFeedback(sparse), rows=tfps.wire.Int8())
+
+
+def _codecs() -> dict[str, Codec]:
+    return {
+        "float32": tfps.wire.Identity(),
+        "bfloat16": tfps.wire.Cast("bfloat16"),
+        "float16": tfps.wire.Cast("float16"),
+        "int8": tfps.wire.Int8(),
+        "onebit": with_feedback(tfps.wire.OneBit()),
+        "topk": with_feedback(tfps.wire.TopK(0.01, threshold="sampled")),
+        "randomk": with_feedback(tfps.wire.RandomK(0.01)),
+        "powersgd": with_feedback(tfps.wire.PowerSGD(4)),
+    }
