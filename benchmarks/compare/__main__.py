@@ -22,7 +22,6 @@ import dataclasses
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -117,18 +116,16 @@ def sit(
     arguments: Arguments, sitting: Sequence[contenders.Contender], plans: Sequence[driver.Plan]
 ) -> dict[contenders.Contender, driver.Outcome]:
     """Let the contenders of one sitting take turns."""
-    with tempfile.TemporaryDirectory(prefix="compare-") as logs:
-        outcomes = asyncio.run(
-            driver.take_turns(
-                plans,
-                rounds=arguments.rounds,
-                logs=Path(logs),
-                least_memory_gib=arguments.least_memory_gib,
-                patience=driver.Patience(
-                    start_s=arguments.start_timeout_s, turn_s=arguments.turn_timeout_s
-                ),
-            )
+    outcomes = asyncio.run(
+        driver.take_turns(
+            plans,
+            rounds=arguments.rounds,
+            least_memory_gib=arguments.least_memory_gib,
+            patience=driver.Patience(
+                start_s=arguments.start_timeout_s, turn_s=arguments.turn_timeout_s
+            ),
         )
+    )
     return {contender: outcomes[contender.name] for contender in sitting}
 
 

@@ -179,16 +179,21 @@ def commands(contender: Contender, told: Chosen, python: Path, port: int) -> lis
         python: The interpreter that runs it.
         port: A free port of this machine, for those that need one.
     """
-    program = [str(python), "-m", f"benchmarks.compare.{contender.program}"]
-    program += ["--model", told.model, "--rows", str(told.rows), "--steps", str(told.steps)]
-    program += contender.options
+    own = program(contender, told, python)
     if contender.processes == "cluster":
         local = ["--ps", str(NUM_PS), "--workers", str(NUM_WORKERS), "--threads-per-worker", "1"]
-        return [[str(python), "-m", "tfps", "local", *local, "--", *program]]
+        return [[str(python), "-m", "tfps", "local", *local, "--", *own]]
     if contender.program == "torch_ddp":
         ranks = range(NUM_WORKERS)
-        return [[*program, "--rank", str(rank), "--port", str(port)] for rank in ranks]
-    return [program] * (NUM_WORKERS if contender.processes == "pair" else 1)
+        return [[*own, "--rank", str(rank), "--port", str(port)] for rank in ranks]
+    return [own] * (NUM_WORKERS if contender.processes == "pair" else 1)
+
+
+def program(contender: Contender, told: Chosen, python: Path) -> list[str]:
+    """Return the command that each process, or each task of its cluster, runs."""
+    command = [str(python), "-m", f"benchmarks.compare.{contender.program}"]
+    command += ["--model", told.model, "--rows", str(told.rows), "--steps", str(told.steps)]
+    return command + list(contender.options)
 
 
 def environment(contender: Contender, inherited: Mapping[str, str]) -> dict[str, str]:

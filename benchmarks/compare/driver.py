@@ -9,9 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -92,27 +93,26 @@ class Outcome:
 class Running:
     """A contender whose processes run; they idle but in its turns."""
 
-    def __init__(self, name: str, log: Path) -> None:
-        """Take its name, and the file that its processes write their standard error to."""
-        self._name = name
-        self._log = log
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        # What its processes write to standard error. The file has no name, so none can stay.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._processes: list[Process] = []
 
     async def start(self, plan: Plan) -> None:
         """Start the processes, in a process group each, to be ended by `end`."""
-        with self._log.open("wb") as log:
-            for command in plan.commands:
-                process = await asyncio.create_subprocess_exec(
-                    *command,
-                    env=plan.environment,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    limit=_LONGEST_LINE_BYTES,
-                    start_new_session=True,
-                    preexec_fn=guard.die_with_parent,
-                )
-                self._processes.append(process)
+        for command in plan.commands:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env=plan.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                limit=_LONGEST_LINE_BYTES,
+                start_new_session=True,
+                preexec_fn=guard.die_with_parent,
+            )
+            self._processes.append(process)
 
     async def ready(self, timeout_s: float) -> Ready:
         """Wait until every process waits for its turn.
@@ -143,6 +143,7 @@ class Running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         await self._wait(timeout_s)
+        self._log.close()
 
     async def _wait(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -168,80 +169,112 @@ class Running:
         raise self._failed(f"ended with code {await process.wait()}")
 
     def _failed(self, how: str) -> ContenderError:
-        lines = self._log.read_text(errors="replace").splitlines()
+        # Seeking would move the processes' place in the file, too.
+        written = os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0)
+        lines = written.decode(errors="replace").splitlines()
         last = "\n".join(lines[-_LAST_LINES:]) or "(no output)"
         return ContenderError(f"{how}. Its last lines:\n{last}")
 
 
+class Sitting:
+    """Contenders that live side by side and take turns.
+
+    As a context manager it ends all that still run.
+    """
+
+    def __init__(
+        self, plans: Sequence[Plan], *, least_memory_gib: float, patience: Patience
+    ) -> None:
+        """Start nobody yet.
+
+        Args:
+            plans: The contenders.
+            least_memory_gib: Nobody is started when the machine has less memory available.
+            patience: How long they may take.
+        """
+        self.outcomes = {plan.name: Outcome(fault=plan.fault) for plan in plans}
+        self._plans = {plan.name: plan for plan in plans}
+        self._running: dict[str, Running] = {}
+        self._least_memory_gib = least_memory_gib
+        self._patience = patience
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(one.end(self._patience.end_s) for one in self._running.values()))
+
+    def order(self, number: int) -> list[str]:
+        """Return the names in the order of a round.
+
+        Each round begins with another one, so that none always follows the same.
+        """
+        return _rotated(list(self.outcomes), number)
+
+    async def start(self, name: str) -> bool:
+        """Start a contender and wait until it is ready; return whether it is."""
+        outcome = self.outcomes[name]
+        if not outcome.fault:
+            outcome.fault = _too_little_memory(self._least_memory_gib)
+        if outcome.fault:
+            say(f"{name}: {outcome.fault}")
+            return False
+        say(f"{name}: starts")
+        contender = self._running[name] = Running()
+        try:
+            await contender.start(self._plans[name])
+            outcome.parameters = (await contender.ready(self._patience.start_s)).parameters
+        except ContenderError as error:
+            await self._give_up(name, error)
+        return name in self._running
+
+    async def turn(self, name: str) -> Answer | None:
+        """Let a contender take one turn; None if it fails, then or before. The others go on."""
+        if name not in self._running:
+            return None
+        try:
+            return await self._running[name].turn(self._patience.turn_s)
+        except ContenderError as error:
+            await self._give_up(name, error)
+            return None
+
+    async def _give_up(self, name: str, error: ContenderError) -> None:
+        say(f"{name}: {error}")
+        fault = str(error).splitlines()[0].removesuffix(". Its last lines:")
+        self.outcomes[name].fault = fault
+        await self._running.pop(name).end(self._patience.end_s)
+
+
 async def take_turns(
-    plans: Sequence[Plan], *, rounds: int, logs: Path, least_memory_gib: float, patience: Patience
+    plans: Sequence[Plan], *, rounds: int, least_memory_gib: float, patience: Patience
 ) -> dict[str, Outcome]:
     """Start all contenders, warm them up by a turn each, and let them take turns; end them.
 
-    A contender that fails is out, and the others go on. Each round begins with another one, so that
-    none always follows the same.
+    A contender that fails is out, and the others go on.
 
     Args:
         plans: The contenders.
         rounds: Turns of each, after the one that warms it up.
-        logs: A folder for what they write to standard error.
         least_memory_gib: Nobody is started when the machine has less memory available.
         patience: How long they may take.
     """
-    outcomes = {plan.name: Outcome(fault=plan.fault) for plan in plans}
-    running: dict[str, Running] = {}
-    try:
+    sitting = Sitting(plans, least_memory_gib=least_memory_gib, patience=patience)
+    async with sitting:
         for plan in plans:
-            outcome = outcomes[plan.name]
-            if not outcome.fault:
-                outcome.fault = _too_little_memory(least_memory_gib)
-            if outcome.fault:
-                _say(f"{plan.name}: {outcome.fault}")
-                continue
-            _say(f"{plan.name}: starts")
-            contender = running[plan.name] = Running(plan.name, logs / f"{plan.name}.log")
-            try:
-                await contender.start(plan)
-                outcome.parameters = (await contender.ready(patience.start_s)).parameters
-                await contender.turn(patience.turn_s)
-            except ContenderError as error:
-                await _give_up(plan.name, running, outcome, error, patience)
+            if await sitting.start(plan.name):
+                await sitting.turn(plan.name)
         for number in range(rounds):
-            for name in _rotated(list(outcomes), number):
-                await _round(name, running, outcomes[name], patience)
-            _say(f"round {number + 1} of {rounds} is over")
-    finally:
-        await asyncio.gather(*(one.end(patience.end_s) for one in running.values()))
-    return outcomes
+            for name in sitting.order(number):
+                sitting.outcomes[name].rounds.append(await _round(sitting, name))
+            say(f"round {number + 1} of {rounds} is over")
+    return sitting.outcomes
 
 
-async def _round(
-    name: str, running: dict[str, Running], outcome: Outcome, patience: Patience
-) -> None:
-    if name not in running:
-        outcome.rounds.append(None)
-        return
+async def _round(sitting: Sitting, name: str) -> Round | None:
     before = traffic.loopback_bytes()
-    try:
-        answer = await running[name].turn(patience.turn_s)
-    except ContenderError as error:
-        outcome.rounds.append(None)
-        await _give_up(name, running, outcome, error, patience)
-        return
+    answer = await sitting.turn(name)
     moved = traffic.loopback_bytes() - before
-    outcome.rounds.append(Round(answer=answer, loopback_bytes=moved))
-
-
-async def _give_up(
-    name: str,
-    running: dict[str, Running],
-    outcome: Outcome,
-    error: ContenderError,
-    patience: Patience,
-) -> None:
-    _say(f"{name}: {error}")
-    outcome.fault = str(error).splitlines()[0].removesuffix(". Its last lines:")
-    await running.pop(name).end(patience.end_s)
+    return None if answer is None else Round(answer=answer, loopback_bytes=moved)
 
 
 def _rotated(names: list[str], by: int) -> list[str]:
@@ -254,9 +287,11 @@ def _too_little_memory(least_gib: float) -> str:
     if available >= least_gib:
         return ""
     return (
-        f"not started: {available:.1f} GiB of memory were available, --least-memory-gib asks more"
+        f"not started: {available:.1f} GiB of memory were available, --least-memory-gib asks "
+        f"for {least_gib:.1f}"
     )
 
 
-def _say(sentence: str) -> None:
+def say(sentence: str) -> None:
+    """Tell whoever watches how it goes, on standard error."""
     print(f"compare: {sentence}", file=sys.stderr, flush=True)

@@ -37,12 +37,16 @@ class Answer:
         seconds: How long that took.
         loss: The training loss, to see that it learns.
         counted_bytes: What the contender says that it moved; None if it does not count.
+        pull_bytes: Of these, what each ps sent to workers; None if they are not told apart.
+        push_bytes: Of these, what each ps received from workers; likewise.
     """
 
     steps: int
     seconds: float
     loss: float
     counted_bytes: int | None = None
+    pull_bytes: list[int] | None = None
+    push_bytes: list[int] | None = None
 
 
 Message = Ready | Answer
@@ -76,6 +80,8 @@ def from_line(line: str, kind: type[M]) -> M | None:
 
 def together(answers: Sequence[Answer]) -> Answer:
     """Return the answer of several processes that ran at the same time."""
+    if len(answers) == 1:
+        return answers[0]
     counted = [answer.counted_bytes for answer in answers if answer.counted_bytes is not None]
     return Answer(
         steps=sum(answer.steps for answer in answers),

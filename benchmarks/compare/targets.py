@@ -70,12 +70,21 @@ BYTES = (
 )
 
 
-def ratio_table(model: ModelName, rates: Rates) -> report.Table:
-    """Return the ratios that the targets ask for, the median of the rounds' ratios."""
+def ratio_table(
+    model: ModelName, rates: Rates, asked: Sequence[Ratio] = RATIOS, where: str = ""
+) -> report.Table:
+    """Return the ratios that the targets ask for, the median of the rounds' ratios.
+
+    Args:
+        model: The model.
+        rates: What was measured.
+        asked: The targets.
+        where: What the title says after the model, e.g. ` at 100 Mbit/s`.
+    """
     return report.Table(
-        title=f"{model}: ratios of examples/s, round by round",
+        title=f"{model}{where}: ratios of examples/s, round by round",
         columns=["of", "over", "min", "median", "max", "target", "reached"],
-        rows=[_ratio_row(target, rates) for target in RATIOS if target.model == model],
+        rows=[_ratio_row(target, rates) for target in asked if target.model == model],
         note="Of each family the contender with the highest median.",
     )
 

@@ -57,9 +57,9 @@ def train(arguments: Arguments) -> None:
     )
 
 
-def _counted_bytes(model: Any) -> int:
+def _counted_bytes(model: Any) -> tuple[list[int], list[int]]:
     last = model.history.traffic[-1]
-    return sum(last.pull_bytes) + sum(last.push_bytes)
+    return list(last.pull_bytes), list(last.push_bytes)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from benchmarks.encoder import HEADS, LAYERS, SEQUENCE, VOCABULARY, WIDTH
 
 WORLD = 2
 POWER_SGD_RANK = 4
+_ONE_BUCKET_MB = 1 << 14
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,11 +30,13 @@ class Arguments(Chosen):
 
     Attributes:
         rank: Which of the two processes this is.
-        port: Where the first one listens for the other.
+        host: Where the first one listens for the other.
+        port: At which of its ports.
         hook: How gradients are averaged: as they are, cast to bfloat16, or by PowerSGD of rank 4.
     """
 
     rank: int
+    host: str = "127.0.0.1"
     port: int
     hook: Literal["plain", "bf16", "powersgd"] = "plain"
 
@@ -85,25 +88,29 @@ def main() -> NoReturn:
     torch.manual_seed(0)
     torch.distributed.init_process_group(
         "gloo",
-        init_method=f"tcp://127.0.0.1:{arguments.port}",
+        init_method=f"tcp://{arguments.host}:{arguments.port}",
         rank=arguments.rank,
         world_size=WORLD,
     )
     model, optimizer, loss_of = make(arguments)
     parameters = sum(p.numel() for p in model.parameters())
-    model = nn.parallel.DistributedDataParallel(model)
+    # PowerSGD talks again for each bucket when it hears; on gloo two buckets would mix that up.
+    bucket_mb = _ONE_BUCKET_MB if arguments.hook == "powersgd" else None
+    model = nn.parallel.DistributedDataParallel(model, bucket_cap_mb=bucket_mb)
     register(model, arguments.hook)
     batches = shuffled(arguments.case, arguments.rank)
     steps = arguments.steps // WORLD
 
     def run() -> float:
+        total = torch.zeros(())
         for _ in range(steps):
             inputs, targets = next(batches)
             optimizer.zero_grad(set_to_none=True)
             loss = loss_of(model(inputs), targets)
             loss.backward()
             optimizer.step()
-        return float(loss.detach())
+            total += loss.detach()
+        return float(total) / steps  # The mean of the turn, as Keras's logs have it.
 
     turns.take_turns(parameters=parameters, steps=steps, run=run)
 

@@ -41,13 +41,16 @@ def take_turns(*, parameters: int, steps: int, run: Callable[[], float]) -> NoRe
         message = protocol.Answer(steps=steps, seconds=seconds, loss=loss)
 
 
-def callback(keras: Any, steps: int, counted: Callable[[Any], int] | None = None) -> Any:
+def callback(
+    keras: Any, steps: int, counted: Callable[[Any], tuple[list[int], list[int]]] | None = None
+) -> Any:
     """Make the callback with which each epoch of a fit is a turn.
 
     Args:
         keras: `keras` or `tf_keras`.
         steps: How many steps an epoch has.
-        counted: Returns the bytes that the model's last epoch moved; None if nobody counts.
+        counted: Returns the bytes that each ps sent to workers in the model's last epoch, and those
+            that each received from them; None if nobody counts.
     """
 
     class Turns(keras.callbacks.Callback):
@@ -63,11 +66,14 @@ def callback(keras: Any, steps: int, counted: Callable[[Any], int] | None = None
             # The answer waits for the next epoch: between two epochs a fit is still at work.
             if epoch == 0:
                 return protocol.Ready(parameters=self.model.count_params())
+            pulled, pushed = counted(self.model) if counted else (None, None)
             return protocol.Answer(
                 steps=steps,
                 seconds=self._seconds,
                 loss=self._loss,
-                counted_bytes=counted(self.model) if counted else None,
+                counted_bytes=sum(pulled) + sum(pushed) if counted else None,
+                pull_bytes=pulled,
+                push_bytes=pushed,
             )
 
     return Turns()

@@ -168,12 +168,12 @@ for number, line in enumerate(sys.stdin):
 
 
 def test_contenders_take_turns_and_one_that_fails_leaves_the_others(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     good, bad = _plan("good", "9", processes=2), _plan("bad", "2")
     absent = Plan(name="absent", commands=[], environment={}, fault="missing")
 
-    outcomes = _take_turns([good, bad, absent], tmp_path)
+    outcomes = _take_turns([good, bad, absent])
 
     assert [one.answer.steps for one in outcomes["good"].rounds if one] == [4, 4, 4]
     assert [one is not None for one in outcomes["bad"].rounds] == [True, False, False]
@@ -182,18 +182,16 @@ def test_contenders_take_turns_and_one_that_fails_leaves_the_others(
     assert outcomes["absent"] == Outcome(rounds=[None] * 3, fault="missing")
 
 
-def test_a_contender_that_says_nothing_is_ended_and_named_with_what_it_was_waited_for(
-    tmp_path: Path,
-) -> None:
+def test_a_contender_that_says_nothing_is_ended_and_named_with_what_it_was_waited_for() -> None:
     silent = Plan(name="silent", commands=[["sleep", "600"]], environment=dict(os.environ))
 
-    outcomes = _take_turns([silent], tmp_path, Patience(start_s=0.2, end_s=0.2))
+    outcomes = _take_turns([silent], Patience(start_s=0.2, end_s=0.2))
 
     assert outcomes["silent"].fault == "waited 0.2 s until its model is made"
 
 
-def test_nobody_is_started_without_memory(tmp_path: Path) -> None:
-    outcomes = _take_turns([_plan("good", "9")], tmp_path, least_memory_gib=1e6)
+def test_nobody_is_started_without_memory() -> None:
+    outcomes = _take_turns([_plan("good", "9")], least_memory_gib=1e6)
 
     assert outcomes["good"].fault.startswith("not started: ")
 
@@ -206,7 +204,6 @@ def _plan(name: str, fails_at: str, processes: int = 1) -> Plan:
 
 def _take_turns(
     plans: Sequence[Plan],
-    logs: Path,
     patience: Patience | None = None,
     least_memory_gib: float = 0.0,
 ) -> dict[str, Outcome]:
@@ -214,7 +211,6 @@ def _take_turns(
         driver.take_turns(
             plans,
             rounds=3,
-            logs=logs,
             least_memory_gib=least_memory_gib,
             patience=patience or Patience(),
         )
