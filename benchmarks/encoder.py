@@ -47,9 +47,9 @@ class Arguments:
     """Steps of a measured round; a round to warm up comes first."""
     rounds: int = 3
     """Rounds to measure."""
-    wire: Literal["float32", "bfloat16", "int8", "topk"] = "float32"
-    """What travels: both ways as it is, cast or in int8; or the largest 1 % of the gradients with
-    error feedback against parameters in int8."""
+    wire: Literal["float32", "bfloat16", "int8", "onebit", "topk"] = "float32"
+    """What travels: both ways as it is, cast or in int8; or the signs of the gradients, or their
+    largest 1 %, with error feedback against parameters in int8."""
     overlap: bool = False
     """Whether a worker pulls and pushes while it computes."""
     steps_per_execution: int = 1
@@ -109,11 +109,15 @@ def measure(arguments: Arguments) -> None:
 def wires() -> dict[str, tuple[Any, Any]]:
     """Return the codecs of pull and push by the name of what travels."""
     wire = tfps.wire
-    sparse = wire.DenseAndRows(dense=wire.ErrorFeedback(wire.TopK(0.01)), rows=wire.Int8())
+    signs, sparse = (
+        wire.DenseAndRows(dense=wire.ErrorFeedback(codec), rows=wire.Int8())
+        for codec in (wire.OneBit(128), wire.TopK(0.01))
+    )
     return {
         "float32": (wire.Identity(), wire.Identity()),
         "bfloat16": (wire.Cast("bfloat16"), wire.Cast("bfloat16")),
         "int8": (wire.Int8(), wire.Int8()),
+        "onebit": (wire.Int8(), signs),
         "topk": (wire.Int8(), sparse),
     }
 

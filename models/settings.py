@@ -37,8 +37,9 @@ class RunSettings:
     """Format in which parameters travel to the workers; auto measures the links, and picks one.
     Vectors and what is small stay float32 in any, and so do their gradients."""
     push: Push = "float32"
-    """Format in which gradients travel to the ps. Of onebit, topk (the largest 1 %), randomk (1 %)
-    and powersgd (rank 4), what one step leaves out is sent by later ones."""
+    """Format in which gradients travel to the ps. Of onebit, topk (the largest 5 %), randomk (1 %)
+    and powersgd (rank 8), what one step leaves out is sent by later ones; but for randomk the first
+    steps send more."""
     overlap: bool = False
     """Pull and push while computing; --steps-per-execution has to be above 1."""
     check_only: bool = False

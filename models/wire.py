@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Pull = Literal["float32", "bfloat16", "float16", "int8", "auto"]
 Push = Literal[Pull, "onebit", "topk", "randomk", "powersgd"]
 
+_WARM_UP_STEPS = 250
+
 
 class Chosen(Protocol):
     """Settings that name what travels."""
@@ -49,9 +51,11 @@ def wire(chosen: Chosen) -> Wire:
 def codec(name: Push) -> AutoCodec:
     """Return the codec of a name; "auto" stays what it is.
 
-    `onebit`, `topk` (the largest 1 %), `randomk` (1 %) and `powersgd` (rank 4) leave most of a
+    `onebit`, `topk` (the largest 5 %), `randomk` (1 %) and `powersgd` (rank 8) leave most of a
     gradient out, and error feedback sends it later. That is not for the rows of tables, of which
-    every step has others: those travel in int8.
+    every step has others: those travel in int8. But for `randomk` they begin with more: Adam
+    divides by what it has seen of the last gradients, and learns slowly from the start where most
+    of them are missing (`python -m benchmarks.learning`).
 
     Raises:
         ValueError: There is no such name.
@@ -69,14 +73,34 @@ def with_feedback(sparse: Codec) -> Codec:
     return tfps.wire.DenseAndRows(dense=tfps.wire.ErrorFeedback(sparse), rows=tfps.wire.Int8())
 
 
+def after_int8(push: Codec, steps: int) -> Codec:
+    """Return int8 for some steps, and another codec from then on."""
+    return tfps.wire.Warmup(((0, tfps.wire.Int8()), (steps, push)))
+
+
+def falling(fraction: float, steps: int) -> Codec:
+    """Return a sampled TopK that begins with a quarter, and goes to a fraction of the numbers.
+
+    Args:
+        fraction: What is sent after the warm-up.
+        steps: Of the warm-up.
+    """
+    shares = [0.25]
+    while shares[-1] / 4 > fraction:
+        shares.append(shares[-1] / 4)
+    starts = [index * steps // len(shares) for index in range(len(shares) + 1)]
+    stages = [tfps.wire.TopK(share, threshold="sampled") for share in (*shares, fraction)]
+    return tfps.wire.Warmup(tuple(zip(starts, stages, strict=True)))
+
+
 def _codecs() -> dict[str, Codec]:
     return {
         "float32": tfps.wire.Identity(),
         "bfloat16": tfps.wire.Cast("bfloat16"),
         "float16": tfps.wire.Cast("float16"),
         "int8": tfps.wire.Int8(),
-        "onebit": with_feedback(tfps.wire.OneBit()),
-        "topk": with_feedback(tfps.wire.TopK(0.01, threshold="sampled")),
+        "onebit": with_feedback(after_int8(tfps.wire.OneBit(128), _WARM_UP_STEPS)),
+        "topk": with_feedback(falling(0.05, 2 * _WARM_UP_STEPS)),
         "randomk": with_feedback(tfps.wire.RandomK(0.01)),
-        "powersgd": with_feedback(tfps.wire.PowerSGD(4)),
+        "powersgd": with_feedback(after_int8(tfps.wire.PowerSGD(8), _WARM_UP_STEPS)),
     }

@@ -49,7 +49,7 @@ class Contender:
 
 
 def _tfps() -> Iterable[Contender]:
-    wires = ("float32", "bfloat16", "int8", "topk")
+    wires = ("float32", "bfloat16", "int8", "onebit", "topk")
     for wire, together, overlap in itertools.product(wires, (1, 10, 32), (False, True)):
         if overlap and together == 1:
             continue  # There is nothing to overlap within a dispatch of one step.

@@ -23,7 +23,7 @@ class Arguments(Chosen):
         overlap: Whether a worker pulls and pushes while it computes.
     """
 
-    wire: Literal["float32", "bfloat16", "int8", "topk"] = "float32"
+    wire: Literal["float32", "bfloat16", "int8", "onebit", "topk"] = "float32"
     steps_per_execution: int = 1
     overlap: bool = False
 

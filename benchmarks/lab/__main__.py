@@ -44,9 +44,9 @@ class Arguments:
     does not exist is answered by all that do."""
     rounds: int = 3
     """Rounds to measure at each rate, in each sitting."""
-    steps: int = 40
+    steps: int = 64
     """Steps of a turn, over both workers; some contenders have fewer."""
-    learning_steps: int = 80
+    learning_steps: int = 128
     """Steps that each contender takes before, without a limit, over both workers."""
     rows: int = TABLE_ROWS
     """Rows of the recommender's table, of 16 float32 values each."""

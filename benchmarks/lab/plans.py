@@ -19,16 +19,17 @@ from benchmarks.lab.place import Place, Spot
 # reaches is compared with it.
 DEFAULT: tuple[tuple[str, ...], ...] = (
     (
-        "tfps-bfloat16-x10-overlap",
-        "tfps-topk-x10-overlap",
+        "tfps-bfloat16-x32-overlap",
+        "tfps-onebit-x32-overlap",
         "tf_keras",
         "tf_keras-x10",
         "ceiling",
     ),
     (
-        "tfps-float32-x10-overlap",
+        "tfps-float32-x32-overlap",
         "tfps-bfloat16-x10",
-        "tfps-int8-x10-overlap",
+        "tfps-int8-x32-overlap",
+        "tfps-topk-x32-overlap",
         "torch-ddp",
         "torch-ddp-bf16",
         "torch-ddp-powersgd",
@@ -41,7 +42,6 @@ _SLOWER = {
     "tf_keras": 5,
     "tf_keras-x10": 2,
     "tfps-float32-x10": 2,
-    "tfps-float32-x10-overlap": 2,
     "torch-ddp": 5,
     "torch-ddp-bf16": 5,
     "ceiling": 2,  # Each of its two processes has that many.

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
-from models.wire import codec, with_feedback
+from models.wire import after_int8, codec, falling, with_feedback
 from tfps import wire
 from tfps.training.auto import AutoCodec
 
@@ -61,12 +61,12 @@ def contenders(steps: int) -> dict[str, Contender]:
         "lossless": wire.Lossless(),
     }
     pushed = {
-        "onebit": codec("onebit"),
+        "onebit": with_feedback(wire.OneBit()),
         "onebit-warmup": with_feedback(after_int8(wire.OneBit(128), steps // 4)),
-        "powersgd": codec("powersgd"),
+        "powersgd": with_feedback(wire.PowerSGD(4)),
         "powersgd-warmup": with_feedback(after_int8(wire.PowerSGD(8), steps // 4)),
         "topk": with_feedback(wire.TopK(0.01)),
-        "topk-sampled": codec("topk"),
+        "topk-sampled": with_feedback(wire.TopK(0.01, threshold="sampled")),
         "topk-warmup": with_feedback(falling(0.05, steps // 2)),
     }
     return {
@@ -90,26 +90,6 @@ def contenders(steps: int) -> dict[str, Contender]:
             allowed_percent=_SPARSE,
         ),
     }
-
-
-def after_int8(push: wire.Codec, steps: int) -> wire.Warmup:
-    """Return int8 for some steps, and another codec from then on."""
-    return wire.Warmup(((0, wire.Int8()), (steps, push)))
-
-
-def falling(fraction: float, steps: int) -> wire.Warmup:
-    """Return a sampled TopK that begins with a quarter, and goes to a fraction of the numbers.
-
-    Args:
-        fraction: What is sent after the warm-up.
-        steps: Of the warm-up.
-    """
-    shares = [0.25]
-    while shares[-1] / 4 > fraction:
-        shares.append(shares[-1] / 4)
-    starts = [index * steps // len(shares) for index in range(len(shares) + 1)]
-    stages = [wire.TopK(share, threshold="sampled") for share in (*shares, fraction)]
-    return wire.Warmup(tuple(zip(starts, stages, strict=True)))
 
 
 def chosen(names: Sequence[str], steps: int) -> dict[str, Contender]:

@@ -8,15 +8,19 @@ from tfps.wire.cast import Cast
 from tfps.wire.codec import Codec, Identity
 from tfps.wire.error_feedback import ErrorFeedback
 from tfps.wire.int8 import Int8
-from tfps.wire.policy import DenseAndRows
-from tfps.wire.top_k import TopK
+from tfps.wire.one_bit import OneBit
+from tfps.wire.policy import DenseAndRows, Warmup
 
 # Without overlap a step waits for the wire whatever it carries; then this much of it is little.
 _LITTLE = 0.05
 
-_SPARSE = DenseAndRows(dense=ErrorFeedback(TopK(0.01, threshold="sampled")), rows=Int8())
+# Adam learns slowly where most of the first gradients are missing.
+_SIGNS = DenseAndRows(
+    dense=ErrorFeedback(Warmup(((0, Int8()), (250, OneBit(128))))),
+    rows=Int8(),
+)
 _PULLS: tuple[tuple[Codec, float], ...] = ((Identity(), 4.0), (Cast(), 2.0), (Int8(), 1.0))
-_PUSHES = (*_PULLS, (_SPARSE, 0.1))
+_PUSHES = (*_PULLS, (_SIGNS, 0.16))
 """Codecs from the least lossy one to the smallest, with the bytes of a float32 number in each."""
 
 

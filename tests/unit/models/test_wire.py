@@ -48,18 +48,30 @@ def test_a_format_codes_all_but_small_parameters(name: Pull, expected: Codec) ->
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("onebit", OneBit()),
-        ("topk", TopK(0.01, threshold="sampled")),
+        ("onebit", OneBit(128)),
+        ("topk", TopK(0.05, threshold="sampled")),
         ("randomk", RandomK(0.01)),
-        ("powersgd", PowerSGD(4)),
+        ("powersgd", PowerSGD(8)),
     ],
 )
 def test_what_leaves_numbers_out_has_feedback_and_rows_are_int8(
     name: Push, expected: Codec
 ) -> None:
     given: Any = codec(name)
-    chosen = [given.for_parameter(parameter) for parameter in (WHOLE, ROWS, BIAS)]
+    chosen = [given.for_parameter(parameter, 500) for parameter in (WHOLE, ROWS, BIAS)]
     assert chosen == [ErrorFeedback(expected), Int8(), Identity()]
+
+
+@pytest.mark.parametrize("name", ["onebit", "powersgd"])
+def test_it_begins_with_int8(name: Push) -> None:
+    given: Any = codec(name)
+    assert [given.for_parameter(WHOLE, step) for step in (0, 249)] == [ErrorFeedback(Int8())] * 2
+
+
+def test_topk_falls_to_its_fraction() -> None:
+    given: Any = codec("topk")
+    fractions = [given.for_parameter(WHOLE, step).codec.fraction for step in (0, 249, 250, 500)]
+    assert fractions == [0.25, 0.25, 0.0625, 0.05]
 
 
 def test_every_name_of_the_command_line_gives_a_codec() -> None:

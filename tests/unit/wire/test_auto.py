@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tfps import wire
@@ -36,12 +38,14 @@ def test_the_pull_is_the_least_lossy_that_fits(
     assert choose_pull(measured(rate), overlap=overlap).codec == pull
 
 
-def test_a_slow_link_gets_a_sparse_push() -> None:
+def test_a_slow_link_gets_signs_after_a_warm_up() -> None:
     fast, slow = measured(1e12), measured(1.25e7)
     assert choose_push(fast, overlap=True).codec == wire.Identity()
-    sparse = choose_push(slow, overlap=True).codec
-    assert isinstance(sparse, wire.DenseAndRows)
-    assert isinstance(sparse.dense, wire.ErrorFeedback)
+    signs = choose_push(slow, overlap=True).codec
+    kernel = wire.Parameter.of("dense/kernel", (512, 512))
+    assert signs.for_parameter(kernel) == wire.ErrorFeedback(wire.Int8())
+    assert signs.for_parameter(kernel, signs.boundaries[-1]) == wire.ErrorFeedback(wire.OneBit(128))
+    assert signs.for_parameter(dataclasses.replace(kernel, rows=True)) == wire.Int8()
 
 
 def test_the_reason_has_the_figures() -> None:
