@@ -45,7 +45,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         variable_partitioner: Partitioner | AutoPartitioner | None = None,
         pull: AutoCodec = None,
         push: AutoCodec = None,
-        overlap: bool = False,
+        overlap: bool | int = False,
         lazy_rows: bool = True,
     ) -> None:
         """Connect to the cluster.
@@ -62,19 +62,21 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
                 and the step before a model's first step, picks the least lossy codec that keeps the
                 wire off the critical path, and prints which and why.
             push: the codec in which gradients travel from the workers to the ps; the same.
-            overlap: whether a worker pulls for its next step and pushes its last one's gradients
-                while it computes. Then what a step pulls lacks the updates of the two steps before
-                it that its own worker ran in the same call: `steps_per_execution` must be above 1
-                for an effect, and all updates are in at the end of each call. The logs have the
-                mean number that was missing, `added_staleness`.
+            overlap: how many of its own worker's last updates a step's pull may lack, so that the
+                worker computes while it pushes and pulls. False or 0: none; the three follow one
+                another. True or 1: while it computes a step, it pushes the one before, and then
+                pulls for the next. 2: it does both at the same time, for links that need both
+                directions at once. `steps_per_execution` must be above 1 for an effect, and all
+                updates are in at the end of each call. The logs have the mean number that was
+                missing, `added_staleness`. Late gradients want smaller learning rates.
             lazy_rows: whether a step that pulls a table by rows updates only these rows, and those
                 of its slot variables. False also moves the others, as plain Keras does: by momentum
                 and decay. For SGD without momentum, and for Adagrad, it is the same.
 
         Raises:
             TFConfigError: if TF_CONFIG has faults.
-            ValueError: if `pull` is a codec that parameters cannot be pulled with, or one of both
-                is a name other than "auto".
+            ValueError: if `pull` is a codec that parameters cannot be pulled with, `pull` or `push`
+                is a name other than "auto", or `overlap` is none of the above.
         """
         _keras.install()
         resolver = cluster_resolver or default_resolver()
@@ -86,7 +88,11 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         )
         partitioner = along_first_axis(partitioner) if partitioner else None
         self._codecs = Codecs(pull, push, num_ps)
-        self._settings = StepSettings(wire=self._codecs.plain, overlap=overlap, lazy_rows=lazy_rows)
+        if overlap not in (0, 1, 2):
+            raise ValueError(f"overlap={overlap!r}: give False or 0, True or 1, or 2.")
+        self._settings = StepSettings(
+            wire=self._codecs.plain, overlap=int(overlap), lazy_rows=lazy_rows
+        )
         super().__init__(resolver, partitioner)
         self._extended = VariableCreation(self, resolver, partitioner, num_ps)
 

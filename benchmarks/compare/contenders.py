@@ -36,6 +36,7 @@ class Contender:
         processes: A chief, 2 workers of one thread and 2 ps; two processes of one thread; or one
             of two threads.
         steps_per_execution: Steps per dispatch.
+        overlap: Of the strategy, where it is the project's.
         package: What must be installed; None for what the project itself needs.
     """
 
@@ -45,20 +46,22 @@ class Contender:
     options: tuple[str, ...] = ()
     processes: Processes = "cluster"
     steps_per_execution: int = 1
+    overlap: int = 0
     package: str | None = None
 
 
 def _tfps() -> Iterable[Contender]:
     wires = ("float32", "bfloat16", "int8", "onebit", "topk")
-    for wire, together, overlap in itertools.product(wires, (1, 10, 32), (False, True)):
+    for wire, together, overlap in itertools.product(wires, (1, 10, 32), (0, 1, 2)):
         if overlap and together == 1:
             continue  # There is nothing to overlap within a dispatch of one step.
         options = ["--wire", wire, "--steps-per-execution", str(together)]
         yield Contender(
-            name=_named(f"tfps-{wire}", together) + "-overlap" * overlap,
+            name=_named(f"tfps-{wire}", together) + ("", "-overlap", "-overlap2")[overlap],
             family=f"tfps {wire}",
             program="tfps_fit",
-            options=(*options, *(["--overlap"] if overlap else [])),
+            options=(*options, "--overlap", str(overlap)),
+            overlap=overlap,
             steps_per_execution=together,
         )
 

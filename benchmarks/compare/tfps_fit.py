@@ -20,12 +20,12 @@ class Arguments(Chosen):
     Attributes:
         wire: What travels, as in benchmarks.encoder.
         steps_per_execution: Steps per dispatch.
-        overlap: Whether a worker pulls and pushes while it computes.
+        overlap: Of the strategy.
     """
 
     wire: Literal["float32", "bfloat16", "int8", "onebit", "topk"] = "float32"
     steps_per_execution: int = 1
-    overlap: bool = False
+    overlap: Literal[0, 1, 2] = 0
 
 
 def main() -> None:

@@ -19,14 +19,14 @@ from benchmarks.lab.place import Place, Spot
 # reaches is compared with it.
 DEFAULT: tuple[tuple[str, ...], ...] = (
     (
-        "tfps-bfloat16-x32-overlap",
+        "tfps-bfloat16-x32-overlap2",
         "tfps-onebit-x32-overlap",
         "tf_keras",
         "tf_keras-x10",
         "ceiling",
     ),
     (
-        "tfps-float32-x32-overlap",
+        "tfps-float32-x32-overlap2",
         "tfps-bfloat16-x10",
         "tfps-int8-x32-overlap",
         "tfps-topk-x32-overlap",

@@ -21,7 +21,7 @@ class Contender:
     Attributes:
         pull: The codec of the parameters.
         push: The codec of the gradients.
-        overlap: Whether a worker pulls and pushes while it computes.
+        overlap: Of the strategy.
         optimizer: "adam" is the recipe's; "sgd" has the momentum 0.9, and "sgd without momentum"
             leaves the momentum to the codec. Rate schedule and clipping are the same for all.
         reference: Who it is compared with; None for those that others are compared with.
@@ -30,14 +30,14 @@ class Contender:
 
     pull: AutoCodec
     push: AutoCodec
-    overlap: bool = False
+    overlap: int = 0
     optimizer: Literal["adam", "sgd", "sgd without momentum"] = "adam"
     reference: str | None = FLOAT32
     allowed_percent: float | None = None
 
     def __str__(self) -> str:
         """Say all that was set."""
-        overlap = " overlap;" if self.overlap else ""
+        overlap = f" overlap {self.overlap};" if self.overlap else ""
         return f"{self.optimizer};{overlap} pull {self.pull}; push {self.push}"
 
 
@@ -75,7 +75,8 @@ def contenders(steps: int) -> dict[str, Contender]:
             name: Contender(pull=same, push=same, allowed_percent=_CAST)
             for name, same in both.items()
         },
-        "overlap": Contender(pull=float32, push=float32, overlap=True, allowed_percent=_SPARSE),
+        "overlap": Contender(pull=float32, push=float32, overlap=1),
+        "overlap2": Contender(pull=float32, push=float32, overlap=2),
         **{
             name: Contender(pull=int8, push=push, allowed_percent=_SPARSE)
             for name, push in pushed.items()

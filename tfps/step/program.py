@@ -63,7 +63,7 @@ class Program:
     @property
     def overlaps(self) -> bool:
         """Whether steps pull and push while others compute."""
-        return self._overlap and bool(self._step.optimizers)
+        return self._overlap > 0 and bool(self._step.optimizers)
 
     @property
     def boundaries(self) -> tuple[int, ...]:
@@ -102,7 +102,7 @@ class Program:
             if not several:
                 done, state = repeat.single(start)
             elif self.overlaps:
-                done, state = repeat.overlapped(start)
+                done, state = repeat.overlapped(start, self._overlap)
             else:
                 done, state = repeat.in_turn(start)
             report = self.format.pack(

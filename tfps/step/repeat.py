@@ -18,9 +18,6 @@ from tfps.step.moves import Moves
 from tfps.step.pull import Pull
 from tfps.step.tree import take_apart
 
-MOST_OWN_STEPS_UNDER_WAY = 2
-"""How many updates of its own worker a pull of overlapped steps lacks at most."""
-
 
 class State(NamedTuple):
     """What goes from step to step, and is returned after the last.
@@ -123,11 +120,19 @@ class Repeat:
 
         return self._from_first_batch(state, rest)
 
-    def overlapped(self, state: State) -> tuple[tf.Tensor, State]:
-        """Compute each step while the next one pulls and the one before pushes.
+    def overlapped(self, state: State, most_missed: int) -> tuple[tf.Tensor, State]:
+        """Compute each step while the one before is pushed and the next one's pull is under way.
 
-        So what a step pulls lacks up to `MOST_OWN_STEPS_UNDER_WAY` updates of its own worker. At
-        the end all are pushed. Returns how many steps ran, and the last state.
+        At the end all are pushed.
+
+        Args:
+            state: before the first step.
+            most_missed: how many updates of its own worker a pull may come before. 1: that of the
+                step that computes meanwhile; what is pushed is in it. 2: push and pull do not wait
+                for one another.
+
+        Returns:
+            How many steps ran, and the last state.
         """
 
         def pull(loop: _Loop, taken: tf.Tensor) -> _Loop:
@@ -138,22 +143,26 @@ class Repeat:
                 loop, ahead=(batch, pulled), following=following, state=state
             )
 
-        def compute_and_push(loop: _Loop) -> _Loop:
-            assert loop.ahead is not None
-            batch, pulled = loop.ahead
-            own = tf.minimum(loop.done, MOST_OWN_STEPS_UNDER_WAY)
-            with_own = _with_own_steps(pulled, self._moves, own)
+        def push(loop: _Loop) -> _Loop:
+            return dataclasses.replace(loop, state=self._push(loop.unpushed, loop.state))
+
+        def compute(loop: _Loop, ahead: tuple[Any, Pull]) -> _Loop:
+            batch, pulled = ahead
+            missed = tf.minimum(loop.done, most_missed)
+            with_own = _with_own_steps(pulled, self._moves, missed)
             unpushed, state = self._compute(batch, with_own, loop.state)
-            state = self._push(loop.unpushed, state)
-            state = state._replace(missed=state.missed + own)
-            return dataclasses.replace(
-                loop, done=loop.done + 1, unpushed=unpushed, ahead=None, state=state
-            )
+            state = state._replace(missed=state.missed + missed)
+            return dataclasses.replace(loop, done=loop.done + 1, unpushed=unpushed, state=state)
 
         def one_of_each(loop: _Loop) -> _Loop:
-            ahead = pull(loop, loop.done + 2)  # its reads do not wait for what is traced after it
-            now = compute_and_push(dataclasses.replace(loop, state=ahead.state))
-            return dataclasses.replace(now, ahead=ahead.ahead, following=ahead.following)
+            # What is traced first is not waited for: the reads of a pull before a push, or else
+            # what the push writes.
+            if most_missed == 1:
+                moved = pull(push(loop), loop.done + 2)
+            else:
+                moved = push(pull(loop, loop.done + 2))
+            assert loop.ahead is not None
+            return compute(moved, loop.ahead)
 
         def rest(first: _Loop) -> _Loop:
             first = dataclasses.replace(first, following=self._batch_after(1))
@@ -161,8 +170,10 @@ class Repeat:
             tensors, rebuild = take_apart(dataclasses.replace(first, following=None))
 
             def several() -> list[tf.Tensor]:
-                last = compute_and_push(self._while(one_of_each, pull(first, first.done + 1)))
-                return take_apart(dataclasses.replace(last, following=None))[0]
+                last = self._while(one_of_each, pull(first, first.done + 1))
+                assert last.ahead is not None
+                last = compute(push(last), last.ahead)
+                return take_apart(dataclasses.replace(last, ahead=None, following=None))[0]
 
             return rebuild(tf.cond(more, several, lambda: tensors))
 

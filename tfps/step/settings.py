@@ -13,12 +13,13 @@ class StepSettings:
 
     Attributes:
         wire: the format in which parameters and gradients travel.
-        overlap: whether a worker's next pull and last push are under way while it computes.
+        overlap: how many updates of its own worker a pull may come before: with 1 and 2 the last
+            push and the next pull are under way while it computes, with 2 at the same time.
         lazy_rows: whether an update leaves alone the rows that a batch did not look up.
         jit_compile: whether XLA compiles what a worker computes.
     """
 
     wire: Wire
-    overlap: bool = False
+    overlap: int = 0
     lazy_rows: bool = True
     jit_compile: bool = False

@@ -11,8 +11,9 @@ from tfps.wire.int8 import Int8
 from tfps.wire.one_bit import OneBit
 from tfps.wire.policy import DenseAndRows, Warmup
 
-# Without overlap a step waits for the wire whatever it carries; then this much of it is little.
-_LITTLE = 0.05
+# What part of a step's time the pull, or the push, may take, by how many of them run while it
+# computes. Without overlap a step waits for the wire whatever it carries; then this much is little.
+_PARTS = {0: (0.05, "5% of it"), 1: (0.5, "half of it"), 2: (1.0, "the time that it computes")}
 
 # Adam learns slowly where most of the first gradients are missing.
 _SIGNS = DenseAndRows(
@@ -51,14 +52,14 @@ class Choice:
     reason: str
 
 
-def choose_pull(measured: Measured, *, overlap: bool) -> Choice:
+def choose_pull(measured: Measured, *, overlap: int) -> Choice:
     """Pick the codec of the pulls."""
     return _choose(
         "pull", _PULLS, measured.pull_bytes, measured.pull_bytes_per_s, measured, overlap
     )
 
 
-def choose_push(measured: Measured, *, overlap: bool) -> Choice:
+def choose_push(measured: Measured, *, overlap: int) -> Choice:
     """Pick the codec of the pushes."""
     return _choose(
         "push", _PUSHES, measured.push_bytes, measured.push_bytes_per_s, measured, overlap
@@ -71,14 +72,14 @@ def _choose(
     num_bytes: int,
     rate: float,
     measured: Measured,
-    overlap: bool,
+    overlap: int,
 ) -> Choice:
-    allowed_s = measured.compute_s * (1.0 if overlap else _LITTLE)
+    part, limit = _PARTS[overlap]
+    allowed_s = measured.compute_s * part
     needed = [(codec, num_bytes * size / 4.0 / rate) for codec, size in candidates]
     fitting = [(codec, seconds) for codec, seconds in needed if seconds <= allowed_s]
     codec, seconds = fitting[0] if fitting else needed[-1]
     _, uncoded_s = needed[0]
-    limit = "the time that a step computes" if overlap else f"{_LITTLE:.0%} of it"
     verdict = "is within" if fitting else "is the least there is, and above"
     return Choice(
         codec=codec,
