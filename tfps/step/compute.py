@@ -184,8 +184,3 @@ class ComputeFunction:
     def placeholders(self) -> Computed:
         """Return what is like a `Computed`, of symbolic tensors of the shapes that it may have."""
         return self._build(self._function.outputs)
-
-    def zeros(self) -> Computed:
-        """Return what is like a `Computed`, with each size that is not static 0."""
-        outputs = self._function.outputs
-        return self._build([tf.zeros([size or 0 for size in t.shape], t.dtype) for t in outputs])

@@ -72,8 +72,10 @@ class ErrorFeedback(Feedback):
 
     At each step all that was decoded, plus the residual, equals all that was to be sent, but for
     float32's rounding: nothing is lost, only late. What is late acts like an old gradient, so
-    codecs that send little want a smaller learning rate. Where a NaN or an infinity is sent, the
-    residual begins again at zero.
+    codecs that send little want a smaller learning rate. Optimizers that divide by a mean of the
+    last gradients (Adam) learn slowly from the start where most of these are missing: begin with a
+    codec that sends more, `ErrorFeedback(Warmup(((0, Int8()), (250, OneBit(128)))))`. Where a NaN
+    or an infinity is sent, the residual begins again at zero.
 
     The state is the residual of all tensors, a float32 vector, then the state of the codec. Around
     Identity there is none: `for_parameter` gives Identity. The rows of tables get none either: they
