@@ -53,4 +53,4 @@ def test_digits_are_learned_and_a_run_resumes(tmp_path: Path) -> None:
     assert json.loads(folder.config_file.read_text())["identity"]["push"] == "topk"
     last = folder.history()[-1]
     assert last["pull_bytes"] < 0.3 * last["uncoded_pull_bytes"]
-    assert last["push_bytes"] < 0.1 * last["uncoded_push_bytes"]
+    assert last["push_bytes"] < 0.2 * last["uncoded_push_bytes"]
