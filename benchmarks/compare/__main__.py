@@ -30,13 +30,14 @@ import tyro
 
 from benchmarks import report
 from benchmarks.compare import contenders, driver, plot, results
-from benchmarks.compare.cases import CASES, TABLE_ROWS, Chosen, ModelName
+from benchmarks.compare.arguments import SittingArguments
+from benchmarks.compare.cases import CASES, Chosen, ModelName
 from tfps.cluster import addresses
 from tfps.cluster.local import guard
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(SittingArguments):
     """Compare the project with its peers: the same model, data, batch and threads, in turns."""
 
     models: tuple[ModelName, ...] = tuple(CASES)
@@ -48,18 +49,6 @@ class Arguments:
     """Rounds to measure in each sitting; one to warm up comes first."""
     steps: int | None = None
     """Steps of a turn, over both workers; without it, a number for each model."""
-    rows: int = TABLE_ROWS
-    """Rows of the recommender's table, of 16 float32 values each."""
-    peers_python: Path = Path(sys.executable)
-    """The interpreter that runs tf_keras and PyTorch."""
-    least_memory_gib: float = 3.0
-    """Start nobody when the machine has less memory available."""
-    start_timeout_s: float = 600.0
-    """How long a contender may take until its model is made."""
-    turn_timeout_s: float = 600.0
-    """How long a turn may take."""
-    json: Path | None = None
-    """A file to write the numbers to."""
     plot: Path | None = None
     """A PNG file to draw the medians to."""
 
@@ -121,9 +110,7 @@ def sit(
             plans,
             rounds=arguments.rounds,
             least_memory_gib=arguments.least_memory_gib,
-            patience=driver.Patience(
-                start_s=arguments.start_timeout_s, turn_s=arguments.turn_timeout_s
-            ),
+            patience=arguments.patience,
         )
     )
     return {contender: outcomes[contender.name] for contender in sitting}

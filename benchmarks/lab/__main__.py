@@ -24,7 +24,8 @@ import tyro
 
 from benchmarks import report
 from benchmarks.compare import contenders, driver, plot
-from benchmarks.compare.cases import TABLE_ROWS, Chosen, ModelName
+from benchmarks.compare.arguments import SittingArguments
+from benchmarks.compare.cases import Chosen, ModelName
 from benchmarks.compare.contenders import Contender
 from benchmarks.lab import bounds, measured_rate, network, plans, results, shaping, sitting
 from benchmarks.lab.ending import guarded
@@ -32,7 +33,7 @@ from benchmarks.lab.sitting import Found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(SittingArguments):
     """Compare the project with its peers on links of a chosen rate. Needs root."""
 
     rates_mbit: tuple[float, ...] = (100.0, 1000.0)
@@ -48,18 +49,6 @@ class Arguments:
     """Steps of a turn, over both workers; some contenders have fewer."""
     learning_steps: int = 128
     """Steps that each contender takes before, without a limit, over both workers."""
-    rows: int = TABLE_ROWS
-    """Rows of the recommender's table, of 16 float32 values each."""
-    peers_python: Path = Path(sys.executable)
-    """The interpreter that runs tf_keras and PyTorch."""
-    least_memory_gib: float = 3.0
-    """Start nobody when the machine has less memory available."""
-    start_timeout_s: float = 600.0
-    """How long a contender may take until its model is made."""
-    turn_timeout_s: float = 600.0
-    """How long a turn may take."""
-    json: Path | None = None
-    """A file to write the numbers to."""
     plot: Path | None = None
     """A PNG file to draw the medians to."""
 
@@ -142,9 +131,7 @@ def sit(
             rounds=arguments.rounds,
             learning_steps=learning_steps,
             least_memory_gib=arguments.least_memory_gib,
-            patience=driver.Patience(
-                start_s=arguments.start_timeout_s, turn_s=arguments.turn_timeout_s
-            ),
+            patience=arguments.patience,
         )
     )
     return {by_name[name]: one for name, one in found.items()}

@@ -22,7 +22,8 @@ import tyro
 
 from benchmarks import report
 from benchmarks.compare import contenders, driver
-from benchmarks.compare.cases import TABLE_ROWS, Chosen, ModelName
+from benchmarks.compare.arguments import SittingArguments
+from benchmarks.compare.cases import Chosen, ModelName
 from benchmarks.compare.contenders import ALL, NUM_PS, NUM_WORKERS, Contender
 from benchmarks.lab import network, plans, shaping, sitting
 from benchmarks.lab.ending import guarded
@@ -33,7 +34,7 @@ _PORT = 20_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(SittingArguments):
     """Measure what a step costs on clusters of several sizes. Needs root."""
 
     workers: tuple[int, ...] = (1, 2, 4, 8)
@@ -48,18 +49,8 @@ class Arguments:
     """Turns to measure on each cluster; one to warm up comes first."""
     dispatches: int = 2
     """Dispatches of each worker in a turn."""
-    rows: int = TABLE_ROWS
-    """Rows of the recommender's table, of 16 float32 values each."""
-    peers_python: Path = Path(sys.executable)
-    """The interpreter that runs tf_keras."""
     least_memory_gib: float = 0.9
     """Start no cluster when the machine has less memory available for each of its tasks."""
-    start_timeout_s: float = 600.0
-    """How long a cluster may take until the model is made."""
-    turn_timeout_s: float = 600.0
-    """How long a turn may take."""
-    json: Path | None = None
-    """A file to write the numbers to."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,9 +140,7 @@ def train(arguments: Arguments, contender: Contender, size: Size) -> Found:
                 rounds=arguments.rounds,
                 learning_steps=lambda _: 1,
                 least_memory_gib=arguments.least_memory_gib * len(names),
-                patience=driver.Patience(
-                    start_s=arguments.start_timeout_s, turn_s=arguments.turn_timeout_s
-                ),
+                patience=arguments.patience,
             )
         )
     return found[contender.name]

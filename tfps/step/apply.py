@@ -43,7 +43,7 @@ _BY_WHOLE_VARIABLE = (
 )
 
 
-class Shared(NamedTuple):
+class Common(NamedTuple):
     """What the updates of all shards on a ps read, in one step.
 
     Attributes:
@@ -155,7 +155,7 @@ class Optimizer:
         whole: Sequence[tuple[keras.Variable, Shard, tf.Tensor]],
         rows: Sequence[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]],
         counters: Values,
-        shared: Mapping[int, Shared],
+        common: Mapping[int, Common],
     ) -> None:
         """Update the parameters on their ps, and count one update.
 
@@ -163,30 +163,28 @@ class Optimizer:
             whole: variables, a shard of each, and its gradient, which lies on its ps.
             rows: tables, a shard of each, unique ids in it, and the gradients of these rows.
             counters: the values of `self.counters`, by `id` of the variable.
-            shared: what `self.shared` gave, for each ps, by its index.
+            common: what `self.common` gave, for each ps, by its index.
         """
         counters = {**counters, **self._update_shared(counters)}
         for variable, shard, gradient in whole:
-            self._update(variable, ShardView(variable, shard), gradient, counters, shared[shard.ps])
+            self._update(variable, ShardView(variable, shard), gradient, counters, common)
         for table, shard, ids, gradient in rows:
             if self._goes_by_rows(table):
-                self._update(
-                    table, RowView(table, shard, ids), gradient, counters, shared[shard.ps]
-                )
+                self._update(table, RowView(table, shard, ids), gradient, counters, common)
             else:
                 with tf.device(ps_device(shard.ps)):
                     scattered = tf.scatter_nd(ids[:, None], gradient, shard.shape)
-                self._update(table, ShardView(table, shard), scattered, counters, shared[shard.ps])
+                self._update(table, ShardView(table, shard), scattered, counters, common)
         self.count(counters)
         if self._loss_scale is not None:
             self._raise_scale(counters)
 
-    def shared(self, dtypes: Iterable[tf.DType], counters: Values) -> Shared:
+    def common(self, dtypes: Iterable[tf.DType], counters: Values) -> Common:
         """Return what the updates of all shards of these dtypes read; on the worker."""
         with ViewScope(counters) as scope:
             rate = scope.rate(self._keras)
             rates = {dtype: self._update_step.rate(rate, dtype) for dtype in dtypes}
-        return Shared(rates, counters[id(self.global_step)])
+        return Common(rates, counters[id(self.global_step)])
 
     def _update_shared(self, counters: Values) -> Values:
         """Return what the updates of all variables read, after updating it."""
@@ -202,16 +200,17 @@ class Optimizer:
         view: View,
         gradient: tf.Tensor,
         counters: Values,
-        shared: Shared,
+        common: Mapping[int, Common],
     ) -> None:
         """Update what `view` shows of `variable` with a gradient of the same shape, on its ps."""
         optimizer = self._keras
-        counters = {**counters, id(self.global_step): shared.step}
+        rates, step = common[view.shard.ps]
+        counters = {**counters, id(self.global_step): step}
         with tf.device(view.device), ViewScope(counters, variable, view):
             if getattr(variable, "overwrite_with_gradient", False):
                 view.assign(gradient)
                 return
-            rate = shared.rates[view.dtype]
+            rate = rates[view.dtype]
             if _keras.decays(optimizer, view):
                 decay = tf.cast(optimizer.weight_decay, view.dtype)
                 view.assign_sub(view.read() * decay * rate.plain)

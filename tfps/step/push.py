@@ -73,7 +73,7 @@ def push(
             ],
             wire=wire,
             state=state,
-            along=optimizer.shared(dtypes, pulled.values),
+            along=optimizer.common(dtypes, pulled.values),
         )
         optimizer.apply(arrived.whole, arrived.rows, pulled.values, arrived.along)
         return total(arrived.volumes, wire.num_ps)

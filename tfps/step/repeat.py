@@ -81,23 +81,16 @@ class Repeat:
 
     def single(self, state: State) -> tuple[tf.Tensor, State]:
         """Run one step; return how many ran, 0 or 1, and the state after it."""
-        moves = self._moves
-        batch = self._iterator.get_next_as_optional()
 
-        def run() -> tuple[tf.Tensor, State]:
-            pulled = moves.pull(batch.get_value())
-            computed = moves.compute(batch.get_value(), pulled, state.metrics)
-            pushed = moves.push(computed, pulled)
-            sent_bytes = pulled.sent_bytes + pushed.sent_bytes
-            return tf.ones([], tf.int64), state._replace(
-                metrics=[computed.values[id(variable)] for variable in moves.step.metrics],
-                dropped=state.dropped + pushed.dropped,
-                traffic=state.traffic + tf.stack([pulled.received_bytes, sent_bytes], axis=1),
-                output=computed.output if state.has_output else (),
-            )
+        def run(batch: Any) -> tuple[tf.Tensor, State]:
+            pulled, now = self._pull(batch, state)
+            computed = self._moves.compute(batch, pulled, now.metrics)
+            unpushed = _Unpushed(computed=computed, pulled=pulled)
+            now = self._push(unpushed, self._with_metrics(computed, now))
+            output = computed.output if state.has_output else ()
+            return tf.ones([], tf.int64), now._replace(output=output)
 
-        done, last = tf.cond(batch.has_value(), run, lambda: (tf.zeros([], tf.int64), state))
-        return done, last
+        return self._on_first_batch(state, run)
 
     def in_turn(self, state: State) -> tuple[tf.Tensor, State]:
         """Run each step after the one before; return how many ran, and the last state."""
@@ -118,7 +111,7 @@ class Repeat:
         def rest(first: _Loop) -> _Loop:
             return self._while(one_step, dataclasses.replace(first, following=self._batch_after(1)))
 
-        return self._from_first_batch(state, rest)
+        return self._several(state, rest)
 
     def overlapped(self, state: State, most_missed: int) -> tuple[tf.Tensor, State]:
         """Compute each step while the one before is pushed and the next one's pull is under way.
@@ -177,25 +170,32 @@ class Repeat:
 
             return rebuild(tf.cond(more, several, lambda: tensors))
 
-        return self._from_first_batch(state, rest)
+        return self._several(state, rest)
 
-    def _from_first_batch(
-        self, state: State, rest: Callable[[_Loop], _Loop]
-    ) -> tuple[tf.Tensor, State]:
+    def _several(self, state: State, rest: Callable[[_Loop], _Loop]) -> tuple[tf.Tensor, State]:
         """Let the first step pull and compute, run the rest, and push what is left."""
-        batch = self._iterator.get_next_as_optional()
 
-        def run() -> tuple[tf.Tensor, State]:
-            first = batch.get_value()
-            pulled, begun = self._pull(first, state._replace(output=()))
-            self._function = ComputeFunction(self._moves.compute, first, pulled, begun.metrics)
-            unpushed, begun = self._compute(first, pulled, begun)
+        def run(batch: Any) -> tuple[tf.Tensor, State]:
+            pulled, begun = self._pull(batch, state._replace(output=()))
+            self._function = ComputeFunction(self._moves.compute, batch, pulled, begun.metrics)
+            unpushed, begun = self._compute(batch, pulled, begun)
             one = tf.ones([], tf.int64)
             last = rest(_Loop(done=one, unpushed=unpushed, following=None, state=begun))
             output = last.unpushed.computed.output if state.has_output else ()
             return last.done, self._push(last.unpushed, last.state)._replace(output=output)
 
-        done, last = tf.cond(batch.has_value(), run, lambda: (tf.zeros([], tf.int64), state))
+        return self._on_first_batch(state, run)
+
+    def _on_first_batch(
+        self, state: State, run: Callable[[Any], tuple[tf.Tensor, State]]
+    ) -> tuple[tf.Tensor, State]:
+        """Run on the first batch, if there is one; else no step runs."""
+        batch = self._iterator.get_next_as_optional()
+        done, last = tf.cond(
+            batch.has_value(),
+            lambda: run(batch.get_value()),
+            lambda: (tf.zeros([], tf.int64), state),
+        )
         return done, last
 
     def _while(self, body: Callable[[_Loop], _Loop], first: _Loop) -> _Loop:
@@ -228,8 +228,12 @@ class Repeat:
 
     def _compute(self, batch: Any, pulled: Pull, state: State) -> tuple[_Unpushed, State]:
         computed = self._function(batch, pulled, state.metrics)
+        unpushed = _Unpushed(computed=computed, pulled=pulled)
+        return unpushed, self._with_metrics(computed, state)
+
+    def _with_metrics(self, computed: Computed, state: State) -> State:
         metrics = [computed.values[id(variable)] for variable in self._moves.step.metrics]
-        return _Unpushed(computed=computed, pulled=pulled), state._replace(metrics=metrics)
+        return state._replace(metrics=metrics)
 
     def _push(self, unpushed: _Unpushed, state: State) -> State:
         pushed = self._moves.push(unpushed.computed, unpushed.pulled)

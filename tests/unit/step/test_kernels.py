@@ -115,8 +115,8 @@ def applied(
     def update(gradients: list[tf.Tensor]) -> None:
         counters = {id(v): v.value.read_value() for v in served.counters}
         whole = [(v, *shards(v), g) for v, g in zip(variables, gradients, strict=True)]
-        shared = served.shared({g.dtype for g in gradients}, counters)
-        served.apply(whole, [], counters, {0: shared})
+        common = served.common({g.dtype for g in gradients}, counters)
+        served.apply(whole, [], counters, {0: common})
 
     specs = [tf.TensorSpec(v.shape, v.dtype) for v in variables]
     return tf.function(update, autograph=False).get_concrete_function(specs)
@@ -274,8 +274,8 @@ def table_update(make: Make, **arguments: Any) -> tuple[keras.Variable, Any]:
     def update(gradient: tf.Tensor) -> None:
         counters = {id(v): v.value.read_value() for v in served.counters}
         shard = Shard(variable=table.value, ps=0, first_row=0)
-        shared = served.shared({gradient.dtype}, counters)
-        served.apply([], [(table, shard, tf.constant(IDS), gradient)], counters, {0: shared})
+        common = served.common({gradient.dtype}, counters)
+        served.apply([], [(table, shard, tf.constant(IDS), gradient)], counters, {0: common})
 
     spec = tf.TensorSpec([len(IDS), WIDTH])
     return table, tf.function(update, autograph=False).get_concrete_function(spec)
