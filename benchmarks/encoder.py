@@ -50,8 +50,8 @@ class Arguments:
     wire: Literal["float32", "bfloat16", "int8", "onebit", "topk"] = "float32"
     """What travels: both ways as it is, cast or in int8; or the signs of the gradients, or their
     largest 1 %, with error feedback against parameters in int8."""
-    overlap: Literal[0, 1, 2] = 0
-    """How many of its own updates a worker's pull may lack, so that it computes meanwhile."""
+    overlap: bool = False
+    """Whether a worker pushes and pulls while it computes."""
     steps_per_execution: int = 1
     """Steps per dispatch."""
     json: Path | None = None
@@ -97,7 +97,7 @@ def measure(arguments: Arguments) -> None:
     title = (
         f"Reference encoder: {model.count_params():,} parameters, {dense:,} of them dense; "
         f"{arguments.wire}, 2 ps, 2 workers, {arguments.steps_per_execution} steps per dispatch"
-        + (f", overlap {arguments.overlap}" if arguments.overlap else "")
+        + (", overlap" if arguments.overlap else "")
     )
     tables = [
         _per_step(title, found, dense, arguments.steps),

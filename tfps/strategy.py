@@ -45,8 +45,9 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         variable_partitioner: Partitioner | AutoPartitioner | None = None,
         pull: AutoCodec = None,
         push: AutoCodec = None,
-        overlap: bool | int = False,
+        overlap: bool = False,
         lazy_rows: bool = True,
+        bucket_bytes: int | None = None,
     ) -> None:
         """Connect to the cluster.
 
@@ -62,21 +63,26 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
                 and the step before a model's first step, picks the least lossy codec that keeps the
                 wire off the critical path, and prints which and why.
             push: the codec in which gradients travel from the workers to the ps; the same.
-            overlap: how many of its own worker's last updates a step's pull may lack, so that the
-                worker computes while it pushes and pulls. False or 0: none; the three follow one
-                another. True or 1: while it computes a step, it pushes the one before, and then
-                pulls for the next. 2: it does both at the same time, for links that need both
-                directions at once. `steps_per_execution` must be above 1 for an effect, and all
-                updates are in at the end of each call. The logs have the mean number that was
-                missing, `added_staleness`. Late gradients want smaller learning rates.
+            overlap: whether a worker, while it computes a step, pushes the one before, and then
+                pulls for the next, so that a step's pull lacks its worker's last update.
+                `steps_per_execution` must be above 1 for an effect, and all updates are in at the
+                end of each call. The logs have the mean number that was missing,
+                `added_staleness`. Late gradients want smaller learning rates.
             lazy_rows: whether a step that pulls a table by rows updates only these rows, and those
                 of its slot variables. False also moves the others, as plain Keras does: by momentum
                 and decay. For SGD without momentum, and for Adagrad, it is the same.
+            bucket_bytes: how many bytes of parameters, before coding, travel in one message at
+                most. Where a step's parameters are more, those of the first layers are pushed and
+                applied first, and pulled again while the others are still pushed: links that carry
+                both directions at once carry both, without late gradients. For slow links: each
+                message costs CPU time, about a millisecond. None is one message for each ps and
+                direction; if a codec is "auto", it is measured and picked, too.
+                `steps_per_execution` must be above 1 for an effect.
 
         Raises:
             TFConfigError: if TF_CONFIG has faults.
             ValueError: if `pull` is a codec that parameters cannot be pulled with, `pull` or `push`
-                is a name other than "auto", or `overlap` is none of the above.
+                is a name other than "auto", or `bucket_bytes` is below 1.
         """
         _keras.install()
         resolver = cluster_resolver or default_resolver()
@@ -87,12 +93,8 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             else variable_partitioner
         )
         partitioner = along_first_axis(partitioner) if partitioner else None
-        self._codecs = Codecs(pull, push, num_ps)
-        if overlap not in (0, 1, 2):
-            raise ValueError(f"overlap={overlap!r}: give False or 0, True or 1, or 2.")
-        self._settings = StepSettings(
-            wire=self._codecs.plain, overlap=int(overlap), lazy_rows=lazy_rows
-        )
+        self._codecs = Codecs(pull, push, num_ps, bucket_bytes)
+        self._settings = StepSettings(wire=self._codecs.plain, overlap=overlap, lazy_rows=lazy_rows)
         super().__init__(resolver, partitioner)
         self._extended = VariableCreation(self, resolver, partitioner, num_ps)
 

@@ -15,6 +15,7 @@ from benchmarks.compare.cases import Chosen, ModelName
 Processes = Literal["cluster", "pair", "one"]
 
 NUM_PS = 2
+_BUCKET_BYTES = 1 << 20
 NUM_WORKERS = 2
 REQUIREMENTS = {"tf_keras": "tf_keras>=2.21,<2.22", "torch": "torch>=2.13"}
 _VERSIONS = """
@@ -36,7 +37,7 @@ class Contender:
         processes: A chief, 2 workers of one thread and 2 ps; two processes of one thread; or one
             of two threads.
         steps_per_execution: Steps per dispatch.
-        overlap: Of the strategy, where it is the project's.
+        duplex: Whether a step's pulls and pushes run at the same time.
         package: What must be installed; None for what the project itself needs.
     """
 
@@ -46,22 +47,28 @@ class Contender:
     options: tuple[str, ...] = ()
     processes: Processes = "cluster"
     steps_per_execution: int = 1
-    overlap: int = 0
+    duplex: bool = False
     package: str | None = None
 
 
 def _tfps() -> Iterable[Contender]:
     wires = ("float32", "bfloat16", "int8", "onebit", "topk")
-    for wire, together, overlap in itertools.product(wires, (1, 10, 32), (0, 1, 2)):
-        if overlap and together == 1:
-            continue  # There is nothing to overlap within a dispatch of one step.
-        options = ["--wire", wire, "--steps-per-execution", str(together)]
+    buckets = ("--bucket-bytes", str(_BUCKET_BYTES))
+    ways = {
+        "": (),
+        "-buckets": buckets,
+        "-overlap": ("--overlap",),
+        "-overlap-buckets": ("--overlap", *buckets),
+    }
+    for wire, together, way in itertools.product(wires, (1, 10, 32), ways):
+        if way and together == 1:
+            continue  # There is nothing to overlap with in a dispatch of one step.
         yield Contender(
-            name=_named(f"tfps-{wire}", together) + ("", "-overlap", "-overlap2")[overlap],
+            name=_named(f"tfps-{wire}", together) + way,
             family=f"tfps {wire}",
             program="tfps_fit",
-            options=(*options, "--overlap", str(overlap)),
-            overlap=overlap,
+            options=("--wire", wire, "--steps-per-execution", str(together), *ways[way]),
+            duplex="--bucket-bytes" in ways[way],
             steps_per_execution=together,
         )
 

@@ -21,11 +21,13 @@ class Arguments(Chosen):
         wire: What travels, as in benchmarks.encoder.
         steps_per_execution: Steps per dispatch.
         overlap: Of the strategy.
+        bucket_bytes: Of the strategy.
     """
 
     wire: Literal["float32", "bfloat16", "int8", "onebit", "topk"] = "float32"
     steps_per_execution: int = 1
-    overlap: Literal[0, 1, 2] = 0
+    overlap: bool = False
+    bucket_bytes: int | None = None
 
 
 def main() -> None:
@@ -44,6 +46,7 @@ def train(arguments: Arguments) -> None:
         pull=pull,
         push=push,
         overlap=arguments.overlap,
+        bucket_bytes=arguments.bucket_bytes,
     )
     case = arguments.case
     with strategy.scope():

@@ -24,7 +24,7 @@ LEAST = 0.85
 _NOTE = (
     "link: what the busiest link lets through at the coded bytes of a step (pull, push), each "
     "direction at the rate less headers (1448 of 1514 bytes). A worker's link is busy for pull + "
-    "push of its own steps, with overlap2 for the larger of both; a ps' link for the larger of "
+    "push of its own steps, with buckets for the larger of both; a ps' link for the larger of "
     "its share of all workers' pulls and pushes. ceiling: forward and backward alone, measured in "
     "the same rounds. bound: the lesser. ratio: of examples/s over the bound, round by round."
 )
@@ -54,23 +54,23 @@ def coded(answer: Answer) -> Coded | None:
 
 
 def steps_per_s(
-    step: Coded, rate_mbit: float, *, overlap: int, num_workers: int = NUM_WORKERS
+    step: Coded, rate_mbit: float, *, duplex: bool, num_workers: int = NUM_WORKERS
 ) -> float:
     """Return how many steps/s, of all workers together, the links carry at most.
 
-    With overlap 2 a worker pulls and pushes at the same time, so its link is busy for the larger of
+    With buckets a worker pulls and pushes at the same time, so its link is busy for the larger of
     both; without it for their sum. A ps serves several workers, so that its link can have both
     directions busy either way.
 
     Args:
         step: What a step moves.
         rate_mbit: The rate of each link in each direction, in Mbit/s with headers.
-        overlap: Of the strategy.
+        duplex: Whether a worker pulls and pushes at the same time.
         num_workers: How many workers share each ps.
     """
     bytes_per_s = shaping.payload_mbit(rate_mbit) * 1e6 / 8
     pull, push = sum(step.pull), sum(step.push)
-    of_worker = max(pull, push) if overlap == 2 else pull + push
+    of_worker = max(pull, push) if duplex else pull + push
     of_ps = num_workers * max(*step.pull, *step.push)
     return num_workers * bytes_per_s / max(of_worker, of_ps)
 
@@ -115,7 +115,7 @@ def reached(
     for turn, ceiling in zip(rounds, ceilings, strict=False):
         step = coded(turn.answer) if turn else None
         if turn and ceiling and step:
-            link = steps_per_s(step, rate_mbit, overlap=contender.overlap)
+            link = steps_per_s(step, rate_mbit, duplex=contender.duplex)
             speed = turn.answer.steps / turn.answer.seconds
             found.append(Reached(measured=batch * speed, link=batch * link, ceiling=ceiling))
     return found

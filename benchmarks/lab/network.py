@@ -28,6 +28,9 @@ from benchmarks.lab.shaping import DEVICE, Moved
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
+# BBR, which some machines have by default, goes by the shortest round trip, and is slow where
+# acknowledgments queue behind what the other direction carries.
+_CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 _COMMANDS = {"ip": "iproute2", "tc": "iproute2", "nsenter": "util-linux"}
 _MOST_LINKS = 200
 _SWITCH = "switch"
@@ -120,6 +123,7 @@ class Link:
             switch.command("ip", "link", "set", self._port, "master", _SWITCH, "up")
             self.namespace.command("ip", "address", "add", f"{self.address}/24", "dev", DEVICE)
             self.namespace.command("ip", "link", "set", DEVICE, "up")
+            self.namespace.submit(_CONGESTION_CONTROL.write_text, "reno").result()
         except BaseException:
             self.namespace.close()
             raise

@@ -19,17 +19,18 @@ from benchmarks.lab.place import Place, Spot
 # reaches is compared with it.
 DEFAULT: tuple[tuple[str, ...], ...] = (
     (
-        "tfps-bfloat16-x32-overlap2",
-        "tfps-onebit-x32-overlap",
+        "tfps-bfloat16-x32-buckets",
+        "tfps-bfloat16-x32-overlap-buckets",
+        "tfps-topk-x32-buckets",
         "tf_keras",
         "tf_keras-x10",
         "ceiling",
     ),
     (
-        "tfps-float32-x32-overlap2",
+        "tfps-float32-x32-overlap-buckets",
         "tfps-bfloat16-x10",
-        "tfps-int8-x32-overlap",
-        "tfps-topk-x32-overlap",
+        "tfps-int8-x32-overlap-buckets",
+        "tfps-topk-x32-overlap-buckets",
         "torch-ddp",
         "torch-ddp-bf16",
         "torch-ddp-powersgd",

@@ -30,14 +30,14 @@ class Contender:
 
     pull: AutoCodec
     push: AutoCodec
-    overlap: int = 0
+    overlap: bool = False
     optimizer: Literal["adam", "sgd", "sgd without momentum"] = "adam"
     reference: str | None = FLOAT32
     allowed_percent: float | None = None
 
     def __str__(self) -> str:
         """Say all that was set."""
-        overlap = f" overlap {self.overlap};" if self.overlap else ""
+        overlap = " overlap;" if self.overlap else ""
         return f"{self.optimizer};{overlap} pull {self.pull}; push {self.push}"
 
 
@@ -75,8 +75,7 @@ def contenders(steps: int) -> dict[str, Contender]:
             name: Contender(pull=same, push=same, allowed_percent=_CAST)
             for name, same in both.items()
         },
-        "overlap": Contender(pull=float32, push=float32, overlap=1),
-        "overlap2": Contender(pull=float32, push=float32, overlap=2),
+        "overlap": Contender(pull=float32, push=float32, overlap=True),
         **{
             name: Contender(pull=int8, push=push, allowed_percent=_SPARSE)
             for name, push in pushed.items()

@@ -25,12 +25,9 @@ pytestmark = pytest.mark.timeout(180)
 SPARSE = wire.ErrorFeedback(wire.TopK(0.01))
 
 
-@pytest.mark.parametrize("overlap", [1, 2])
 @pytest.mark.parametrize("steps", [1, 2, 3, 24])
-def test_overlapped_steps_all_compute_push_and_count(
-    make_strategy: Any, steps: int, overlap: int
-) -> None:
-    model = sloped(make_strategy(overlap=overlap), steps_per_execution=8)
+def test_overlapped_steps_all_compute_push_and_count(make_strategy: Any, steps: int) -> None:
+    model = sloped(make_strategy(overlap=True), steps_per_execution=8)
     history = run_steps(model, steps)
     np.testing.assert_allclose(model.get_weights()[0], -steps * SLOPE, rtol=1e-5)
     assert int(model.optimizer.iterations) == steps
@@ -80,8 +77,8 @@ class Bowl(keras.layers.Layer):
         return 0.5 * keras.ops.sum(self.kernel**2) + 0.0 * inputs
 
 
-@pytest.mark.parametrize("overlap", [False, True, 2])
-def test_a_gradient_is_as_old_as_was_said(make_strategy: Any, overlap: Any) -> None:
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_gradient_is_as_old_as_was_said(make_strategy: Any, overlap: bool) -> None:
     with make_strategy(overlap=overlap).scope():
         model = keras.Sequential([keras.Input((1,)), Bowl()])
         model.compile(
@@ -94,20 +91,14 @@ def test_a_gradient_is_as_old_as_was_said(make_strategy: Any, overlap: Any) -> N
     np.testing.assert_allclose(model.get_weights()[0], values[-1], rtol=1e-5)
 
 
-def test_what_overlap_may_be(make_strategy: Any) -> None:
-    with pytest.raises(ValueError, match="overlap=3: give False or 0, True or 1, or 2"):
-        make_strategy(overlap=3)
-
-
-@pytest.mark.parametrize("overlap", [1, 2])
 @pytest.mark.parametrize("steps_per_execution", [1, 2, 6])
 def test_the_staleness_that_overlap_adds_is_counted(
-    make_strategy: Any, steps_per_execution: int, overlap: int
+    make_strategy: Any, steps_per_execution: int
 ) -> None:
-    model = sloped(make_strategy(overlap=overlap), steps_per_execution=steps_per_execution)
+    model = sloped(make_strategy(overlap=True), steps_per_execution=steps_per_execution)
     history = run_steps(model, 12, epochs=2).history
-    of_a_call = [min(step, overlap) for step in range(steps_per_execution)]
-    assert history["added_staleness"] == [sum(of_a_call) / steps_per_execution] * 2
+    late = steps_per_execution - 1  # all steps of a call but its first
+    assert history["added_staleness"] == [late / steps_per_execution] * 2
 
 
 def test_steps_in_turn_add_no_staleness(make_strategy: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfps.step.transfer import Bundle
+from tfps.step.messages import Bundle
 from tfps.step.worker_local import WorkerVariables
 
 _Key = tuple[int, tuple[int, ...], tuple[tf.TensorSpec, ...]]

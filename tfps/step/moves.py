@@ -16,10 +16,10 @@ from tfps.step.codec_state import CodecState
 from tfps.step.compute import Applied, Computed, ComputeFunction, Rows, compute
 from tfps.step.discover import Demand, check_sums, discover
 from tfps.step.frozen import Frozen
+from tfps.step.messages import Wire, buckets
 from tfps.step.pull import Pull, pull
 from tfps.step.push import Pushed, push, push_differences
 from tfps.step.settings import StepSettings
-from tfps.step.transfer import Wire
 
 
 class Step:
@@ -77,7 +77,7 @@ class Step:
         """The counters of updates, one of each optimizer."""
         return [made.global_step for made in self.optimizers.values()]
 
-    def moves(self, wire: Wire, worker: tf.Tensor) -> Moves:
+    def moves(self, wire: Wire, worker: tf.Tensor, *, paced: bool = False) -> Moves:
         """Return the moves for a trace; to be called at the top of a worker's function."""
         for accumulator in self.accumulators.values():
             accumulator.begin()
@@ -85,8 +85,9 @@ class Step:
             codec_state.begin()
         return Moves(
             step=self,
-            wire=wire,
+            wire=dataclasses.replace(wire, buckets=buckets(self.whole, wire.bucket_bytes)),
             worker=worker,
+            paced=paced,
             frozen=self.frozen.values(),
             jit_compile=self._jit_compile,
         )
@@ -100,6 +101,7 @@ class Moves:
         step: what the step is made of.
         wire: the format in which parameters and gradients travel.
         worker: the index of the worker, int64.
+        paced: whether the messages of a push follow one another.
         frozen: the parameters that the worker keeps, with their values.
         jit_compile: whether XLA compiles what a worker computes.
     """
@@ -107,6 +109,7 @@ class Moves:
     step: Step
     wire: Wire
     worker: tf.Tensor
+    paced: bool
     jit_compile: bool
     frozen: Sequence[tuple[keras.Variable, tf.Tensor]]
 
@@ -149,6 +152,7 @@ class Moves:
                 self.wire,
                 self.step.codec_states[key],
                 self.step.accumulators.get(key),
+                paced=self.paced,
             )
             dropped, sent_bytes = dropped + one.dropped, sent_bytes + one.sent_bytes
         return Pushed(dropped=dropped, sent_bytes=sent_bytes)

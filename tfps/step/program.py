@@ -63,7 +63,7 @@ class Program:
     @property
     def overlaps(self) -> bool:
         """Whether steps pull and push while others compute."""
-        return self._overlap > 0 and bool(self._step.optimizers)
+        return self._overlap and bool(self._step.optimizers)
 
     @property
     def boundaries(self) -> tuple[int, ...]:
@@ -98,11 +98,11 @@ class Program:
                 traffic=tf.zeros(self.traffic_shape, tf.int64),
                 output=_empty_like(self.demand.outputs) if with_output else (),
             )
-            repeat = Repeat(self._step.moves(wire, worker), iterator, steps)
+            repeat = Repeat(self._step.moves(wire, worker, paced=several), iterator, steps)
             if not several:
                 done, state = repeat.single(start)
             elif self.overlaps:
-                done, state = repeat.overlapped(start, self._overlap)
+                done, state = repeat.overlapped(start)
             else:
                 done, state = repeat.in_turn(start)
             report = self.format.pack(

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
 from tfps.step.compute import Rows
-from tfps.step.transfer import Parcel, Volume, Wire, bundles, by_ps, total, transfer
+from tfps.step.messages import Wire, messages
+from tfps.step.transfer import Parcel, Volume, total, transfer
 from tfps.wire.codec import Codec, Identity, Shape, num_bytes
 
 
@@ -90,7 +91,7 @@ def _receive(
     ids_on_ps: _OnPs,
     wire: Wire | None,
 ) -> tuple[_Pieces, list[Volume]]:
-    """Receive whole variables and rows; what one ps sends in one codec is packed together."""
+    """Receive whole variables and rows; what a message has in one codec is packed together."""
     shapes: dict[int, Shape] = {}
     coded: list[tuple[Shard, Codec]] = []
     for variable in whole:
@@ -108,13 +109,14 @@ def _receive(
 
     pieces: _Pieces = {}
     volumes = []
-    for ps, together in by_ps(bundles(coded)):
-        with tf.device(ps_device(ps)):
+    for message in messages(coded, wire.buckets if wire else {}):
+        sender = ps_device(message.ps)
+        with tf.device(sender):
             parcels = [
                 Parcel(bundle=bundle, tensors=[read(shard) for shard in bundle.shards])
-                for bundle in together
+                for bundle in message.bundles
             ]
-        arrived, _ = transfer(parcels, sender=ps_device(ps))
+        arrived, _ = transfer(parcels, sender=sender)
         for one in arrived:
             of_bundle = one.parcel.bundle.shards
             unpacked = one.decode([shapes[id(shard.variable)] for shard in of_bundle])

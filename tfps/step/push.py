@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,8 +16,9 @@ from tfps.step.accumulate import Accumulator, Gradients, requests_for
 from tfps.step.apply import Optimizer
 from tfps.step.codec_state import CodecState
 from tfps.step.compute import Applied
+from tfps.step.messages import Wire, messages
 from tfps.step.pull import Pull, RowRequest, rows_by_ps
-from tfps.step.transfer import Parcel, Volume, Wire, bundles, by_ps, total, transfer
+from tfps.step.transfer import Parcel, Volume, arrival, total, transfer
 from tfps.step.tree import take_apart
 from tfps.wire.codec import Codec, Identity, Shape, num_bytes
 
@@ -41,6 +43,8 @@ def push(
     wire: Wire,
     state: CodecState,
     accumulator: Accumulator | None,
+    *,
+    paced: bool = False,
 ) -> Pushed:
     """Send gradients to their ps, where `optimizer` applies them.
 
@@ -51,6 +55,8 @@ def push(
         wire: the format in which they travel.
         state: what the codecs keep on the worker.
         accumulator: adds them up on the worker, and only the sums are sent; None to send each.
+        paced: whether messages to a ps follow one another, for gradients that are there at once:
+            what the first of them update can be pulled while others are under way.
     """
     gradients = optimizer.unscaled(applied.gradients, pulled.values)
     asked = {id(request.variable): request for request in pulled.requests}
@@ -74,6 +80,7 @@ def push(
             wire=wire,
             state=state,
             along=optimizer.common(dtypes, pulled.values),
+            paced=paced,
         )
         optimizer.apply(arrived.whole, arrived.rows, pulled.values, arrived.along)
         return total(arrived.volumes, wire.num_ps)
@@ -141,6 +148,7 @@ def _send(
     wire: Wire | None = None,
     state: CodecState | None = None,
     along: Any = (),
+    paced: bool = False,
 ) -> _Sent:
     """Send values of whole variables, and of rows with their ids, to the ps that hold them.
 
@@ -150,6 +158,7 @@ def _send(
         wire: the format in which it travels; None as it is.
         state: what the codecs keep on the worker.
         along: any structure of tensors, for each ps that is sent something.
+        paced: whether a message waits for the one before the last to reach the same ps.
     """
     owner: dict[int, keras.Variable] = {}
     pieces: dict[int, tf.Tensor] = {}
@@ -170,8 +179,10 @@ def _send(
     asked = rows_by_ps([request for request, _ in rows])
     others, rebuild = take_apart(along)
     sent = _Sent(whole=[], rows=[], along={}, volumes=[])
-    for ps, together in by_ps(bundles(coded)):
-        of_rows = asked.get(ps, [])
+    arrivals: dict[int, list[tf.Tensor]] = collections.defaultdict(list)
+    for message in messages(coded, wire.buckets if wire else {}):
+        ps, is_first = message.ps, message.ps not in sent.along
+        of_rows = asked.get(ps, []) if is_first else []
         arrived, there = transfer(
             [
                 Parcel(
@@ -179,15 +190,23 @@ def _send(
                     tensors=[pieces[id(shard.variable)] for shard in bundle.shards],
                     state=state.read(bundle) if state else [],
                 )
-                for bundle in together
+                for bundle in message.bundles
             ],
             receiver=ps_device(ps),
-            along=[*(one.ids for one in of_rows), *others],
+            along=[
+                *(one.ids for one in of_rows),
+                *(others if is_first else []),
+                *arrivals[ps][-2:-1],
+            ],
+            as_one=paced,
         )
+        if paced:
+            arrivals[ps].append(arrival(arrived))
         ids = {id(one.shard.variable): i for one, i in zip(of_rows, there, strict=False)}
-        sent.along[ps] = rebuild(there[len(of_rows) :])
-        size = num_bytes([one.ids for one in of_rows])
-        sent.volumes.append(Volume(ps=ps, uncoded=size, coded=size))
+        if is_first:
+            sent.along[ps] = rebuild(there[len(of_rows) :])
+            size = num_bytes([one.ids for one in of_rows])
+            sent.volumes.append(Volume(ps=ps, uncoded=size, coded=size))
         for parcel in arrived:
             of_bundle = parcel.parcel.bundle.shards
             unpacked = parcel.decode([_shape(shard, ids) for shard in of_bundle])

@@ -113,16 +113,11 @@ class Repeat:
 
         return self._several(state, rest)
 
-    def overlapped(self, state: State, most_missed: int) -> tuple[tf.Tensor, State]:
-        """Compute each step while the one before is pushed and the next one's pull is under way.
+    def overlapped(self, state: State) -> tuple[tf.Tensor, State]:
+        """Compute each step while the one before is pushed, and then the next one pulls.
 
-        At the end all are pushed.
-
-        Args:
-            state: before the first step.
-            most_missed: how many updates of its own worker a pull may come before. 1: that of the
-                step that computes meanwhile; what is pushed is in it. 2: push and pull do not wait
-                for one another.
+        So a pull comes before one update of its own worker, of the step that computes meanwhile. At
+        the end all are pushed.
 
         Returns:
             How many steps ran, and the last state.
@@ -141,21 +136,15 @@ class Repeat:
 
         def compute(loop: _Loop, ahead: tuple[Any, Pull]) -> _Loop:
             batch, pulled = ahead
-            missed = tf.minimum(loop.done, most_missed)
+            missed = tf.minimum(loop.done, 1)
             with_own = _with_own_steps(pulled, self._moves, missed)
             unpushed, state = self._compute(batch, with_own, loop.state)
             state = state._replace(missed=state.missed + missed)
             return dataclasses.replace(loop, done=loop.done + 1, unpushed=unpushed, state=state)
 
         def one_of_each(loop: _Loop) -> _Loop:
-            # What is traced first is not waited for: the reads of a pull before a push, or else
-            # what the push writes.
-            if most_missed == 1:
-                moved = pull(push(loop), loop.done + 2)
-            else:
-                moved = push(pull(loop, loop.done + 2))
             assert loop.ahead is not None
-            return compute(moved, loop.ahead)
+            return compute(pull(push(loop), loop.done + 2), loop.ahead)
 
         def rest(first: _Loop) -> _Loop:
             first = dataclasses.replace(first, following=self._batch_after(1))

@@ -2,106 +2,13 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import itertools
 from collections.abc import Iterable, Sequence
 
-import keras
 import tensorflow as tf
 
-from tfps.params.shards import Shard
-from tfps.wire.codec import (
-    Codec,
-    Encoded,
-    Identity,
-    Parameter,
-    Shape,
-    num_bytes,
-    pack,
-)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Wire:
-    """In which format parameters and gradients travel, from a global step on.
-
-    Only trainable variables of float32 and float64 are coded.
-
-    Attributes:
-        pull: the codec of what the ps send.
-        push: the codec of the gradients that they receive.
-        num_ps: how many ps there are.
-        step: the global step.
-    """
-
-    pull: Codec
-    push: Codec
-    num_ps: int
-    step: int = 0
-
-    def __post_init__(self) -> None:
-        if not self.pull.codes_pulls:
-            raise ValueError(
-                f"pull={self.pull!r}: parameters cannot be pulled with it. What it leaves "
-                "out would be missing in every step, and no error feedback makes up for it. Take "
-                "Identity, Cast or Int8, and keep this codec for the push."
-            )
-
-    @property
-    def is_coded(self) -> bool:
-        """Whether anything travels otherwise than as it is."""
-        return not (isinstance(self.pull, Identity) and isinstance(self.push, Identity))
-
-    @property
-    def boundaries(self) -> tuple[int, ...]:
-        """The global steps, above 0 and rising, at which a codec gives way to another."""
-        return tuple(sorted({*self.pull.boundaries, *self.push.boundaries}))
-
-    def at(self, step: int) -> Wire:
-        """Return the wire of a global step; it is the same until the next boundary."""
-        return dataclasses.replace(
-            self, step=max((b for b in self.boundaries if b <= step), default=0)
-        )
-
-    def pulling(self, variable: keras.Variable, shard: Shard, *, rows: bool = False) -> Codec:
-        """Return the codec in which a shard, or rows of it, are pulled."""
-        return self._codec(self.pull, variable, shard, rows)
-
-    def pushing(self, variable: keras.Variable, shard: Shard, *, rows: bool = False) -> Codec:
-        """Return the codec in which gradients by a shard, or by rows of it, are pushed."""
-        return self._codec(self.push, variable, shard, rows)
-
-    def _codec(self, codec: Codec, variable: keras.Variable, shard: Shard, rows: bool) -> Codec:
-        if not variable.trainable or shard.variable.dtype not in (tf.float32, tf.float64):
-            return Identity()
-        parameter = Parameter.of(variable.path, variable.shape, rows=rows)
-        return codec.for_parameter(parameter, self.step)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """Shards on one ps that travel together, since they have one dtype and one codec."""
-
-    ps: int
-    codec: Codec
-    shards: list[Shard]
-
-
-def bundles(coded: Iterable[tuple[Shard, Codec]]) -> list[Bundle]:
-    """Put shards into bundles, in the same order each time; those of one ps follow one another."""
-    groups: dict[tuple[int, str, Codec], list[Shard]] = collections.defaultdict(list)
-    for shard, codec in coded:
-        groups[shard.ps, shard.variable.dtype.name, codec].append(shard)
-    return [
-        Bundle(ps=ps, codec=codec, shards=group)
-        for (ps, _, codec), group in sorted(groups.items(), key=lambda item: item[0][:2])
-    ]
-
-
-def by_ps(found: Iterable[Bundle]) -> list[tuple[int, list[Bundle]]]:
-    """Return what `bundles` gave, for each ps."""
-    return [(ps, list(group)) for ps, group in itertools.groupby(found, lambda one: one.ps)]
+from tfps.step.messages import Bundle
+from tfps.wire.codec import Encoded, Identity, Shape, num_bytes, pack
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -186,6 +93,7 @@ def transfer(
     sender: str | None = None,
     receiver: str | None = None,
     along: Sequence[tf.Tensor] = (),
+    as_one: bool = False,
 ) -> tuple[list[Arrived], list[tf.Tensor]]:
     """Encode on one device what goes to another.
 
@@ -194,6 +102,8 @@ def transfer(
         sender: the device of the sender; None is the worker that runs the function.
         receiver: the device of the receiver; None likewise.
         along: other tensors on the sender.
+        as_one: whether large tensors, too, are copied into one with the others, so that all arrive
+            together.
 
     Returns:
         The parcels and the other tensors, on the receiver.
@@ -203,12 +113,14 @@ def transfer(
     small = [
         part
         for parcel, one in zip(parcels, encoded, strict=True)
-        if all(_is_small(tensor) for tensor in parcel.tensors)
+        if as_one or all(_is_small(tensor) for tensor in parcel.tensors)
         for part in one.parts
     ]
-    small = [tensor for tensor in [*small, *along] if _is_small(tensor)]
+    small = [tensor for tensor in [*small, *along] if as_one or _is_small(tensor)]
+    small = list({id(tensor): tensor for tensor in small if _has_bytes(tensor)}.values())
     parts = [part for one in encoded for part in one.parts]
-    carried = iter(_carry([*parts, *along], small, sender, receiver))
+    together = small if as_one or len(small) > 1 else []
+    carried = iter(_carry([*parts, *along], together, sender, receiver))
     arrived = [
         Arrived(
             parcel=parcel,
@@ -222,6 +134,16 @@ def transfer(
     return arrived, list(carried)
 
 
+def arrival(arrived: Sequence[Arrived]) -> tf.Tensor:
+    """Return a byte, on the receiver, of a message that travelled as one: a receipt.
+
+    A control dependency would not do: without data it is the sender's op that would be waited for.
+    """
+    parts = (part for one in arrived for part in one.parts)
+    with tf.device(arrived[0].receiver):
+        return _as_bytes(next(part for part in parts if _has_bytes(part)))[:1]
+
+
 def _encode(parcel: Parcel) -> Encoded:
     seed = tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
     return parcel.bundle.codec.encode(parcel.tensors, seed=seed, state=parcel.state)
@@ -229,16 +151,15 @@ def _encode(parcel: Parcel) -> Encoded:
 
 def _carry(
     tensors: Sequence[tf.Tensor],
-    small: Sequence[tf.Tensor],
+    together: Sequence[tf.Tensor],
     sender: str | None,
     receiver: str | None,
 ) -> list[tf.Tensor]:
-    """Return tensors for use on the receiver; those that are small become one on the way."""
-    small = list({id(tensor): tensor for tensor in small}.values())
-    if len(small) < 2:
+    """Return tensors for use on the receiver; those that go together become one on the way."""
+    if not together:
         return list(tensors)
     with tf.device(sender):
-        in_bytes = [_as_bytes(tensor) for tensor in small]
+        in_bytes = [_as_bytes(tensor) for tensor in together]
         unknown = [tf.size(b, tf.int64) for b in in_bytes if b.shape[0] is None]
         header = [_as_bytes(tf.stack(unknown))] if unknown else []
         packed = pack([*header, *in_bytes])
@@ -249,10 +170,10 @@ def _carry(
             packed = packed[8 * len(unknown) :]
             found = iter(tf.unstack(told, num=len(unknown)))
             sizes = [next(found) if size is None else tf.constant(size, tf.int64) for size in sizes]
-        pieces = tf.split(packed, sizes, num=len(small))
+        pieces = tf.split(packed, sizes, num=len(together))
         restored = {
             id(tensor): _from_bytes(piece, tensor)
-            for tensor, piece in zip(small, pieces, strict=True)
+            for tensor, piece in zip(together, pieces, strict=True)
         }
     return [restored.get(id(tensor), tensor) for tensor in tensors]
 
@@ -264,13 +185,15 @@ _NARROW_BYTES = 1 << 10
 
 def _is_small(tensor: tf.Tensor) -> bool:
     """Whether copying a tensor is cheaper than a call; of rows only the width may be known."""
-    if not (tensor.dtype.is_floating or tensor.dtype.is_integer):
-        return False
     elements = tensor.shape.num_elements()
     if elements is not None:
         return bool(elements * tensor.dtype.size <= _SMALL_BYTES)
     width = None if tensor.shape.rank is None else tensor.shape[1:].num_elements()
     return width is not None and bool(width * tensor.dtype.size < _NARROW_BYTES)
+
+
+def _has_bytes(tensor: tf.Tensor) -> bool:
+    return bool(tensor.dtype.is_floating or tensor.dtype.is_integer)
 
 
 def _as_bytes(tensor: tf.Tensor) -> tf.Tensor:

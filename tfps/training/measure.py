@@ -11,8 +11,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfps.params.placement import ps_device
+from tfps.step.messages import Wire
 from tfps.step.moves import Step
-from tfps.step.transfer import Wire
 from tfps.training.feed import Feed
 from tfps.training.lanes import Lanes
 from tfps.wire.auto import Measured

@@ -1,8 +1,9 @@
-"""What "auto" picks: the least lossy codec that keeps the wire off the critical path."""
+"""What "auto" picks: the least lossy codec that keeps the wire off the critical path; buckets."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from tfps.wire.cast import Cast
 from tfps.wire.codec import Codec, Identity
@@ -11,9 +12,14 @@ from tfps.wire.int8 import Int8
 from tfps.wire.one_bit import OneBit
 from tfps.wire.policy import DenseAndRows, Warmup
 
-# What part of a step's time the pull, or the push, may take, by how many of them run while it
-# computes. Without overlap a step waits for the wire whatever it carries; then this much is little.
-_PARTS = {0: (0.05, "5% of it"), 1: (0.5, "half of it"), 2: (1.0, "the time that it computes")}
+# What part of a step's time the pull, or the push, may take. Without overlap a step waits for the
+# wire whatever it carries; then this much is little.
+_PART = (0.05, "5% of it")
+_OVERLAPPED_PART = (0.5, "half of it")
+
+# More messages would be under way at the same time, but each takes a millisecond of CPU time.
+_MOST_MESSAGES = 12
+_LEAST_MESSAGE_S = 0.02
 
 # Adam learns slowly where most of the first gradients are missing.
 _SIGNS = DenseAndRows(
@@ -46,24 +52,43 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A codec, and why it was picked."""
+    """A codec, and why it was picked.
+
+    Attributes:
+        codec: the codec.
+        seconds: how long what a step moves takes in it.
+        reason: why it was picked.
+    """
 
     codec: Codec
+    seconds: float
     reason: str
 
 
-def choose_pull(measured: Measured, *, overlap: int) -> Choice:
+def choose_pull(measured: Measured, *, overlap: bool) -> Choice:
     """Pick the codec of the pulls."""
     return _choose(
         "pull", _PULLS, measured.pull_bytes, measured.pull_bytes_per_s, measured, overlap
     )
 
 
-def choose_push(measured: Measured, *, overlap: int) -> Choice:
+def choose_push(measured: Measured, *, overlap: bool) -> Choice:
     """Pick the codec of the pushes."""
     return _choose(
         "push", _PUSHES, measured.push_bytes, measured.push_bytes_per_s, measured, overlap
     )
+
+
+def choose_bucket_bytes(measured: Measured, seconds: float, num_ps: int) -> int | None:
+    """Pick how many bytes of parameters travel in one message; None is all of a ps.
+
+    Args:
+        measured: what a step pulls.
+        seconds: how long what a step pulls, or pushes, takes as it is coded.
+        num_ps: how many ps there are; a worker's messages to them take turns on its link.
+    """
+    number = min(_MOST_MESSAGES, int(seconds / _LEAST_MESSAGE_S))
+    return None if number < 2 else math.ceil(measured.pull_bytes / num_ps / number)
 
 
 def _choose(
@@ -72,9 +97,9 @@ def _choose(
     num_bytes: int,
     rate: float,
     measured: Measured,
-    overlap: int,
+    overlap: bool,
 ) -> Choice:
-    part, limit = _PARTS[overlap]
+    part, limit = _OVERLAPPED_PART if overlap else _PART
     allowed_s = measured.compute_s * part
     needed = [(codec, num_bytes * size / 4.0 / rate) for codec, size in candidates]
     fitting = [(codec, seconds) for codec, seconds in needed if seconds <= allowed_s]
@@ -83,6 +108,7 @@ def _choose(
     verdict = "is within" if fitting else "is the least there is, and above"
     return Choice(
         codec=codec,
+        seconds=seconds,
         reason=(
             f'{name}="auto": {codec!r}. A step computes for {1e3 * measured.compute_s:.3g} ms; its '
             f"{num_bytes / 1e6:.3g} MB take {1e3 * uncoded_s:.3g} ms at {rate / 1e6:.3g} MB/s, and "

@@ -117,7 +117,7 @@ def test_turns_divide_the_longest_and_fill_a_dispatch_of_both_workers() -> None:
         assert steps >= 2 * contender.steps_per_execution
     assert plans.steps_of(ALL["torch-ddp"], 40) == 8
     assert plans.steps_of(ALL["tf_keras-x10"], 40) == 20
-    assert plans.steps_of(ALL["tfps-topk-x10-overlap"], 40) == 40
+    assert plans.steps_of(ALL["tfps-topk-x10-buckets"], 40) == 40
 
 
 def test_the_ceiling_sits_in_every_sitting_and_unknown_names_are_refused() -> None:
@@ -127,29 +127,28 @@ def test_the_ceiling_sits_in_every_sitting_and_unknown_names_are_refused() -> No
 
 
 @pytest.mark.parametrize(
-    ("step", "overlap", "busy_bytes"),
+    ("step", "duplex", "busy_bytes"),
     [
-        (Coded(pull=(2e6, 2e6), push=(1e6, 1e6)), 0, 6e6),  # A worker's both, one by one.
-        (Coded(pull=(2e6, 2e6), push=(1e6, 1e6)), 1, 6e6),
-        (Coded(pull=(2e6, 2e6), push=(1e6, 1e6)), 2, 4e6),  # The larger of them.
-        (Coded(pull=(3e6, 1e6), push=(1e6, 1e6)), 2, 6e6),  # The larger ps, to 2 workers.
-        (Coded(pull=(1e6, 0.0), push=(1e6, 4e6)), 2, 8e6),
+        (Coded(pull=(2e6, 2e6), push=(1e6, 1e6)), False, 6e6),  # A worker's both, one by one.
+        (Coded(pull=(2e6, 2e6), push=(1e6, 1e6)), True, 4e6),  # The larger of them.
+        (Coded(pull=(3e6, 1e6), push=(1e6, 1e6)), True, 6e6),  # The larger ps, to 2 workers.
+        (Coded(pull=(1e6, 0.0), push=(1e6, 4e6)), True, 8e6),
     ],
 )
-def test_the_busiest_link_bounds_the_steps(step: Coded, overlap: int, busy_bytes: float) -> None:
+def test_the_busiest_link_bounds_the_steps(step: Coded, duplex: bool, busy_bytes: float) -> None:
     bytes_per_s = 100e6 / 8 * 1448 / 1514
 
-    found = bounds.steps_per_s(step, 100, overlap=overlap)
+    found = bounds.steps_per_s(step, 100, duplex=duplex)
 
     assert found == pytest.approx(2 * bytes_per_s / busy_bytes)
-    assert math.isinf(bounds.steps_per_s(step, UNLIMITED, overlap=overlap))
+    assert math.isinf(bounds.steps_per_s(step, UNLIMITED, duplex=duplex))
 
 
 def test_what_is_reached_is_over_the_lesser_of_link_and_ceiling() -> None:
     title = "encoder at 100 Mbit/s"
-    overlapped, plain = ALL["tfps-int8-x10-overlap2"], ALL["tfps-int8-x10"]
+    duplex, plain = ALL["tfps-int8-x10-buckets"], ALL["tfps-int8-x10"]
     found = {
-        overlapped: Found(rounds={100.0: [_turn(2.0), None]}),
+        duplex: Found(rounds={100.0: [_turn(2.0), None]}),
         plain: Found(rounds={100.0: [_turn(4.0), _turn(4.0)]}),
         ALL["tf_keras"]: Found(rounds={100.0: [_turn(1.0, counts=False)] * 2}),
     }
@@ -159,7 +158,7 @@ def test_what_is_reached_is_over_the_lesser_of_link_and_ceiling() -> None:
 
     # 4 steps a turn, 4 MB each way per step: 2 x 11.96 MB/s over 4 MB, and over 8 MB in sum.
     first, second = rows
-    assert [row["contender"] for row in rows] == [overlapped.name, plain.name]
+    assert [row["contender"] for row in rows] == [duplex.name, plain.name]
     assert first["link"] == pytest.approx(2 * second["link"])
     assert first["link"] == pytest.approx(16 * 2 * 11.955 / 4, rel=1e-3)
     assert first["ratio"] == pytest.approx(16 * 4 / 2.0 / first["bound"])
@@ -237,7 +236,7 @@ def test_tables_hold_the_links_bytes_the_ratio_and_who_is_missing() -> None:
     slow = Found(rounds={100.0: [_turn(10.0, counts=False)]})
     found: dict[Contender, Found] = results.joined(
         [
-            {ALL["tfps-topk-x10-overlap"]: quick, ALL["tf_keras"]: slow, CEILING: slow},
+            {ALL["tfps-topk-x10-buckets"]: quick, ALL["tf_keras"]: slow, CEILING: slow},
             {ALL["torch-ddp"]: Found(fault="missing"), CEILING: slow},
         ],
         [100.0],
@@ -255,7 +254,7 @@ def test_tables_hold_the_links_bytes_the_ratio_and_who_is_missing() -> None:
     assert faults == [{"contender": "torch-ddp", "why": "missing"}]
     assert set(whole.measured()["encoder at 100 Mbit/s"]) == {row["contender"] for row in speeds}
     (rounds,) = (table.as_records() for table in whole.rounds())
-    assert rounds[0] == {"contender": "tfps-topk-x10-overlap", "1": 64.0, "2": NOT_RUN}
+    assert rounds[0] == {"contender": "tfps-topk-x10-buckets", "1": 64.0, "2": NOT_RUN}
 
 
 def test_sizes_vary_one_number_at_a_time() -> None:
