@@ -46,6 +46,28 @@ def sloped(
     return model
 
 
+class Bowl(keras.layers.Layer):
+    """Gives half the sum of kernel ** 2, so that the gradient is the kernel."""
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(4,), initializer="ones", name="kernel")
+
+    def call(self, inputs: Any) -> Any:
+        return 0.5 * keras.ops.sum(self.kernel**2) + 0.0 * inputs
+
+
+def bowl(strategy: Any, steps_per_execution: int) -> keras.Model:
+    """Return a model whose weights, ones at first, each step of SGD multiplies by 0.7."""
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((1,)), Bowl()])
+        model.compile(
+            keras.optimizers.SGD(0.3),
+            lambda _, y: keras.ops.mean(y),
+            steps_per_execution=steps_per_execution,
+        )
+    return model
+
+
 def run_steps(model: keras.Model, steps: int, epochs: int = 1) -> Any:
     data = tf.data.Dataset.from_tensors((np.ones((4, 1)), np.ones((4, 1)))).repeat()
     return model.fit(data, steps_per_epoch=steps, epochs=epochs, verbose=0)

@@ -14,6 +14,7 @@ from tests.cluster.models_on_the_wire import (
     COUNTERS,
     IDS,
     SLOPE,
+    bowl,
     classifier,
     run_steps,
     sloped,
@@ -67,23 +68,9 @@ def test_overlapped_steps_have_the_numbers_of_steps_in_turn(make_strategy: Any) 
     np.testing.assert_allclose(model.get_weights()[0], -rates * SLOPE, rtol=1e-5)
 
 
-class Bowl(keras.layers.Layer):
-    """Gives half the sum of kernel ** 2, so that the gradient is the kernel."""
-
-    def build(self, shape: Any) -> None:
-        self.kernel = self.add_weight(shape=(4,), initializer="ones", name="kernel")
-
-    def call(self, inputs: Any) -> Any:
-        return 0.5 * keras.ops.sum(self.kernel**2) + 0.0 * inputs
-
-
 @pytest.mark.parametrize("overlap", [False, True])
 def test_a_gradient_is_as_old_as_was_said(make_strategy: Any, overlap: bool) -> None:
-    with make_strategy(overlap=overlap).scope():
-        model = keras.Sequential([keras.Input((1,)), Bowl()])
-        model.compile(
-            keras.optimizers.SGD(0.3), lambda _, y: keras.ops.mean(y), steps_per_execution=6
-        )
+    model = bowl(make_strategy(overlap=overlap), steps_per_execution=6)
     run_steps(model, 6)  # one call: of one worker
     values = [1.0]
     for step in range(6):

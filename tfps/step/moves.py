@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
+from tfps.params.placement import NEGLIGIBLE_BYTES
+from tfps.params.shards import shards
 from tfps.step.accumulate import Accumulator
 from tfps.step.apply import Optimizer
 from tfps.step.codec_state import CodecState
@@ -71,6 +73,13 @@ class Step:
         changing.update(id(v) for _, variables in self.demand.applied for v in variables)
         self.whole = [v for key, v in used.items() if key in changing]
         self.frozen = Frozen([v for key, v in used.items() if key not in changing])
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the parameters are so few that calls between tasks are most of a step's cost."""
+        used = [shard for v in [*self.whole, *self.demand.tables] for shard in shards(v)]
+        num_bytes = sum(shard.num_elements * shard.variable.dtype.size for shard in used)
+        return bool(num_bytes <= NEGLIGIBLE_BYTES)
 
     @property
     def global_steps(self) -> list[keras.Variable]:

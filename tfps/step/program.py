@@ -14,6 +14,9 @@ from tfps.step.report import Format
 from tfps.step.settings import StepSettings
 from tfps.step.worker_local import keep_captures
 
+_LONG_DISPATCH = 16
+_UNROLLED_STEPS = 4
+
 
 class Program:
     """A computation as TensorFlow functions that run on a worker.
@@ -75,11 +78,11 @@ class Program:
         """How many steps have been counted so far."""
         return max(int(counter.numpy()) for counter in self._step.global_steps)
 
-    def dispatch(self, *, several: bool = True, with_output: bool = False, step: int = 0) -> Any:
+    def dispatch(self, *, most_steps: int, with_output: bool = False, step: int = 0) -> Any:
         """Return the function that runs steps on a worker in one call.
 
         Args:
-            several: whether a call may run more than one.
+            most_steps: how many a call may run.
             with_output: whether the function returns the last step's output, too.
             step: the global step of the first of them; there are no boundaries between them.
 
@@ -89,6 +92,10 @@ class Program:
             read with `self.format`, and the output.
         """
         wire = self._wire.at(step)
+        several = most_steps > 1
+        # A long dispatch of a small model is worth more tracing.
+        unrolled = most_steps >= _LONG_DISPATCH and self._step.is_small
+        per_iteration = _UNROLLED_STEPS if unrolled else 1
 
         def dispatch(iterator: Any, steps: tf.Tensor, worker: tf.Tensor) -> Any:
             start = State(
@@ -104,13 +111,13 @@ class Program:
             elif self.overlaps:
                 done, state = repeat.overlapped(start)
             else:
-                done, state = repeat.in_turn(start)
+                done, state = repeat.in_turn(start, per_iteration)
             report = self.format.pack(
                 done, state.dropped, state.missed, state.traffic, state.metrics
             )
             return report, state.output
 
-        return self._traced((several, with_output, wire.step), dispatch)
+        return self._traced((several, per_iteration, with_output, wire.step), dispatch)
 
     def refresh(self) -> None:
         """Let the workers pull anew what no step changes, if it has changed since the last call."""

@@ -8,7 +8,7 @@ each ps. No cond within it asks whether there is a batch, since every ps would h
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -59,14 +59,14 @@ class _Loop:
         done: how many steps have computed.
         unpushed: the last of them.
         ahead: the batch of the next step, and what it pulled; None if steps run in turn.
-        following: an optional batch, of the step after those.
+        following: optional batches, of the steps after those.
         state: without an output.
     """
 
     done: tf.Tensor
     unpushed: _Unpushed
     ahead: tuple[Any, Pull] | None = None
-    following: Any
+    following: Sequence[Any]
     state: State
 
 
@@ -92,24 +92,38 @@ class Repeat:
 
         return self._on_first_batch(state, run)
 
-    def in_turn(self, state: State) -> tuple[tf.Tensor, State]:
-        """Run each step after the one before; return how many ran, and the last state."""
+    def in_turn(self, state: State, per_iteration: int = 1) -> tuple[tf.Tensor, State]:
+        """Run each step after the one before; return how many ran, and the last state.
 
-        def one_step(loop: _Loop) -> _Loop:
+        Args:
+            state: before the first step.
+            per_iteration: how many steps an iteration has. Its beginning costs each ps two calls.
+        """
+
+        def one_step(loop: _Loop, batch: Any) -> _Loop:
             state = self._push(loop.unpushed, loop.state)
-            batch = loop.following.get_value()
             pulled, state = self._pull(batch, state)  # its reads wait for what was traced before
             unpushed, state = self._compute(batch, pulled, state)
-            done = loop.done + 1
             # Who has pulled need not be told that it has pushed: an op that must run after the pull
             # stands for all those on the ps, which the iteration's end would wait for one by one.
             with tf.control_dependencies(take_apart(pulled)[0]):
                 tf.timestamp()
-            following = self._batch_after(done)
-            return _Loop(done=done, unpushed=unpushed, following=following, state=state)
+            return dataclasses.replace(loop, done=loop.done + 1, unpushed=unpushed, state=state)
+
+        def iteration(loop: _Loop) -> _Loop:
+            for optional in loop.following:
+                loop = one_step(loop, optional.get_value())
+            return self._followed(loop, per_iteration)
+
+        def leftover(loop: _Loop) -> _Loop:
+            optional, *others = loop.following
+            none = tf.experimental.Optional.empty(self._iterator.element_spec)
+            following = [*others, none]
+            return one_step(dataclasses.replace(loop, following=following), optional.get_value())
 
         def rest(first: _Loop) -> _Loop:
-            return self._while(one_step, dataclasses.replace(first, following=self._batch_after(1)))
+            last = self._while(iteration, self._followed(first, per_iteration), per_iteration)
+            return last if per_iteration == 1 else self._while(leftover, last, 1)
 
         return self._several(state, rest)
 
@@ -124,9 +138,10 @@ class Repeat:
         """
 
         def pull(loop: _Loop, taken: tf.Tensor) -> _Loop:
-            batch = loop.following.get_value()
+            [optional] = loop.following
+            batch = optional.get_value()
             pulled, state = self._pull(batch, loop.state)
-            following = self._batch_after(taken)
+            following = [self._batch_after(taken)]
             return dataclasses.replace(
                 loop, ahead=(batch, pulled), following=following, state=state
             )
@@ -147,15 +162,15 @@ class Repeat:
             return compute(pull(push(loop), loop.done + 2), loop.ahead)
 
         def rest(first: _Loop) -> _Loop:
-            first = dataclasses.replace(first, following=self._batch_after(1))
-            more = first.following.has_value()
-            tensors, rebuild = take_apart(dataclasses.replace(first, following=None))
+            first = self._followed(first, 1)
+            more = first.following[-1].has_value()
+            tensors, rebuild = take_apart(dataclasses.replace(first, following=()))
 
             def several() -> list[tf.Tensor]:
-                last = self._while(one_of_each, pull(first, first.done + 1))
+                last = self._while(one_of_each, pull(first, first.done + 1), 1)
                 assert last.ahead is not None
                 last = compute(push(last), last.ahead)
-                return take_apart(dataclasses.replace(last, ahead=None, following=None))[0]
+                return take_apart(dataclasses.replace(last, ahead=None, following=()))[0]
 
             return rebuild(tf.cond(more, several, lambda: tensors))
 
@@ -169,7 +184,7 @@ class Repeat:
             self._function = ComputeFunction(self._moves.compute, batch, pulled, begun.metrics)
             unpushed, begun = self._compute(batch, pulled, begun)
             one = tf.ones([], tf.int64)
-            last = rest(_Loop(done=one, unpushed=unpushed, following=None, state=begun))
+            last = rest(_Loop(done=one, unpushed=unpushed, following=(), state=begun))
             output = last.unpushed.computed.output if state.has_output else ()
             return last.done, self._push(last.unpushed, last.state)._replace(output=output)
 
@@ -187,20 +202,25 @@ class Repeat:
         )
         return done, last
 
-    def _while(self, body: Callable[[_Loop], _Loop], first: _Loop) -> _Loop:
-        """Repeat `body` until nothing follows."""
+    def _while(self, body: Callable[[_Loop], _Loop], first: _Loop, batches: int) -> _Loop:
+        """Repeat `body` while so many batches follow."""
         tensors, rebuild = take_apart(first)
         # Its sizes may differ between steps.
         unpushed = dataclasses.replace(first.unpushed, computed=self._function.placeholders())
         like, _ = take_apart(dataclasses.replace(first, unpushed=unpushed))
         tensors = tf.while_loop(
-            lambda *tensors: rebuild(tensors).following.has_value(),
+            lambda *tensors: rebuild(tensors).following[batches - 1].has_value(),
             lambda *tensors: take_apart(body(rebuild(tensors)))[0],
             tensors,
             shape_invariants=[tensor.shape for tensor in like],
             parallel_iterations=1,
         )
         return rebuild(tensors)
+
+    def _followed(self, loop: _Loop, number: int) -> _Loop:
+        """Take the next batches."""
+        following = [self._batch_after(loop.done + ahead) for ahead in range(number)]
+        return dataclasses.replace(loop, following=following)
 
     def _batch_after(self, taken: int | tf.Tensor) -> Any:
         """Return an optional batch: the next one, if fewer than all steps have taken theirs."""

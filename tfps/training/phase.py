@@ -100,7 +100,7 @@ class Phase:
         model.stop_predicting = False
         callbacks.on_predict_begin()
         outputs: dict[int, Any] = {}
-        function = self.program.dispatch(several=False, with_output=True)
+        function = self.program.dispatch(most_steps=1, with_output=True)
         for position, result in enumerate(self._run_of(function, None)):
             callbacks.on_predict_batch_begin(position)
             batch = result.first_batch * self.lanes.num_workers + result.worker
@@ -165,7 +165,7 @@ class Phase:
                 ahead = min((b - step for b in boundaries if b > step), default=None)
                 count = min((n for n in (ahead, remaining) if n is not None), default=None)
             function = self.program.dispatch(
-                several=self.steps_per_dispatch > 1, with_output=with_output, step=step
+                most_steps=self.steps_per_dispatch, with_output=with_output, step=step
             )
             ran = yield from self._run_of(function, count, of=self.steps, goes_on=not first)
             if count is None or ran < count:
