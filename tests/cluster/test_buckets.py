@@ -64,7 +64,8 @@ def test_buckets_learn_with_rows_statistics_and_codecs(
     assert model.evaluate(IDS, CLASSES, verbose=0)[1] > 0.8
 
 
-def test_first_layers_are_pulled_while_the_last_are_pushed(_cluster: None) -> None:
+@pytest.mark.usefixtures("_cluster")
+def test_first_layers_are_pulled_while_the_last_are_pushed() -> None:
     """A pull waits for the updates of what it reads, and for what these wait for, but no more."""
     strategy = tfps.ParameterServerStrategy()  # whose ps are empty
     model = stacked(strategy)
