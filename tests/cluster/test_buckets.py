@@ -15,6 +15,8 @@ from tfps import wire
 from tfps.step.messages import Wire
 from tfps.step.program import Program
 from tfps.step.settings import StepSettings
+from tfps.training import auto
+from tfps.wire.auto import Measured
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -33,11 +35,9 @@ def stacked(strategy: Any, **arguments: Any) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("codec", [wire.Identity(), wire.Cast()], ids=repr)
+@pytest.mark.parametrize("codec", [wire.Identity(), wire.Lossless(wire.Cast())], ids=repr)
 @pytest.mark.parametrize("overlap", [False, True])
-def test_buckets_change_no_number_and_no_byte(
-    make_strategy: Any, codec: wire.Codec, overlap: bool
-) -> None:
+def test_buckets_change_no_number(make_strategy: Any, codec: wire.Codec, overlap: bool) -> None:
     results = []
     for bucket_bytes in (None, 2 * KERNEL_BYTES, 1):
         strategy = make_strategy(pull=codec, push=codec, overlap=overlap, bucket_bytes=bucket_bytes)
@@ -48,7 +48,8 @@ def test_buckets_change_no_number_and_no_byte(
     for other_weights, other_traffic in others:
         for one, other in zip(weights, other_weights, strict=True):
             np.testing.assert_array_equal(one, other)
-        assert other_traffic == traffic
+        if codec == wire.Identity():  # what is compressed together differs
+            assert other_traffic == traffic
 
 
 @pytest.mark.parametrize("num_shards", [1, 2])
@@ -116,6 +117,20 @@ def _all_before(node: Any, function: Any) -> list[Any]:
                 found[name] = by_name[name]
                 waiting.append(by_name[name])
     return list(found.values())
+
+
+def test_auto_picks_buckets_for_a_slow_link(
+    make_strategy: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    slow = Measured(
+        compute_s=0.1, pull_bytes=150_000, push_bytes=150_000,
+        pull_bytes_per_s=1e5, push_bytes_per_s=1e5,
+    )  # fmt: skip
+    monkeypatch.setattr(auto, "measure", lambda *_: slow)
+    model = stacked(make_strategy(pull="auto", push="auto"), steps_per_execution=4)
+    history = run_steps(model, 8, epochs=4).history
+    assert "bucket_bytes=6250: they are pushed and" in capfd.readouterr().out
+    assert history["loss"][-1] < history["loss"][0]
 
 
 def test_a_bucket_has_at_least_a_byte(make_strategy: Any) -> None:

@@ -87,7 +87,13 @@ class Step:
         return [made.global_step for made in self.optimizers.values()]
 
     def moves(self, wire: Wire, worker: tf.Tensor, *, paced: bool = False) -> Moves:
-        """Return the moves for a trace; to be called at the top of a worker's function."""
+        """Return the moves for a trace; to be called at the top of a worker's function.
+
+        Args:
+            wire: the format in which parameters and gradients travel.
+            worker: the index of the worker, int64.
+            paced: whether the messages of a push follow one another, where a ps gets several.
+        """
         for accumulator in self.accumulators.values():
             accumulator.begin()
         for codec_state in self.codec_states.values():
@@ -96,7 +102,7 @@ class Step:
             step=self,
             wire=dataclasses.replace(wire, buckets=buckets(self.whole, wire.bucket_bytes)),
             worker=worker,
-            paced=paced,
+            paced=paced and wire.bucket_bytes is not None,
             frozen=self.frozen.values(),
             jit_compile=self._jit_compile,
         )
@@ -110,7 +116,7 @@ class Moves:
         step: what the step is made of.
         wire: the format in which parameters and gradients travel.
         worker: the index of the worker, int64.
-        paced: whether the messages of a push follow one another.
+        paced: whether the messages of a push follow one another, where a ps gets several.
         frozen: the parameters that the worker keeps, with their values.
         jit_compile: whether XLA compiles what a worker computes.
     """

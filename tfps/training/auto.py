@@ -81,7 +81,10 @@ class Codecs:
                 seconds = max(choices[name].seconds for name in self._auto)
                 buckets = choose_bucket_bytes(measured, seconds, self._wire.num_ps)
                 if buckets is not None:
-                    print(f"bucket_bytes={buckets}: they are pushed and pulled at the same time.")
+                    print(
+                        f"bucket_bytes={buckets}: they are pushed and pulled at the same time.",
+                        flush=True,
+                    )
                 picked["bucket_bytes"] = buckets
             self._picked[model] = dataclasses.replace(self._wire, **picked)
         return self._picked[model]
