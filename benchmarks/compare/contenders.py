@@ -220,6 +220,9 @@ def environment(contender: Contender, inherited: Mapping[str, str]) -> dict[str,
         settings |= dict.fromkeys(names, threads)
     others = {"TF_CONFIG", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"}
     kept = {name: value for name, value in inherited.items() if name not in others}
+    if contender.program != "tfps_fit":
+        # A peer has no part in what `tfps local` sets for the project's own tasks.
+        settings["GLIBC_TUNABLES"] = inherited.get("GLIBC_TUNABLES", "")
     return kept | settings
 
 

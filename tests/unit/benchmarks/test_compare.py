@@ -71,6 +71,13 @@ def test_all_contenders_compute_with_two_threads_in_as_many_processes_as_they_ha
     assert not any("TF_CONFIG" in of for of in (of_cluster, of_ranks, of_alone))
 
 
+def test_peers_run_without_what_the_project_sets_for_its_own_tasks() -> None:
+    assert "GLIBC_TUNABLES" not in contenders.environment(ALL["tfps-float32"], {})
+    assert contenders.environment(ALL["tf_keras"], {})["GLIBC_TUNABLES"] == ""
+    own = {"GLIBC_TUNABLES": "glibc.malloc.check=1"}
+    assert contenders.environment(ALL["tf_keras"], own)["GLIBC_TUNABLES"] == own["GLIBC_TUNABLES"]
+
+
 def test_who_takes_part_is_in_one_sitting_unless_the_default_has_more() -> None:
     names = ["ceiling", "keras-fit", "ceiling"]
     assert [[one.name for one in sat] for sat in contenders.sittings(names, "encoder")] == [

@@ -65,7 +65,7 @@ def test_threads_are_set_for_workers_only() -> None:
         assert "TF_NUM_INTRAOP_THREADS" not in other.environment
 
 
-@pytest.mark.parametrize("name", ["PYTHONUNBUFFERED", "TF_CPP_MIN_LOG_LEVEL"])
+@pytest.mark.parametrize("name", ["PYTHONUNBUFFERED", "TF_CPP_MIN_LOG_LEVEL", "GLIBC_TUNABLES"])
 def test_what_the_user_has_set_is_kept(name: str) -> None:
     assert all(process.environment[name] == "0" for process in planned({name: "0"}))
     assert all(name in process.environment for process in planned())
