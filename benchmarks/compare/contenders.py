@@ -15,8 +15,8 @@ from benchmarks.compare.cases import Chosen, ModelName
 Processes = Literal["cluster", "pair", "one"]
 
 NUM_PS = 2
-_BUCKET_BYTES = 1 << 20
 NUM_WORKERS = 2
+_BUCKET_BYTES = 1 << 20
 REQUIREMENTS = {"tf_keras": "tf_keras>=2.21,<2.22", "torch": "torch>=2.13"}
 _VERSIONS = """
 import importlib.metadata, importlib.util, json, sys

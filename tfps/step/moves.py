@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ class Step:
         self.whole = [v for key, v in used.items() if key in changing]
         self.frozen = Frozen([v for key, v in used.items() if key not in changing])
 
-    @property
+    @functools.cached_property
     def is_small(self) -> bool:
         """Whether the parameters are so few that calls between tasks are most of a step's cost."""
         used = [shard for v in [*self.whole, *self.demand.tables] for shard in shards(v)]

@@ -44,7 +44,7 @@ def push(
     state: CodecState,
     accumulator: Accumulator | None,
     *,
-    paced: bool = False,
+    paced: bool,
 ) -> Pushed:
     """Send gradients to their ps, where `optimizer` applies them.
 

@@ -151,10 +151,9 @@ class Repeat:
 
         def compute(loop: _Loop, ahead: tuple[Any, Pull]) -> _Loop:
             batch, pulled = ahead
-            missed = tf.minimum(loop.done, 1)
-            with_own = _with_own_steps(pulled, self._moves, missed)
+            with_own = _with_own_step(pulled, self._moves)
             unpushed, state = self._compute(batch, with_own, loop.state)
-            state = state._replace(missed=state.missed + missed)
+            state = state._replace(missed=state.missed + 1)
             return dataclasses.replace(loop, done=loop.done + 1, unpushed=unpushed, state=state)
 
         def one_of_each(loop: _Loop) -> _Loop:
@@ -252,11 +251,11 @@ class Repeat:
         )
 
 
-def _with_own_steps(pulled: Pull, moves: Moves, own: tf.Tensor) -> Pull:
-    """Count in the global step the worker's own steps that the pull came before."""
+def _with_own_step(pulled: Pull, moves: Moves) -> Pull:
+    """Count in the global step the worker's own step that the pull came before."""
     counters = {id(variable) for variable in moves.step.global_steps}
     whole = [
-        (variable, value + tf.cast(own, value.dtype) if id(variable) in counters else value)
+        (variable, value + 1 if id(variable) in counters else value)
         for variable, value in pulled.whole
     ]
     return dataclasses.replace(pulled, whole=whole)

@@ -110,16 +110,20 @@ def transfer(
     """
     with tf.device(sender):
         encoded = [_encode(parcel) for parcel in parcels]
-    small = [
+
+    def joins(tensor: tf.Tensor) -> bool:
+        return _has_bytes(tensor) and (as_one or _is_small(tensor))
+
+    joining = [
         part
         for parcel, one in zip(parcels, encoded, strict=True)
-        if as_one or all(_is_small(tensor) for tensor in parcel.tensors)
+        if all(joins(tensor) for tensor in parcel.tensors)
         for part in one.parts
     ]
-    small = [tensor for tensor in [*small, *along] if as_one or _is_small(tensor)]
-    small = list({id(tensor): tensor for tensor in small if _has_bytes(tensor)}.values())
+    together = list({id(t): t for t in [*joining, *along] if joins(t)}.values())
+    if len(together) == 1 and not as_one:
+        together = []  # it travels as it is
     parts = [part for one in encoded for part in one.parts]
-    together = small if as_one or len(small) > 1 else []
     carried = iter(_carry([*parts, *along], together, sender, receiver))
     arrived = [
         Arrived(

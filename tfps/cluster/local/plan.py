@@ -81,8 +81,8 @@ _DEFAULTS = {
     "PYTHONUNBUFFERED": "1",
     # Each process would repeat TensorFlow's remarks on the machine.
     _LOG_LEVEL: "2",
-    # In pages of 2 MB a look at a row of a large table misses the processor's address cache less:
-    # a step on a table of 10 million rows takes a quarter less time. glibc reads it at the start.
+    # In pages of 2 MB a look at a row of a large table misses the processor's address cache less.
+    # glibc reads it when the process starts.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     # The chief and the workers share the GPUs of this machine.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
