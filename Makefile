@@ -1,11 +1,13 @@
 # On a machine with Python 3.11+, pip and make:
 #   make train              train the main job on a local cluster (chief, 2 workers, 2 ps)
 #   make train ARGS='...'   the same with options of models/gpt_lm.py (ARGS=--help lists them)
-#   make test               run the tests
+#   make test               run the tests, in TEST_PROCESSES=2 processes
 # Both make .venv from the versions in requirements.lock first; a later run installs nothing again.
 
 PYTHON ?= python3
 ARGS ?=
+# A process of the tests has a cluster of its own, and keeps one processor busy.
+TEST_PROCESSES ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +33,7 @@ train: $(INSTALLED)
 		$(BIN)/python -m models.gpt_lm $(ARGS))
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -m "not slow and not root"
+	@$(BIN)/python -m pytest -m "not slow and not root" -n $(TEST_PROCESSES) --dist loadfile
 
 test-slow: $(INSTALLED)
 	@$(BIN)/python -m pytest -m "slow or root"

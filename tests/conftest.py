@@ -17,9 +17,15 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["PYTHONFAULTHANDLER"] = "1"  # A process that crashes in native code says where.
 os.environ.pop("TF_CONFIG", None)
 
+_MARK = pytest.StashKey[str]()
 _LEFTOVERS = pytest.StashKey[list[str]]()
-_MARK = reaper.mark_session()
 _GRACE_S = 5.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Of a run in several processes, the one that started the others looks for what is left.
+    if not hasattr(config, "workerinput"):
+        config.stash[_MARK] = reaper.mark_session()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,8 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs root"))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    left = reaper.leftovers(_MARK, _GRACE_S)
+    if _MARK not in session.config.stash:
+        return
+    left = reaper.leftovers(session.config.stash[_MARK], _GRACE_S)
     session.config.stash[_LEFTOVERS] = [reaper.describe(process) for process in left]
     if left:
         reaper.end(left)

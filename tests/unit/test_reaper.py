@@ -54,7 +54,8 @@ def test_a_process_that_ends_within_the_grace_is_not_left_over(mark: str) -> Non
         assert reaper.leftovers(mark, grace_s=30) == []
 
 
-def test_a_session_that_leaves_a_process_behind_fails(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_session_that_leaves_a_process_behind_fails(tmp_path: Path, processes: str) -> None:
     test = tmp_path / "test_leaky.py"
     test.write_text(
         "import subprocess, sys\n"
@@ -62,7 +63,7 @@ def test_a_session_that_leaves_a_process_behind_fails(tmp_path: Path) -> None:
     )
     session = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
     result = subprocess.run(
-        [*session, "--rootdir", tmp_path, test],
+        [*session, "-n", processes, "--rootdir", tmp_path, test],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
