@@ -37,6 +37,7 @@ LAYERS = 4
 HEADS = 4
 FLOAT_BYTES = 4
 IDS = ("like text", "uniform")
+Wire = Literal["float32", "bfloat16", "int8", "onebit", "topk", "topk5"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,9 +48,9 @@ class Arguments:
     """Steps of a measured round; a round to warm up comes first."""
     rounds: int = 3
     """Rounds to measure."""
-    wire: Literal["float32", "bfloat16", "int8", "onebit", "topk"] = "float32"
+    wire: Wire = "float32"
     """What travels: both ways as it is, cast or in int8; or the signs of the gradients, or their
-    largest 1 %, with error feedback against parameters in int8."""
+    largest 1 % or 5 %, with error feedback against parameters in int8."""
     overlap: bool = False
     """Whether a worker pushes and pulls while it computes."""
     steps_per_execution: int = 1
@@ -106,12 +107,12 @@ def measure(arguments: Arguments) -> None:
     report.publish(tables, arguments.json)
 
 
-def wires() -> dict[str, tuple[Any, Any]]:
+def wires() -> dict[Wire, tuple[Any, Any]]:
     """Return the codecs of pull and push by the name of what travels."""
     wire = tfps.wire
-    signs, sparse = (
+    signs, sparse, less_sparse = (
         wire.DenseAndRows(dense=wire.ErrorFeedback(codec), rows=wire.Int8())
-        for codec in (wire.OneBit(128), wire.TopK(0.01))
+        for codec in (wire.OneBit(128), wire.TopK(0.01), wire.TopK(0.05))
     )
     return {
         "float32": (wire.Identity(), wire.Identity()),
@@ -119,6 +120,7 @@ def wires() -> dict[str, tuple[Any, Any]]:
         "int8": (wire.Int8(), wire.Int8()),
         "onebit": (wire.Int8(), signs),
         "topk": (wire.Int8(), sparse),
+        "topk5": (wire.Int8(), less_sparse),
     }
 
 

@@ -8,8 +8,9 @@ import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from benchmarks import encoder
 from benchmarks.compare.cases import Chosen, ModelName
 
 Processes = Literal["cluster", "pair", "one"]
@@ -52,7 +53,6 @@ class Contender:
 
 
 def _tfps() -> Iterable[Contender]:
-    wires = ("float32", "bfloat16", "int8", "onebit", "topk")
     buckets = ("--bucket-bytes", str(_BUCKET_BYTES))
     ways = {
         "": (),
@@ -60,7 +60,7 @@ def _tfps() -> Iterable[Contender]:
         "-overlap": ("--overlap",),
         "-overlap-buckets": ("--overlap", *buckets),
     }
-    for wire, together, way in itertools.product(wires, (1, 10, 32), ways):
+    for wire, together, way in itertools.product(get_args(encoder.Wire), (1, 10, 32), ways):
         if way and together == 1:
             continue  # There is nothing to overlap with in a dispatch of one step.
         yield Contender(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
@@ -24,7 +24,7 @@ class Arguments(Chosen):
         bucket_bytes: Of the strategy.
     """
 
-    wire: Literal["float32", "bfloat16", "int8", "onebit", "topk"] = "float32"
+    wire: encoder.Wire = "float32"
     steps_per_execution: int = 1
     overlap: bool = False
     bucket_bytes: int | None = None
