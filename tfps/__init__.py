@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfps import wire
+    from tfps import update, wire
     from tfps.cluster.run import run
     from tfps.cluster.spec import ClusterSpec, Task
     from tfps.cluster.tf_config import TFConfig
@@ -23,6 +23,7 @@ __all__ = [
     "TFConfig",
     "Task",
     "run",
+    "update",
     "wire",
 ]
 
@@ -37,8 +38,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "wire":
-        return importlib.import_module("tfps.wire")
+    if name in ("update", "wire"):
+        return importlib.import_module(f"tfps.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'tfps' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -8,6 +8,7 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `ParameterServerStrategyV2._connect_to_cluster`, `_num_workers`, `_num_ps` | a second strategy of one process must not connect again |
 | `ClusterCoordinator._cluster.workers` (`executor`, `device_name`, `failure_handler.wait_on_failure`) | to run a function on one chosen worker, with the coordinator's own handling of its failures |
 | `eager.context.executor_scope` | the same |
+| `eager.executor.new_executor` | what a thread runs on a ps for long must not hold up the calls of others |
 | `ConcreteFunction._captured_inputs`, `replace_capture_with_deferred_capture`, `FuncGraph.capture_call_time_value` | what a function captures is copied to each worker once |
 | `eager.tape.variable_accessed` | it tells the tapes that are active to watch what was pulled for a variable |
 | `eager.context.Context.remove_function` | the collection of a function waits for ever now and then where servers are in the same process |
@@ -23,13 +24,14 @@ import tensorflow as tf
 from tensorflow.python.distribute.parameter_server_strategy_v2 import (
     ParameterServerStrategyV2Extended,
 )
-from tensorflow.python.eager import context, tape
+from tensorflow.python.eager import context, executor, tape
 
 __all__ = [
     "ParameterServerStrategyV2Extended",
     "capture_at_call",
     "captures",
     "keep_functions",
+    "on_own_stream",
     "on_worker",
     "replace_capture",
     "take_number",
@@ -86,6 +88,17 @@ def take_number(counter: tf.Variable) -> tf.Tensor:
 def watch(tensor: tf.Tensor) -> None:
     """Have all active tapes watch `tensor` as they watch a trainable variable that is read."""
     tape.variable_accessed(_Watched(tensor))
+
+
+@contextlib.contextmanager
+def on_own_stream() -> Iterator[None]:
+    """Run the calls of the block to other tasks apart from those of other threads.
+
+    Those of one stream wait for one another.
+    """
+    own = executor.new_executor(enable_async=False)
+    with context.executor_scope(own):
+        yield
 
 
 def workers(coordinator: tf.distribute.coordinator.ClusterCoordinator) -> list[Any]:

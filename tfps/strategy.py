@@ -22,6 +22,7 @@ from tfps.training.auto import AutoCodec, Codecs
 from tfps.training.fit import Trainer
 from tfps.training.lanes import Lanes
 from tfps.training.loop import Loop, StepFunction
+from tfps.update import Asynchronous, Policy
 
 
 class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.KerasStrategy):
@@ -48,6 +49,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         overlap: bool = False,
         lazy_rows: bool = True,
         bucket_bytes: int | None = None,
+        update: Policy | None = None,
     ) -> None:
         """Connect to the cluster.
 
@@ -78,15 +80,19 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
                 message costs CPU time, about a millisecond. None is one message for each ps and
                 direction; if a codec is "auto", it is measured and picked, too.
                 `steps_per_execution` must be above 1 for an effect.
+            update: when updates take effect, one of `tfps.update`. None is `Asynchronous()`: each
+                gradient when it arrives.
 
         Raises:
             TFConfigError: if TF_CONFIG has faults.
             ValueError: if `pull` is a codec that parameters cannot be pulled with, `pull` or `push`
-                is a name other than "auto", or `bucket_bytes` is below 1.
+                is a name other than "auto", `bucket_bytes` is below 1, or `update` suits neither
+                the cluster nor `overlap`.
         """
         _keras.install()
         resolver = cluster_resolver or default_resolver()
-        num_ps = len(resolver.cluster_spec().as_dict().get("ps", ()))
+        addresses = resolver.cluster_spec().as_dict()
+        num_ps, num_workers = len(addresses.get("ps", ())), len(addresses.get("worker", ()))
         partitioner = (
             variable_partitioner.for_ps(num_ps)
             if isinstance(variable_partitioner, AutoPartitioner)
@@ -94,7 +100,21 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         )
         partitioner = along_first_axis(partitioner) if partitioner else None
         self._codecs = Codecs(pull, push, num_ps, bucket_bytes)
-        self._settings = StepSettings(wire=self._codecs.plain, overlap=overlap, lazy_rows=lazy_rows)
+        timing = (update or Asynchronous()).timing(num_workers)
+        if overlap and (timing.rule is not None or timing.gate is not None):
+            raise ValueError(
+                f"overlap=True with update={update!r}: a step would wait for the update of a step "
+                "that is still to be pushed. Take overlap=False, or Asynchronous() without "
+                "max_staleness."
+            )
+        self._settings = StepSettings(
+            wire=self._codecs.plain,
+            num_workers=num_workers,
+            timing=timing,
+            overlap=overlap,
+            lazy_rows=lazy_rows,
+            shows_updates=update is not None,
+        )
         super().__init__(resolver, partitioner)
         self._extended = VariableCreation(self, resolver, partitioner, num_ps)
 

@@ -75,10 +75,8 @@ def test_first_layers_are_pulled_while_the_last_are_pushed() -> None:
     )
     spec = (tf.TensorSpec([4, 1]), tf.TensorSpec([4, 1]))
     with strategy.scope():
-        dispatch = Program(model.train_step, spec, StepSettings(wire=travelling)).dispatch(
-            most_steps=8
-        )
-    functions = dispatch.graph.as_graph_def().library.function
+        program = Program(model.train_step, spec, StepSettings(wire=travelling, num_workers=2))
+    functions = program.dispatch(most_steps=8).function.graph.as_graph_def().library.function
     [loop] = [f for f in functions if "while_body" in f.signature.name and _nodes(f, _UPDATE)]
     updates = {node.input[0] for node in _nodes(loop, _UPDATE)}
     reads = [node for node in _nodes(loop, "ReadVariableOp") if node.input[0] in updates]

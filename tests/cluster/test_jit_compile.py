@@ -47,7 +47,8 @@ def fitted(strategy: Any, *, jit_compile: Any, **compile_arguments: Any) -> tupl
 
 def compiled(model: keras.Model) -> bool:
     (program,) = model.train_function.by_spec.values()
-    (function,) = program._functions.values()
+    (dispatch,) = program._dispatches.values()
+    function = dispatch.function
     library = function.graph.as_graph_def().library.function
     return any(one.attr["_XlaMustCompile"].b for one in library)
 

@@ -20,7 +20,7 @@ def code_of_readme() -> list[str]:
 
 @pytest.mark.timeout(120)
 def test_the_script_trains_on_the_embedded_cluster(tmp_path: Path) -> None:
-    code, _ = code_of_readme()
+    code, *_ = code_of_readme()
     assert len(code.splitlines()) <= 25
     script = tmp_path / "shelves.py"
     script.write_text(code)
@@ -32,8 +32,11 @@ def test_the_script_trains_on_the_embedded_cluster(tmp_path: Path) -> None:
     assert accuracies[0] < 0.2 < 0.9 < accuracies[-1]
 
 
-def test_the_strategy_with_codecs_can_be_made(make_strategy: object) -> None:
-    _, code = code_of_readme()
-    names = {"tfps": tfps}
-    exec(code, names)
-    assert isinstance(names["strategy"], tfps.ParameterServerStrategy)
+@pytest.mark.usefixtures("make_strategy")
+def test_the_strategies_with_codecs_and_with_a_policy_can_be_made() -> None:
+    _, *codes = code_of_readme()
+    assert len(codes) == 2
+    for code in codes:
+        names = {"tfps": tfps}
+        exec(code, names)
+        assert isinstance(names["strategy"], tfps.ParameterServerStrategy)

@@ -22,11 +22,11 @@ EXAMPLES = 4000
 class Cluster:
     """A chief that runs programs/recovery.py, two workers and a ps."""
 
-    def __init__(self, ours: Processes, fits: int) -> None:
+    def __init__(self, ours: Processes, fits: int, update: str = "default") -> None:
         self._ours = ours
         chief, *workers, ps = [f"127.0.0.1:{port}" for port in free_ports(4)]
         self._spec = ClusterSpec(chief=(chief,), worker=tuple(workers), ps=(ps,))
-        self.chief = self._start("chief", 0, program("recovery.py", str(fits)))
+        self.chief = self._start("chief", 0, program("recovery.py", str(fits), update))
         self.workers = [self.serve("worker", index) for index in (0, 1)]
         self.ps = self.serve("ps", 0)
 
@@ -66,6 +66,29 @@ def test_a_worker_killed_in_the_middle_loses_and_repeats_no_batch(tmp_path: Path
             # A dispatch of 5 steps that was under way is run again; its results count once.
             assert EXAMPLES <= fit["iterations"] <= EXAMPLES + 5
             assert fit["count"] == EXAMPLES
+        assert len(cluster.said("iterations")) == 2
+        ours.until_gone(deadline_s=15)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("update", ["synchronous", "semi-synchronous", "drop", "wait"])
+def test_nobody_waits_for_a_worker_that_was_killed(tmp_path: Path, update: str) -> None:
+    with processes(tmp_path) as ours:
+        cluster = Cluster(ours, fits=2, update=update)
+        for lost in (0, 1):
+            cluster.until_training(fits=lost + 1)
+            cluster.workers[lost].kill()
+            cluster.workers[lost].wait()
+            cluster.workers[lost] = cluster.serve("worker", lost)
+        assert cluster.chief.wait(timeout=120) == 0, ours.err()
+        for fit in cluster.said("iterations"):
+            assert fit["count"] == EXAMPLES
+            # A dispatch of 5 steps that was under way is run again.
+            assert EXAMPLES <= fit["gradients"] + fit["dropped"] <= EXAMPLES + 5
+            if update == "synchronous":
+                # Each update is of one gradient of each worker that took part.
+                assert EXAMPLES / 2 <= fit["iterations"] <= fit["gradients"]
         assert len(cluster.said("iterations")) == 2
         ours.until_gone(deadline_s=15)
 

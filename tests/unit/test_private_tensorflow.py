@@ -29,6 +29,11 @@ NAMES = [
         ],
     ),
     ("tensorflow.python.eager.context", "executor_scope", ["e"]),
+    (
+        "tensorflow.python.eager.executor",
+        "new_executor",
+        ["enable_async", "enable_streaming_enqueue", "in_flight_nodes_limit"],
+    ),
     ("tensorflow.python.eager.tape", "variable_accessed", ["variable"]),
     (
         "tensorflow.python.eager.polymorphic_function.concrete_function",

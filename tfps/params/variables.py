@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,24 @@ class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
         return self.assign(restored[_VALUE])
 
 
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def variables_on(ps: int) -> Iterator[None]:
+    """Make variables on the ps of an index, whole, whether in the scope of a strategy or not.
+
+    What is made in a trace outlives it.
+    """
+    outer = getattr(_thread, "ps", None)
+    _thread.ps = ps
+    try:
+        with tf.init_scope(), tf.device(ps_device(ps)):
+            yield
+    finally:
+        _thread.ps = outer
+
+
 _SHARD = re.compile(r"/part_\d+$")
 
 
@@ -68,6 +88,9 @@ class VariableCreation(ParameterServerStrategyV2Extended):
     def _create_variable(self, next_creator: Callable[..., Any], **kwargs: Any) -> Any:
         if kwargs.get("synchronization") == tf.VariableSynchronization.ON_READ:
             with tf.device(CHIEF_DEVICE):
+                return next_creator(**kwargs)
+        if (ps := getattr(_thread, "ps", None)) is not None:
+            with tf.device(ps_device(ps)):
                 return next_creator(**kwargs)
         reference = kwargs.get("colocate_with")
         if isinstance(reference, ShardedVariable):

@@ -8,7 +8,6 @@ become TensorFlow's native ops.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,29 +17,12 @@ import tensorflow as tf
 from tfps import _keras
 from tfps._tensorflow import take_number
 from tfps.params.placement import ps_device
-from tfps.params.shards import Shard, native, shards
+from tfps.params.shards import native, shards
 from tfps.step.averages import averaged_shards
+from tfps.step.delivery import Piece
 from tfps.step.kernels import Rate, UpdateStep
+from tfps.step.limits import check_shards, has_keras_update, keeps_to_rows
 from tfps.step.views import RowView, ShardView, Values, View, ViewScope, view_of
-
-_BY_ELEMENT = (
-    keras.optimizers.Adadelta,
-    keras.optimizers.Adagrad,
-    keras.optimizers.Adam,
-    keras.optimizers.AdamW,
-    keras.optimizers.Adamax,
-    keras.optimizers.Ftrl,
-    keras.optimizers.Lion,
-    keras.optimizers.Nadam,
-    keras.optimizers.RMSprop,
-    keras.optimizers.SGD,
-    keras.optimizers.ScheduleFreeAdamW,
-)
-_BY_WHOLE_VARIABLE = (
-    keras.optimizers.Adafactor,
-    keras.optimizers.Lamb,
-    keras.optimizers.Muon,
-)
 
 
 class Common(NamedTuple):
@@ -53,6 +35,11 @@ class Common(NamedTuple):
 
     rates: Mapping[tf.DType, Rate]
     step: tf.Tensor
+
+    def slowed(self, staleness: tf.Tensor) -> Common:
+        """Return this with the rates divided by a staleness, int64, where it is above 1."""
+        divisor = tf.maximum(staleness, 1)
+        return self._replace(rates={t: rate.divided(divisor) for t, rate in self.rates.items()})
 
 
 class Optimizer:
@@ -81,7 +68,7 @@ class Optimizer:
         self._update_step = UpdateStep(self._keras)
         self._rate = _keras.learning_rate_variable(self._keras)
         self._optimized = _keras.optimized_variables(self._keras)
-        self._check()
+        check_shards(self._keras, self._optimized)
 
     @property
     def global_step(self) -> keras.Variable:
@@ -95,6 +82,12 @@ class Optimizer:
         if self._loss_scale is not None:
             found += [self._loss_scale.dynamic_scale, self._loss_scale.step_counter]
         return found
+
+    @property
+    def ps(self) -> list[int]:
+        """The indices of the ps that updates write to."""
+        written = [*self._optimized, *self.counters]
+        return sorted({shard.ps for variable in written for shard in shards(variable)})
 
     @property
     def steps_per_update(self) -> int:
@@ -152,32 +145,38 @@ class Optimizer:
 
     def apply(
         self,
-        whole: Sequence[tuple[keras.Variable, Shard, tf.Tensor]],
-        rows: Sequence[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]],
+        gradients: Sequence[Piece],
         counters: Values,
         common: Mapping[int, Common],
-    ) -> None:
+        *,
+        ps: int | None = None,
+    ) -> tf.Tensor:
         """Update the parameters on their ps, and count one update.
 
         Args:
-            whole: variables, a shard of each, and its gradient, which lies on its ps.
-            rows: tables, a shard of each, unique ids in it, and the gradients of these rows.
+            gradients: of shards and of rows of shards, on their ps.
             counters: the values of `self.counters`, by `id` of the variable.
             common: what `self.common` gave, for each ps, by its index.
+            ps: the one to write to, where the others make the update at times of their own; None
+                is all of them.
+
+        Returns:
+            The number of the update, on the ps of the global step; int64.
         """
         counters = {**counters, **self._update_shared(counters)}
-        for variable, shard, gradient in whole:
-            self._update(variable, ShardView(variable, shard), gradient, counters, common)
-        for table, shard, ids, gradient in rows:
-            if self._goes_by_rows(table):
-                self._update(table, RowView(table, shard, ids), gradient, counters, common)
-            else:
+        for piece in gradients:
+            variable, shard, gradient = piece.variable, piece.shard, piece.value
+            view: View = ShardView(variable, shard)
+            if piece.ids is not None and self._goes_by_rows(variable):
+                view = RowView(variable, shard, piece.ids)
+            elif piece.ids is not None:
                 with tf.device(ps_device(shard.ps)):
-                    scattered = tf.scatter_nd(ids[:, None], gradient, shard.shape)
-                self._update(table, ShardView(table, shard), scattered, counters, common)
-        self.count(counters)
+                    gradient = tf.scatter_nd(piece.ids[:, None], gradient, shard.shape)
+            self._update(variable, view, gradient, counters, common)
+        number = self.count(counters, ps=ps)
         if self._loss_scale is not None:
-            self._raise_scale(counters)
+            self._raise_scale(counters, ps)
+        return number
 
     def common(self, dtypes: Iterable[tf.DType], counters: Values) -> Common:
         """Return what the updates of all shards of these dtypes read; on the worker."""
@@ -218,21 +217,29 @@ class Optimizer:
             if variable.constraint is not None:
                 view.assign(variable.constraint(view.read()))
 
-    def count(self, counters: Values) -> None:
-        """Count one batch in the global step, and move the averages."""
-        averaged = averaged_shards(self._keras)
+    def count(self, counters: Values, *, ps: int | None = None) -> tf.Tensor:
+        """Count one batch in the global step, and move the averages; on one ps, or on all.
+
+        Returns:
+            What the global step was before.
+        """
+        every = averaged_shards(self._keras)
+        averaged = [pair for pair in every if ps in (None, pair[0].shard.ps)]
         frequency = self._keras.ema_overwrite_frequency
         step = view_of(self.global_step)
-        if not (averaged and frequency):
+        number = counters[id(self.global_step)]
+        if ps is None:
+            with tf.device(step.device):
+                number = take_number(native(self.global_step))
+        elif ps == step.shard.ps:
             step.assign_add(tf.ones([], step.dtype))
-            self._average(averaged, counters)
-            return
-        with tf.device(step.device):
-            number = take_number(native(self.global_step))
         self._average(averaged, counters)
+        if not frequency:
+            return number
         for view, average in averaged:
             with tf.device(view.device):
                 tf.cond((number + 1) % frequency == 0, _assignment(view, average), tf.no_op)
+        return number
 
     def _average(self, averaged: Sequence[tuple[ShardView, ShardView]], counters: Values) -> None:
         """Move the averages of all variables, of all their rows, on their ps."""
@@ -243,46 +250,22 @@ class Optimizer:
                 momentum = tf.cast(momentum, view.dtype)
                 average.assign(momentum * average.read() + (1 - momentum) * view.read())
 
-    def _raise_scale(self, counters: Values) -> None:
+    def _raise_scale(self, counters: Values, ps: int | None) -> None:
         assert self._loss_scale is not None
         scale, steps = self._loss_scale.dynamic_scale, self._loss_scale.step_counter
         full = counters[id(steps)] >= self._loss_scale.dynamic_growth_steps - 1
         one = tf.ones([], native(steps).dtype)
-        view_of(steps).assign_add(tf.where(full, -counters[id(steps)], one))
-        # Not assigned: another worker may have lowered it meanwhile.
-        view_of(scale).assign_add(tf.where(full, counters[id(scale)], 0.0))
+        if ps in (None, view_of(steps).shard.ps):
+            view_of(steps).assign_add(tf.where(full, -counters[id(steps)], one))
+        if ps in (None, view_of(scale).shard.ps):
+            # Not assigned: another worker may have lowered it meanwhile.
+            view_of(scale).assign_add(tf.where(full, counters[id(scale)], 0.0))
 
     def _goes_by_rows(self, table: keras.Variable) -> bool:
         """Whether the rows of `table` are to be updated, and can be, without its other rows."""
         if not self._lazy_rows:
             return False
-        own_update = any(type(self._keras).update_step is c.update_step for c in _BY_ELEMENT)
-        return own_update and (table.constraint is None or _keeps_to_rows(table.constraint))
-
-    def _check(self) -> None:
-        for variable in self._optimized:
-            if len(shards(variable)) == 1:
-                continue
-            if isinstance(self._keras, _BY_WHOLE_VARIABLE):
-                raise NotImplementedError(
-                    f"{type(self._keras).__name__} takes norms or means of a whole variable, and a "
-                    f"ps only sees a part of {variable.path!r}. Use a partitioner that does not "
-                    "split it, or another optimizer."
-                )
-            if variable.constraint is not None and not _keeps_to_rows(variable.constraint):
-                raise NotImplementedError(
-                    f"The constraint {variable.constraint!r} of variable {variable.path!r} looks "
-                    "at all of its rows together, and a ps only sees a part of them. Use a "
-                    "partitioner that does not split it, or a constraint along another axis."
-                )
-            if not isinstance(self._keras, _BY_ELEMENT):
-                warnings.warn(
-                    f"Optimizer {type(self._keras).__name__} updates {variable.path!r} shard by "
-                    "shard. If its update_step looks at more than one element at a time, use a "
-                    "partitioner that does not split the variable.",
-                    stacklevel=2,
-                )
-                return
+        return has_keras_update(self._keras) and keeps_to_rows(table.constraint)
 
 
 def _assignment(target: ShardView, source: ShardView) -> Callable[[], Any]:
@@ -291,18 +274,3 @@ def _assignment(target: ShardView, source: ShardView) -> Callable[[], Any]:
         return tf.no_op()
 
     return assign
-
-
-def _keeps_to_rows(constraint: keras.constraints.Constraint) -> bool:
-    """Whether a constraint looks at each row by itself."""
-    if isinstance(constraint, keras.constraints.NonNeg):
-        return True
-    norms = (
-        keras.constraints.MaxNorm,
-        keras.constraints.MinMaxNorm,
-        keras.constraints.UnitNorm,
-    )
-    if not isinstance(constraint, norms):
-        return False
-    axes = constraint.axis if isinstance(constraint.axis, list | tuple) else [constraint.axis]
-    return 0 not in axes

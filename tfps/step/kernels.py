@@ -35,6 +35,11 @@ class Rate(NamedTuple):
     plain: tf.Tensor
     corrected: tf.Tensor
 
+    def divided(self, divisor: tf.Tensor) -> Rate:
+        """Return the rate over an integer."""
+        divisor = tf.cast(divisor, self.plain.dtype)
+        return Rate(self.plain / divisor, self.corrected / divisor)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:

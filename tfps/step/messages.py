@@ -5,13 +5,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
 from tfps.params.shards import Shard, shards
-from tfps.wire.codec import Codec, Identity, Parameter
+from tfps.wire.codec import Codec, Identity, Parameter, Shape
 
 Buckets = Mapping[int, int]
 """For shards, by `id` of their variables, which of their ps' messages they are in; else the first.
@@ -90,6 +90,10 @@ class Bundle:
     ps: int
     codec: Codec
     shards: list[Shard]
+
+    def decode(self, parts: Sequence[tf.Tensor], shapes: Sequence[Shape]) -> list[tf.Tensor]:
+        """Return tensors of these shapes from the parts that the codec made of them."""
+        return self.codec.decode(parts, shapes, self.shards[0].variable.dtype)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,17 @@ from tfps.params.placement import NEGLIGIBLE_BYTES
 from tfps.params.shards import shards
 from tfps.step.accumulate import Accumulator
 from tfps.step.apply import Optimizer
+from tfps.step.at_once import AtOnce
+from tfps.step.by_rule import ByRule
 from tfps.step.codec_state import CodecState
 from tfps.step.compute import Applied, Computed, ComputeFunction, Rows, compute
 from tfps.step.discover import Demand, check_sums, discover
+from tfps.step.effect import Effect
 from tfps.step.frozen import Frozen
+from tfps.step.gate import Gate
+from tfps.step.limits import check_apart
 from tfps.step.messages import Wire, buckets
+from tfps.step.ps_program import PsProgram
 from tfps.step.pull import Pull, pull
 from tfps.step.push import Pushed, push, push_differences
 from tfps.step.settings import StepSettings
@@ -32,6 +38,8 @@ class Step:
         demand: what the computation asks of the parameters.
         metrics: the metric state that it updates.
         optimizers: those that it applies.
+        effects: how the gradients of each take effect.
+        gate: what lets the steps start, if they must wait.
         frozen: the parameters that no step changes.
     """
 
@@ -50,6 +58,7 @@ class Step:
         self._jit_compile = settings.jit_compile
         self.demand: Demand = discover(computation, batch_spec)
         self.optimizers: dict[int, Optimizer] = {}
+        self.effects: dict[int, Effect] = {}
         self.accumulators: dict[int, Accumulator] = {}
         self.codec_states: dict[int, CodecState] = {}
         for optimizer, variables in self.demand.applied:
@@ -57,11 +66,15 @@ class Step:
                 optimizer.build(variables)
             made = Optimizer(optimizer, lazy_rows=settings.lazy_rows)
             self.optimizers[id(optimizer)] = made
+            self.effects[id(optimizer)] = _effect(optimizer, made, settings)
             self.codec_states[id(optimizer)] = CodecState()
             if made.steps_per_update > 1:
                 self.accumulators[id(optimizer)] = Accumulator(
                     made.steps_per_update, variables, self.demand.tables, made.global_step
                 )
+        self.gate = None
+        if settings.timing.gate is not None and self.optimizers:
+            self.gate = Gate(settings.num_workers, settings.timing.gate)
         self.metrics = [v for v in self.demand.whole if v.synchronization == "on_read"]
         check_sums(self.demand, self.metrics)
         seeds = [v for v in self.demand.whole if _keras.is_seed_state(v)]
@@ -83,6 +96,20 @@ class Step:
         return bool(num_bytes <= NEGLIGIBLE_BYTES)
 
     @property
+    def ps_programs(self) -> list[PsProgram]:
+        """What runs on the ps while the workers run what was traced last."""
+        found = [
+            program for effect in self.effects.values() for program in effect.programs.values()
+        ]
+        return found if self.gate is None else [*found, self.gate.program]
+
+    @property
+    def measuring(self) -> list[Effect | Gate]:
+        """What has measures of the updates."""
+        found: list[Effect | Gate] = list(self.effects.values())
+        return found if self.gate is None else [*found, self.gate]
+
+    @property
     def global_steps(self) -> list[keras.Variable]:
         """The counters of updates, one of each optimizer."""
         return [made.global_step for made in self.optimizers.values()]
@@ -99,6 +126,8 @@ class Step:
             accumulator.begin()
         for codec_state in self.codec_states.values():
             codec_state.begin()
+        for part in self.measuring:
+            part.prepare()
         return Moves(
             step=self,
             wire=dataclasses.replace(wire, buckets=buckets(self.whole, wire.bucket_bytes)),
@@ -131,9 +160,17 @@ class Moves:
 
     def pull(self, batch: Any) -> Pull:
         """Read from the ps what the step on `batch` needs."""
+        gate = self.step.gate
+        if gate is None:
+            return self._pull(batch)
+        with tf.control_dependencies([gate.begin()]):
+            return self._pull(batch)
+
+    def _pull(self, batch: Any) -> Pull:
         demand = self.step.demand
         tables = list(zip(demand.tables, demand.row_ids(batch), strict=True))
-        return pull(self.step.whole, tables, self.wire)
+        began = {key: effect.begin() for key, effect in self.step.effects.items()}
+        return pull(self.step.whole, tables, self.wire, began)
 
     def compute(self, batch: Any, pulled: Pull, metrics: Sequence[tf.Tensor]) -> Computed:
         """Run the model on `batch`, with what was pulled and the metric state so far."""
@@ -158,20 +195,25 @@ class Moves:
     def push(self, computed: Computed, pulled: Pull) -> Pushed:
         """Send gradients and differences to the ps, and have them applied."""
         dropped = tf.zeros([], tf.int64)
+        all_applied: list[tf.Tensor] = []
         sent_bytes = push_differences(self.step.written, computed.values, pulled, self.wire)
         for applied in computed.applied:
             key = id(applied.optimizer)
             one = push(
-                self.step.optimizers[key],
+                self.step.effects[key],
                 applied,
                 pulled,
                 self.wire,
                 self.step.codec_states[key],
                 self.step.accumulators.get(key),
+                self.worker,
                 paced=self.paced,
             )
             dropped, sent_bytes = dropped + one.dropped, sent_bytes + one.sent_bytes
-        return Pushed(dropped=dropped, sent_bytes=sent_bytes)
+            all_applied.extend(one.applied)
+        if self.step.gate is not None:
+            self.step.gate.end(self.worker, all_applied)
+        return Pushed(dropped=dropped, sent_bytes=sent_bytes, applied=all_applied)
 
     def _seed_values(self, pulled: Pull) -> list[tuple[keras.Variable, tf.Tensor]]:
         """Derive each seed from its initial state, the worker and the global step.
@@ -189,6 +231,17 @@ class Moves:
             now = tf.random.experimental.stateless_fold_in(own, tf.cast(step, state.dtype))
             values.append((seed, now))
         return values
+
+
+def _effect(
+    optimizer: keras.optimizers.Optimizer, made: Optimizer, settings: StepSettings
+) -> Effect:
+    timing, workers = settings.timing, settings.num_workers
+    if timing.rule is None:
+        return AtOnce(made, workers, timing)
+    for inner in _keras.without_wrappers(optimizer):
+        check_apart(inner)
+    return ByRule(made, workers, timing.rule)
 
 
 def _suits_xla(batch: Any) -> bool:

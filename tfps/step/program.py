@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfps.step.discover import Demand
+from tfps.step.measured import Measured
 from tfps.step.moves import Step
+from tfps.step.ps_program import PsProgram
 from tfps.step.repeat import Repeat, State
 from tfps.step.report import Format
 from tfps.step.settings import StepSettings
@@ -16,6 +19,21 @@ from tfps.step.worker_local import keep_captures
 
 _LONG_DISPATCH = 16
 _UNROLLED_STEPS = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dispatch:
+    """What runs steps on a worker in one call.
+
+    Attributes:
+        function: a concrete function of (iterator over batches, number of steps, worker index), the
+            last two int64 scalars. It stops early when the iterator ends, and returns a report, to
+            be read with the program's `format`, and the last step's output, if that is wanted.
+        served_by: what runs on the ps meanwhile.
+    """
+
+    function: Callable[[Any, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Any]]
+    served_by: Sequence[PsProgram]
 
 
 class Program:
@@ -47,7 +65,8 @@ class Program:
         self._spec = batch_spec
         self._wire = settings.wire
         self._overlap = settings.overlap
-        self._functions: dict[tuple[Any, ...], Any] = {}
+        self._num_workers = settings.num_workers
+        self._dispatches: dict[tuple[Any, ...], Dispatch] = {}
         self._step = Step(computation, batch_spec, settings)
         self.demand: Demand = self._step.demand
         self.metric_variables = self._step.metrics
@@ -78,18 +97,13 @@ class Program:
         """How many steps have been counted so far."""
         return max(int(counter.numpy()) for counter in self._step.global_steps)
 
-    def dispatch(self, *, most_steps: int, with_output: bool = False, step: int = 0) -> Any:
-        """Return the function that runs steps on a worker in one call.
+    def dispatch(self, *, most_steps: int, with_output: bool = False, step: int = 0) -> Dispatch:
+        """Return what runs steps on a worker in one call.
 
         Args:
             most_steps: how many a call may run.
-            with_output: whether the function returns the last step's output, too.
+            with_output: whether it returns the last step's output, too.
             step: the global step of the first of them; there are no boundaries between them.
-
-        Returns:
-            A concrete function of (iterator over batches, number of steps, worker index); the last
-            two int64 scalars. It stops early when the iterator ends, and returns a report, to be
-            read with `self.format`, and the output.
         """
         wire = self._wire.at(step)
         several = most_steps > 1
@@ -119,19 +133,26 @@ class Program:
 
         return self._traced((several, per_iteration, with_output, wire.step), dispatch)
 
+    def measured(self) -> Measured:
+        """Return what the ps have counted of the updates since training began."""
+        found = Measured.nothing(self._wire.num_ps, self._num_workers)
+        for part in self._step.measuring:
+            found += part.measured(self._wire.num_ps)
+        return found
+
     def refresh(self) -> None:
         """Let the workers pull anew what no step changes, if it has changed since the last call."""
         self._step.frozen.refresh()
 
-    def _traced(self, name: tuple[Any, ...], function: Callable[..., Any]) -> Any:
-        if name not in self._functions:
+    def _traced(self, name: tuple[Any, ...], function: Callable[..., Any]) -> Dispatch:
+        if name not in self._dispatches:
             number = tf.TensorSpec([], tf.int64)
             traced = tf.function(function, autograph=False).get_concrete_function(
                 tf.data.IteratorSpec(self._spec), number, number
             )
             keep_captures(traced, self.demand.lookup_tables)
-            self._functions[name] = traced
-        return self._functions[name]
+            self._dispatches[name] = Dispatch(function=traced, served_by=self._step.ps_programs)
+        return self._dispatches[name]
 
 
 def _empty_like(outputs: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -15,6 +15,9 @@ from tfps.step.compute import Rows
 from tfps.step.messages import Wire, messages
 from tfps.step.transfer import Parcel, Volume, total, transfer
 from tfps.wire.codec import Codec, Identity, Shape, num_bytes
+
+Versions = Mapping[int, tf.Tensor]
+"""For each ps, by its index, how many updates of an optimizer had taken effect there, int64."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,7 @@ class Pull:
         requests: the rows that were asked for, one request for each table.
         received_bytes: what came from each ps, int64, of shape `(num_ps, 2)`: uncoded and coded.
         sent_bytes: what went to each ps, the same.
+        began: for each optimizer, by its `id`, the versions of the ps at which the step began.
     """
 
     whole: list[tuple[keras.Variable, tf.Tensor]]
@@ -34,6 +38,7 @@ class Pull:
     requests: list[RowRequest]
     received_bytes: tf.Tensor
     sent_bytes: tf.Tensor
+    began: Mapping[int, Versions] = dataclasses.field(default_factory=dict)
 
     @property
     def values(self) -> dict[int, tf.Tensor]:
@@ -45,6 +50,7 @@ def pull(
     whole: Sequence[keras.Variable],
     tables: Sequence[tuple[keras.Variable, Sequence[tf.Tensor]]],
     wire: Wire,
+    began: Mapping[int, Versions],
 ) -> Pull:
     """Read what a step needs; to be called in a function that runs on a worker.
 
@@ -53,11 +59,13 @@ def pull(
         tables: tables to pull rows of, each with the ids of its lookups, of any int dtype and
             shape; an id below 0 counts from the end.
         wire: the format in which it travels.
+        began: for each optimizer, by its `id`, the versions at which the step begins, on the ps;
+            what is pulled is read after them.
     """
     requests = [request_rows(table, lookups) for table, lookups in tables]
     asked = rows_by_ps(requests)
     ids_on_ps, volumes_of_ids = _send_ids(asked)
-    pieces, volumes = _receive(whole, asked, ids_on_ps, wire)
+    pieces, volumes, began = _receive(whole, asked, ids_on_ps, wire, began)
     return Pull(
         whole=[(variable, _joined(variable, pieces)) for variable in whole],
         rows=[
@@ -67,6 +75,7 @@ def pull(
         requests=requests,
         received_bytes=total(volumes, wire.num_ps),
         sent_bytes=total(volumes_of_ids, wire.num_ps),
+        began=began,
     )
 
 
@@ -75,7 +84,7 @@ def pull_whole(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
 
     To be called in a function that runs on a worker.
     """
-    pieces, _ = _receive(variables, {}, {}, None)
+    pieces, *_ = _receive(variables, {}, {}, None, {})
     return [_joined(variable, pieces) for variable in variables]
 
 
@@ -90,8 +99,13 @@ def _receive(
     asked: dict[int, list[ShardRows]],
     ids_on_ps: _OnPs,
     wire: Wire | None,
-) -> tuple[_Pieces, list[Volume]]:
-    """Receive whole variables and rows; what a message has in one codec is packed together."""
+    began: Mapping[int, Versions],
+) -> tuple[_Pieces, list[Volume], dict[int, Versions]]:
+    """Receive whole variables and rows; what a message has in one codec is packed together.
+
+    Returns:
+        The pieces, the bytes, and the versions `began` on the worker.
+    """
     shapes: dict[int, Shape] = {}
     coded: list[tuple[Shard, Codec]] = []
     for variable in whole:
@@ -109,21 +123,28 @@ def _receive(
 
     pieces: _Pieces = {}
     volumes = []
+    there: dict[int, Versions] = {key: {} for key in began}
+    told: set[int] = set()
     for message in messages(coded, wire.buckets if wire else {}):
-        sender = ps_device(message.ps)
-        with tf.device(sender):
+        ps, sender = message.ps, ps_device(message.ps)
+        versions = {key: of_ps[ps] for key, of_ps in began.items() if ps in of_ps}
+        with tf.device(sender), tf.control_dependencies(list(versions.values())):
             parcels = [
                 Parcel(bundle=bundle, tensors=[read(shard) for shard in bundle.shards])
                 for bundle in message.bundles
             ]
-        arrived, _ = transfer(parcels, sender=sender)
+        along = [] if ps in told else list(versions.values())
+        arrived, came = transfer(parcels, sender=sender, along=along)
+        for key, version in zip(versions, came, strict=False):
+            there[key] = {**there[key], ps: version}
+        told.add(ps)
         for one in arrived:
             of_bundle = one.parcel.bundle.shards
-            unpacked = one.decode([shapes[id(shard.variable)] for shard in of_bundle])
-            volumes.append(unpacked.volume)
-            for shard, piece in zip(of_bundle, unpacked.tensors, strict=True):
+            tensors, volume = one.decode([shapes[id(shard.variable)] for shard in of_bundle])
+            volumes.append(volume)
+            for shard, piece in zip(of_bundle, tensors, strict=True):
                 pieces[id(shard.variable)] = piece
-    return pieces, volumes
+    return pieces, volumes, there
 
 
 def _joined(variable: keras.Variable, pieces: _Pieces) -> tf.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,14 +12,15 @@ import tensorflow as tf
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
 from tfps.step.accumulate import Accumulator, Gradients, requests_for
-from tfps.step.apply import Optimizer
 from tfps.step.codec_state import CodecState
 from tfps.step.compute import Applied
-from tfps.step.messages import Wire, messages
+from tfps.step.delivery import Delivery
+from tfps.step.effect import Effect
+from tfps.step.messages import Bundle, Message, Wire, messages
 from tfps.step.pull import Pull, RowRequest, rows_by_ps
 from tfps.step.transfer import Parcel, Volume, arrival, total, transfer
 from tfps.step.tree import take_apart
-from tfps.wire.codec import Codec, Identity, Shape, num_bytes
+from tfps.wire.codec import Codec, Identity, num_bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,34 +30,40 @@ class Pushed:
     Attributes:
         dropped: how many updates were dropped, since gradients were not finite, int64.
         sent_bytes: what went to each ps, int64, of shape `(num_ps, 2)`: uncoded and coded.
+        applied: of each, an int64 scalar: see `Effect.take`.
     """
 
     dropped: tf.Tensor
     sent_bytes: tf.Tensor
+    applied: Sequence[tf.Tensor]
 
 
 def push(
-    optimizer: Optimizer,
+    effect: Effect,
     applied: Applied,
     pulled: Pull,
     wire: Wire,
     state: CodecState,
     accumulator: Accumulator | None,
+    worker: tf.Tensor,
     *,
     paced: bool,
 ) -> Pushed:
-    """Send gradients to their ps, where `optimizer` applies them.
+    """Send gradients to their ps, where they take effect.
 
     Args:
-        optimizer: the optimizer of `applied`.
+        effect: how they take effect.
         applied: the gradients.
         pulled: what they were computed from.
         wire: the format in which they travel.
         state: what the codecs keep on the worker.
         accumulator: adds them up on the worker, and only the sums are sent; None to send each.
+        worker: the index of the worker, int64.
         paced: whether messages to a ps follow one another, for gradients that are there at once:
             what the first of them update can be pulled while others are under way.
     """
+    optimizer = effect.optimizer
+    began = pulled.began[id(applied.optimizer)]
     gradients = optimizer.unscaled(applied.gradients, pulled.values)
     asked = {id(request.variable): request for request in pulled.requests}
     found = Gradients(
@@ -67,10 +73,10 @@ def push(
     )
     variables = {id(v): v for v, _ in applied.gradients}
 
-    def update(found: Gradients, requests: Sequence[RowRequest]) -> tf.Tensor:
+    def update(found: Gradients, requests: Sequence[RowRequest]) -> tuple[tf.Tensor, tf.Tensor]:
         clipped = optimizer.clipped({**found.whole, **found.rows})
         dtypes = {shards(variables[key])[0].variable.dtype for key in clipped}
-        arrived = _send(
+        deliveries, volumes = _send(
             [(variables[key], clipped[key]) for key in found.whole],
             [
                 (request, clipped[id(request.variable)])
@@ -79,35 +85,37 @@ def push(
             ],
             wire=wire,
             state=state,
-            along=optimizer.common(dtypes, pulled.values),
+            along=effect.along(began, worker, dtypes, pulled.values),
+            to_all=effect.reaches_all,
             paced=paced,
         )
-        optimizer.apply(arrived.whole, arrived.rows, pulled.values, arrived.along)
-        return total(arrived.volumes, wire.num_ps)
+        return total(volumes, wire.num_ps), effect.take(deliveries, pulled.values)
 
-    def update_with_all(accumulator: Accumulator) -> tf.Tensor:
+    def update_with_all(accumulator: Accumulator) -> tuple[tf.Tensor, tf.Tensor]:
         taken = accumulator.take(found)
         return update(taken, requests_for(taken, pulled.requests))
 
-    def add(accumulator: Accumulator) -> tf.Tensor:
+    def add(accumulator: Accumulator) -> tuple[tf.Tensor, tf.Tensor]:
         accumulator.add(found)
         optimizer.count(pulled.values)
-        return total([], wire.num_ps)
+        effect.skip(began, worker)
+        return total([], wire.num_ps), none
 
-    def send() -> tuple[tf.Tensor, tf.Tensor]:
-        kept = tf.zeros([], tf.int64)
+    def send() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if accumulator is None:
-            return kept, update(found, pulled.requests)
+            return none, *update(found, pulled.requests)
         last = accumulator.is_last()
-        return kept, tf.cond(last, lambda: update_with_all(accumulator), lambda: add(accumulator))
+        return none, *tf.cond(last, lambda: update_with_all(accumulator), lambda: add(accumulator))
 
-    def drop() -> tuple[tf.Tensor, tf.Tensor]:
+    def drop() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         optimizer.drop(pulled.values)
-        return tf.ones([], tf.int64), total([], wire.num_ps)
+        effect.skip(began, worker)
+        return tf.ones([], tf.int64), total([], wire.num_ps), none
 
+    none = tf.zeros([], tf.int64)
     good = optimizer.are_good(gradients)
-    dropped, sent_bytes = send() if good is None else tf.cond(good, send, drop)
-    return Pushed(dropped=dropped, sent_bytes=sent_bytes)
+    dropped, sent_bytes, applied = send() if good is None else tf.cond(good, send, drop)
+    return Pushed(dropped=dropped, sent_bytes=sent_bytes, applied=[applied])
 
 
 def push_differences(
@@ -119,27 +127,10 @@ def push_differences(
         What went to each ps, int64, of shape `(num_ps, 2)`: uncoded and coded bytes.
     """
     differences = [(v, after[id(v)] - pulled.values[id(v)]) for v in written]
-    arrived = _send(differences)
-    for _, shard, difference in arrived.whole:
-        shard.variable.assign_add(difference, read_value=False)
-    return total(arrived.volumes, wire.num_ps)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Sent:
-    """What was sent, on the ps.
-
-    Attributes:
-        whole: variables, a shard of each, and its part of what was sent for it.
-        rows: tables, a shard of each, the ids of rows in it, and what was sent for these.
-        along: what else was sent to each of these ps.
-        volumes: the bytes.
-    """
-
-    whole: list[tuple[keras.Variable, Shard, tf.Tensor]]
-    rows: list[tuple[keras.Variable, Shard, tf.Tensor, tf.Tensor]]
-    along: dict[int, Any]
-    volumes: list[Volume]
+    deliveries, volumes = _send(differences)
+    for piece in (piece for delivery in deliveries for piece in delivery.decoded()):
+        piece.shard.variable.assign_add(piece.value, read_value=False)
+    return total(volumes, wire.num_ps)
 
 
 def _send(
@@ -147,9 +138,10 @@ def _send(
     rows: Sequence[tuple[RowRequest, tf.Tensor]] = (),
     wire: Wire | None = None,
     state: CodecState | None = None,
-    along: Any = (),
+    along: Mapping[int, Any] | None = None,
+    to_all: bool = False,
     paced: bool = False,
-) -> _Sent:
+) -> tuple[list[Delivery], list[Volume]]:
     """Send values of whole variables, and of rows with their ids, to the ps that hold them.
 
     Args:
@@ -157,8 +149,12 @@ def _send(
         rows: requests of rows and what is sent for their unique rows.
         wire: the format in which it travels; None as it is.
         state: what the codecs keep on the worker.
-        along: any structure of tensors, for each ps that is sent something.
+        along: for ps, by their index, any structure of tensors to be sent with it.
+        to_all: whether `along` is sent to ps, too, that are sent nothing else.
         paced: whether a message waits for the one before the last to reach the same ps.
+
+    Returns:
+        What came to each ps that was sent something, and the bytes.
     """
     owner: dict[int, keras.Variable] = {}
     pieces: dict[int, tf.Tensor] = {}
@@ -177,53 +173,48 @@ def _send(
     for request, value in rows:
         cut(request.variable, request.split(value), rows=True)
     asked = rows_by_ps([request for request, _ in rows])
-    others, rebuild = take_apart(along)
-    sent = _Sent(whole=[], rows=[], along={}, volumes=[])
-    arrivals: dict[int, list[tf.Tensor]] = collections.defaultdict(list)
+    along = along or {}
+    volumes: list[Volume] = []
+    deliveries: list[Delivery] = []
+    by_ps: dict[int, list[Message]] = {ps: [] for ps in along if to_all}
     for message in messages(coded, wire.buckets if wire else {}):
-        ps, is_first = message.ps, message.ps not in sent.along
-        of_rows = asked.get(ps, []) if is_first else []
-        arrived, there = transfer(
-            [
-                Parcel(
-                    bundle=bundle,
-                    tensors=[pieces[id(shard.variable)] for shard in bundle.shards],
-                    state=state.read(bundle) if state else [],
-                )
-                for bundle in message.bundles
-            ],
-            receiver=ps_device(ps),
-            along=[
-                *(one.ids for one in of_rows),
-                *(others if is_first else []),
-                *arrivals[ps][-2:-1],
-            ],
-            as_one=paced,
+        by_ps.setdefault(message.ps, []).append(message)
+    for ps, of_ps in sorted(by_ps.items()):
+        others, rebuild = take_apart(along.get(ps, ()))
+        of_rows = asked.get(ps, [])
+        first: list[tf.Tensor] = [*(one.ids for one in of_rows), *others]
+        size = num_bytes([one.ids for one in of_rows])
+        volumes.append(Volume(ps=ps, uncoded=size, coded=size))
+        came: list[tf.Tensor] = []
+        bundles: list[tuple[Bundle, Sequence[tf.Tensor]]] = []
+        receipts: list[tf.Tensor] = []
+        for number, message in enumerate(of_ps or [Message(ps=ps, bundles=[])]):
+            arrived, there = transfer(
+                [
+                    Parcel(
+                        bundle=bundle,
+                        tensors=[pieces[id(shard.variable)] for shard in bundle.shards],
+                        state=state.read(bundle) if state else [],
+                    )
+                    for bundle in message.bundles
+                ],
+                receiver=ps_device(ps),
+                along=[*(first if number == 0 else []), *receipts[-2:-1]],
+                as_one=paced,
+            )
+            if number == 0:
+                came = there
+            if paced:
+                receipts.append(arrival(arrived))
+            for parcel in arrived:
+                bundles.append((parcel.parcel.bundle, parcel.parts))
+                volumes.append(parcel.sent_volume)
+                if state:
+                    state.write(parcel.parcel.bundle, parcel.state)
+        ids = {id(one.shard.variable): i for one, i in zip(of_rows, came, strict=False)}
+        deliveries.append(
+            Delivery(
+                ps=ps, coded=bundles, ids=ids, variables=owner, along=rebuild(came[len(of_rows) :])
+            )
         )
-        if paced:
-            arrivals[ps].append(arrival(arrived))
-        ids = {id(one.shard.variable): i for one, i in zip(of_rows, there, strict=False)}
-        if is_first:
-            sent.along[ps] = rebuild(there[len(of_rows) :])
-            size = num_bytes([one.ids for one in of_rows])
-            sent.volumes.append(Volume(ps=ps, uncoded=size, coded=size))
-        for parcel in arrived:
-            of_bundle = parcel.parcel.bundle.shards
-            unpacked = parcel.decode([_shape(shard, ids) for shard in of_bundle])
-            if state:
-                state.write(parcel.parcel.bundle, parcel.state)
-            sent.volumes.append(unpacked.volume)
-            for shard, tensor in zip(of_bundle, unpacked.tensors, strict=True):
-                variable = owner[id(shard.variable)]
-                if id(shard.variable) in ids:
-                    sent.rows.append((variable, shard, ids[id(shard.variable)], tensor))
-                else:
-                    sent.whole.append((variable, shard, tensor))
-    return sent
-
-
-def _shape(shard: Shard, ids: Mapping[int, tf.Tensor]) -> Shape:
-    if id(shard.variable) not in ids:
-        return shard.shape
-    with tf.device(ps_device(shard.ps)):
-        return (tf.size(ids[id(shard.variable)]), *shard.shape[1:])
+    return deliveries, volumes

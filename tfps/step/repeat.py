@@ -252,10 +252,14 @@ class Repeat:
 
 
 def _with_own_step(pulled: Pull, moves: Moves) -> Pull:
-    """Count in the global step the worker's own step that the pull came before."""
+    """Count in the global step, and in the versions, the worker's own step that is not in them."""
     counters = {id(variable) for variable in moves.step.global_steps}
     whole = [
         (variable, value + 1 if id(variable) in counters else value)
         for variable, value in pulled.whole
     ]
-    return dataclasses.replace(pulled, whole=whole)
+    began = {
+        key: {ps: version + 1 for ps, version in versions.items()}
+        for key, versions in pulled.began.items()
+    }
+    return dataclasses.replace(pulled, whole=whole, began=began)

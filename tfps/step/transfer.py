@@ -42,19 +42,6 @@ class Parcel:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Unpacked:
-    """What was in a parcel.
-
-    Attributes:
-        tensors: on the receiver.
-        volume: the bytes that they took.
-    """
-
-    tensors: list[tf.Tensor]
-    volume: Volume
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Arrived:
     """A parcel on its receiver.
 
@@ -72,19 +59,21 @@ class Arrived:
     state: Sequence[tf.Tensor]
     receiver: str | None
 
-    def decode(self, shapes: Sequence[Shape]) -> Unpacked:
-        """Return the tensors, of these shapes; numbers of rows lie on the receiver."""
-        codec, dtype = self.parcel.bundle.codec, self.parcel.tensors[0].dtype
-        with tf.device(self.receiver):
-            tensors = codec.decode(self.parts, shapes, dtype)
-        # Sizes are taken on the worker; elsewhere each would have to be sent there.
-        at_worker = self.receiver is None
-        uncoded = num_bytes(tensors if at_worker else self.parcel.tensors)
-        coded = uncoded
-        if not isinstance(codec, Identity):
-            coded = num_bytes(self.parts if at_worker else self.sent)
-        volume = Volume(ps=self.parcel.bundle.ps, uncoded=uncoded, coded=coded)
-        return Unpacked(tensors=tensors, volume=volume)
+    def decode(self, shapes: Sequence[Shape]) -> tuple[list[tf.Tensor], Volume]:
+        """Return the tensors, of these shapes, and their bytes; on the worker that received."""
+        tensors = self.parcel.bundle.decode(self.parts, shapes)
+        return tensors, self._volume(tensors, self.parts)
+
+    @property
+    def sent_volume(self) -> Volume:
+        """The bytes, on the worker that sent."""
+        return self._volume(self.parcel.tensors, self.sent)
+
+    def _volume(self, tensors: Sequence[tf.Tensor], parts: Sequence[tf.Tensor]) -> Volume:
+        uncoded = coded = num_bytes(tensors)
+        if not isinstance(self.parcel.bundle.codec, Identity):
+            coded = num_bytes(parts)
+        return Volume(ps=self.parcel.bundle.ps, uncoded=uncoded, coded=coded)
 
 
 def transfer(

@@ -25,6 +25,16 @@ class _Life:
 _thread = threading.local()
 
 
+def enter(index: int) -> None:
+    """Say which worker this thread talks to, once."""
+    _thread.index = index
+
+
+def index() -> int:
+    """Return the index of the worker that this thread talks to."""
+    return int(_thread.index)
+
+
 def begin() -> None:
     """Forget what the worker of this thread kept."""
     _thread.life = _Life()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ import tensorflow as tf
 from tfps.params.placement import CHIEF_DEVICE
 from tfps.step.report import steps_of
 from tfps.training.feed import Feed
+from tfps.training.serving import Serving
 
 if TYPE_CHECKING:
     from tfps.training.lanes import Lane
@@ -51,6 +53,7 @@ class Run:
         self,
         feed: Feed,
         function: Callable[[Any, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Any]],
+        serving: Serving,
         *,
         workers: int,
         steps: int | None,
@@ -62,16 +65,21 @@ class Run:
             feed: the data.
             function: a concrete function of (iterator, number of steps, worker index), which
                 returns a report of the steps that ran and any structure of tensors.
+            serving: what runs on the ps meanwhile, and is told which workers take part.
             workers: how many lanes there are.
             steps: how many steps to run; None to read all data to its end.
             steps_per_dispatch: the most steps of one dispatch.
         """
         self._feed = feed
         self._function = function
+        self._serving = serving
+        serving.on_error = self._fail
         self._remaining = steps
         self._steps_per_dispatch = steps_per_dispatch
         self._changed = threading.Condition()
         self._with_data = set(range(workers))
+        self._present = set(range(workers))
+        self._taken = [0] * workers
         self._dispatches = 0
         self._results: collections.deque[Result] = collections.deque()
         self._most_results = 2 * workers
@@ -116,36 +124,101 @@ class Run:
 
     def work(self, lane: Lane) -> None:
         """Work off steps on the worker of `lane` until there are none for it."""
-        while (steps := self._take(lane.worker)) > 0:
-            try:
-                self._dispatch(lane, steps)
-            except BaseException as error:
-                with self._changed:
-                    self._error = self._error or error
-                    self._dispatches -= 1
-                    self._changed.notify_all()
-                return
+        try:
+            takes_part = True
+            while (steps := self._take(lane.worker)) != 0:
+                if steps is None:
+                    takes_part = self._leave(lane.worker)
+                    self._wait_for_steps(lane.worker)
+                    continue
+                if not takes_part:
+                    self._join(lane.worker)
+                takes_part = self._dispatch(lane, steps)
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._leave(lane.worker)
 
-    def _take(self, worker: int) -> int:
-        """Take steps for one dispatch; 0 if there will be none any more."""
+    def _join(self, worker: int) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._may_take() or self._nothing_to_wait_for(worker))
+            present = self._taken_by_those_present()
+            self._taken[worker] = max(self._taken[worker], min(present, default=0))
+            self._present.add(worker)
+        self._serving.joins(worker)
+
+    def _leave(self, worker: int) -> bool:
+        """Have no other worker wait for this one; return whether it takes part: False."""
+        with self._changed:
+            self._present.discard(worker)
+            self._changed.notify_all()
+        try:
+            self._serving.leaves(worker)
+        except BaseException as error:
+            self._fail(error)
+        return False
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+
+    def _take(self, worker: int) -> int | None:
+        """Take steps for one dispatch.
+
+        Returns:
+            How many; 0 if there will be none any more, None if others may give some back.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._may_take(worker)
+                    or self._remaining == 0
+                    or self._nothing_to_wait_for(worker)
+                )
+            )
             if self._nothing_to_wait_for(worker):
                 return 0
+            if self._remaining == 0:
+                return None
             steps = self._steps_per_dispatch
             if self._remaining is not None:
-                steps = min(steps, self._remaining)
+                steps = min(steps, self._share(worker))
                 self._remaining -= steps
+            self._taken[worker] += steps
             self._dispatches += 1
             return steps
 
-    def _may_take(self) -> bool:
-        return self._remaining != 0 and len(self._results) < self._most_results
+    def _share(self, worker: int) -> int:
+        """Return how many of the steps that remain a worker may take at most."""
+        assert self._remaining is not None
+        if not self._serving.in_step:
+            return self._remaining
+        present = self._taken_by_those_present()
+        behind = max(present, default=0) - self._taken[worker]
+        equal = math.ceil(self._remaining / max(len(present), 1))
+        return min(self._remaining, behind if behind > 0 else equal)
+
+    def _taken_by_those_present(self) -> list[int]:
+        return [self._taken[worker] for worker in self._present & self._with_data]
+
+    def _wait_for_steps(self, worker: int) -> None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._may_take(worker) or self._nothing_to_wait_for(worker)
+            )
+
+    def _may_take(self, worker: int) -> bool:
+        if self._remaining == 0 or len(self._results) >= self._most_results:
+            return False
+        # Where workers go in step, nobody takes more steps than the others will do, too.
+        present = self._taken_by_those_present()
+        return not (self._serving.in_step and present) or self._taken[worker] <= min(present)
 
     def _nothing_to_wait_for(self, worker: int) -> bool:
         return bool(self._error) or worker not in self._with_data or self._over() or self._stopped
 
-    def _dispatch(self, lane: Lane, steps: int) -> None:
+    def _dispatch(self, lane: Lane, steps: int) -> bool:
+        """Run steps on a worker; return whether it takes part in the run as before."""
         held = [steps]  # given back once, when the worker is lost or has run
 
         def give_back(unused: int) -> None:
@@ -157,20 +230,30 @@ class Run:
                     self._dispatches -= 1
                 self._changed.notify_all()
 
-        result = lane.run(
-            lambda: self._call(lane, steps),
-            on_lost=lambda: give_back(steps),
-            on_back=lambda: self._feed.rebuild(lane.worker),
-        )
+        def lost() -> None:
+            give_back(steps)
+            self._leave(lane.worker)
+
+        try:
+            result = lane.run(
+                lambda: self._call(lane, steps),
+                on_lost=lost,
+                on_back=lambda: self._feed.rebuild(lane.worker),
+            )
+        except BaseException as error:
+            self._fail(error)
+            give_back(0)
+            raise
         if result is None:
             give_back(steps)
-            return
+            return False
         with self._changed:
             if result.steps < steps:
                 self._with_data.discard(lane.worker)
             if result.steps:
                 self._results.append(result)
         give_back(steps - result.steps)
+        return True
 
     def _call(self, lane: Lane, steps: int) -> Result:
         iterator = self._feed.iterator(lane.worker)

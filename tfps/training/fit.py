@@ -18,6 +18,7 @@ from tfps.training.phase import Phase
 from tfps.training.steps import Method, check_supported, program
 from tfps.training.totals import Totals
 from tfps.training.traffic import Traffic
+from tfps.training.updates import print_table, total
 
 
 class Trainer:
@@ -77,10 +78,12 @@ class Trainer:
         )
         model.stop_training = False
         model.history.traffic = []
+        model.history.updates = []
         callbacks.on_train_begin()
         logs: dict[str, Any] = {}
         for epoch in range(_keras.first_epoch(model, initial_epoch), epochs):
             logs = training.train_epoch(model, callbacks, epoch)
+            updates = training.updates()
             if validation and _keras.should_evaluate(model, epoch, validation_freq):
                 held_out_logs = validation.evaluate(model, callbacks)
                 logs.update({f"val_{name}": value for name, value in held_out_logs.items()})
@@ -90,12 +93,17 @@ class Trainer:
                 logs.update(traffic.totals)
             if training.program.overlaps:
                 logs["added_staleness"] = training.missed / max(training.steps_run, 1)
+            if self._settings.shows_updates:
+                logs.update(updates.logs)
             callbacks.on_epoch_end(epoch, logs)
             model.history.traffic.append(traffic)
+            model.history.updates.append(updates)
             if model.stop_training:
                 break
         finalize(model.optimizer)
         callbacks.on_train_end(logs=logs)
+        if verbose and self._settings.shows_updates and model.history.updates:
+            print_table(total(model.history.updates))
         return model.history
 
     def evaluate(

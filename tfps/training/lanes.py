@@ -15,6 +15,7 @@ from tfps.step import worker_local
 from tfps.training.data import Source
 from tfps.training.dispatch import Run
 from tfps.training.feed import Feed
+from tfps.training.serving import Serving
 
 
 class Lane:
@@ -62,6 +63,7 @@ class Lane:
 
 
 def _serve(lane: Lane, jobs: queue.SimpleQueue[Callable[[Lane], None] | None]) -> None:
+    worker_local.enter(lane.worker)
     while (job := jobs.get()) is not None:
         job(lane)
 
@@ -92,12 +94,19 @@ class Lanes:
         return feed
 
     def start(
-        self, feed: Feed, function: Any, *, steps: int | None, steps_per_dispatch: int
+        self,
+        feed: Feed,
+        function: Any,
+        serving: Serving,
+        *,
+        steps: int | None,
+        steps_per_dispatch: int,
     ) -> Run:
         """Start a run; the arguments are those of `Run`."""
         run = Run(
             feed,
             function,
+            serving,
             workers=self.num_workers,
             steps=steps,
             steps_per_dispatch=steps_per_dispatch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Literal
@@ -12,11 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfps import _keras
-from tfps.step.program import Program
+from tfps.step.measured import Measured
+from tfps.step.program import Dispatch, Program
 from tfps.training.dispatch import Result
 from tfps.training.feed import Feed
 from tfps.training.lanes import Lanes
+from tfps.training.serving import Serving
 from tfps.training.totals import Totals
+from tfps.training.updates import Updates
 
 Logs = dict[str, Any]
 
@@ -47,6 +51,8 @@ class Phase:
     traffic: np.ndarray = dataclasses.field(init=False)
     missed: int = dataclasses.field(init=False)
     steps_run: int = dataclasses.field(init=False)
+    _measured: Measured = dataclasses.field(init=False)
+    _began_s: float = dataclasses.field(init=False)
 
     @property
     def num_steps(self) -> int | None:
@@ -100,8 +106,8 @@ class Phase:
         model.stop_predicting = False
         callbacks.on_predict_begin()
         outputs: dict[int, Any] = {}
-        function = self.program.dispatch(most_steps=1, with_output=True)
-        for position, result in enumerate(self._run_of(function, None)):
+        dispatch = self.program.dispatch(most_steps=1, with_output=True)
+        for position, result in enumerate(self._run_of(dispatch, None)):
             callbacks.on_predict_batch_begin(position)
             batch = result.first_batch * self.lanes.num_workers + result.worker
             outputs[batch] = result.output
@@ -141,8 +147,15 @@ class Phase:
                 break
         return logs if hooks or result is None else logs_after(result)
 
+    def updates(self) -> Updates:
+        """Return the updates since the last epoch began."""
+        seconds = time.perf_counter() - self._began_s
+        return Updates(measured=self.program.measured() - self._measured, seconds=seconds)
+
     def _begin(self) -> None:
         self.totals.reset()
+        self._measured = self.program.measured()
+        self._began_s = time.perf_counter()
         self.traffic = np.zeros(self.program.traffic_shape, np.int64)
         self.missed = self.steps_run = 0
 
@@ -164,22 +177,22 @@ class Phase:
                 step = self.program.global_step
                 ahead = min((b - step for b in boundaries if b > step), default=None)
                 count = min((n for n in (ahead, remaining) if n is not None), default=None)
-            function = self.program.dispatch(
+            dispatch = self.program.dispatch(
                 most_steps=self.steps_per_dispatch, with_output=with_output, step=step
             )
-            ran = yield from self._run_of(function, count, of=self.steps, goes_on=not first)
+            ran = yield from self._run_of(dispatch, count, of=self.steps, goes_on=not first)
             if count is None or ran < count:
                 return
             remaining = None if remaining is None else remaining - count
             first = False
 
     def _run_of(
-        self, function: Any, steps: int | None, *, of: int | None = None, goes_on: bool = False
+        self, dispatch: Dispatch, steps: int | None, *, of: int | None = None, goes_on: bool = False
     ) -> Generator[Result, None, int]:
         """Start a run and yield its results; data that was read to its end begins anew.
 
         Args:
-            function: what the workers call.
+            dispatch: what the workers, and the ps, run.
             steps: how many steps to run; None to read all data to its end.
             of: how many steps were asked for; None if the data's end is what ends them.
             goes_on: whether the run is a later part of an epoch.
@@ -191,14 +204,19 @@ class Phase:
             self.feed.start_epoch()
             self._batches_read = 0
         self.program.refresh()
-        run = self.lanes.start(
-            self.feed, function, steps=steps, steps_per_dispatch=self.steps_per_dispatch
-        )
         ran = 0
-        for result in run.results():
-            self._batches_read += result.steps
-            ran += result.steps
-            yield result
+        with Serving(dispatch.served_by, self.lanes.num_workers) as serving:
+            run = self.lanes.start(
+                self.feed,
+                dispatch.function,
+                serving,
+                steps=steps,
+                steps_per_dispatch=self.steps_per_dispatch,
+            )
+            for result in run.results():
+                self._batches_read += result.steps
+                ran += result.steps
+                yield result
         if run.out_of_data and of is not None:
             self.feed.start_epoch()
             self._batches_read = 0

@@ -13,6 +13,13 @@ import tensorflow as tf
 import tfps
 
 EXAMPLES = 4000
+UPDATES = {
+    "default": None,
+    "synchronous": tfps.update.Synchronous(),
+    "semi-synchronous": tfps.update.SemiSynchronous(),
+    "drop": tfps.update.Asynchronous(max_staleness=4),
+    "wait": tfps.update.Asynchronous(max_staleness=1, above="wait"),
+}
 
 
 class Announce(keras.callbacks.Callback):
@@ -34,7 +41,7 @@ def say(**values: Any) -> None:
 
 def train() -> None:
     """Read shuffled data once over two workers, then fit while a task is killed."""
-    strategy = tfps.ParameterServerStrategy()
+    strategy = tfps.ParameterServerStrategy(update=UPDATES[sys.argv[2]])
     with strategy.scope():
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         model.compile("adam", "mse", steps_per_execution=5)
@@ -46,7 +53,13 @@ def train() -> None:
         before = int(model.optimizer.iterations.numpy())
         model.fit(x, x, batch_size=1, verbose=0, shuffle=False, callbacks=[Announce()])
         iterations = int(model.optimizer.iterations.numpy()) - before
-        say(iterations=iterations, count=float(model.metrics[0].count.numpy()))
+        [updates] = model.history.updates
+        say(
+            iterations=iterations,
+            count=float(model.metrics[0].count.numpy()),
+            gradients=int(np.sum(updates.staleness)),
+            dropped=int(np.sum(updates.dropped)),
+        )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from keras import optimizers
 from tfps.params.shards import Shard, shards
 from tfps.step import apply, kernels, views
 from tfps.step.apply import Optimizer
+from tfps.step.delivery import Piece
 
 STEPS = 20
 SHAPES = [(), (7,), (5, 4), (2, 3, 2, 2)]
@@ -114,9 +115,12 @@ def applied(
 
     def update(gradients: list[tf.Tensor]) -> None:
         counters = {id(v): v.value.read_value() for v in served.counters}
-        whole = [(v, *shards(v), g) for v, g in zip(variables, gradients, strict=True)]
+        pieces = [
+            Piece(variable=v, shard=shards(v)[0], value=g)
+            for v, g in zip(variables, gradients, strict=True)
+        ]
         common = served.common({g.dtype for g in gradients}, counters)
-        served.apply(whole, [], counters, {0: common})
+        served.apply(pieces, counters, {0: common})
 
     specs = [tf.TensorSpec(v.shape, v.dtype) for v in variables]
     return tf.function(update, autograph=False).get_concrete_function(specs)
@@ -139,7 +143,7 @@ def ops(function: Any) -> collections.Counter[str]:
     """Count the ops that write to variables, and the functions that XLA compiles."""
     found: collections.Counter[str] = collections.Counter()
     for op in function.graph.get_operations():
-        if op.type.startswith(("Assign", "ResourceApply", "ResourceScatter")):
+        if op.type.startswith(("Assign", "ResourceApply", "ResourceCount", "ResourceScatter")):
             found[op.type] += 1
         elif op.type.endswith("PartitionedCall") and op.get_attr("_XlaMustCompile"):
             found[COMPILED] += 1
@@ -172,7 +176,7 @@ def test_each_shard_is_updated_by_one_op(name: str) -> None:
     decayed = 0 if optimizer.weight_decay is None else len(SHAPES) - (name != "Lion")
     assert found.pop("AssignSubVariableOp", 0) == decayed
     assert found.pop("AssignVariableOp", 0) == isinstance(optimizer, optimizers.Nadam)
-    assert found == {"AssignAddVariableOp": 1}  # the global step
+    assert found == {"ResourceCountUpTo": 1}  # the global step
 
 
 def test_shards_of_one_shape_share_a_compiled_function() -> None:
@@ -220,7 +224,8 @@ def test_what_has_no_op_of_its_own_runs_its_update_step(make: Make, dtype: str) 
     variables, update = served(make, dtype)
     plain, optimizer = parameters(dtype), make()
     optimizer.build(plain)
-    assert set(ops(update)) <= {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
+    written = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
+    assert set(ops(update)) <= {*written, "ResourceCountUpTo"}
     gradients = [tf.cast(g, dtype) for g in random_values(1)]
     update(gradients)
     optimizer.apply(gradients, plain)
@@ -275,7 +280,8 @@ def table_update(make: Make, **arguments: Any) -> tuple[keras.Variable, Any]:
         counters = {id(v): v.value.read_value() for v in served.counters}
         shard = Shard(variable=table.value, ps=0, first_row=0)
         common = served.common({gradient.dtype}, counters)
-        served.apply([], [(table, shard, tf.constant(IDS), gradient)], counters, {0: common})
+        piece = Piece(variable=table, shard=shard, value=gradient, ids=tf.constant(IDS))
+        served.apply([piece], counters, {0: common})
 
     spec = tf.TensorSpec([len(IDS), WIDTH])
     return table, tf.function(update, autograph=False).get_concrete_function(spec)

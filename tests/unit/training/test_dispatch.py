@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tfps.training.dispatch import Run
+from tfps.training.serving import Serving
 
 DEADLINE_S = 10.0
 
@@ -93,6 +94,7 @@ def make(
     return Run(
         feed,  # type: ignore[arg-type]
         function,
+        Serving([], workers),
         workers=workers,
         steps=steps,
         steps_per_dispatch=per_dispatch,

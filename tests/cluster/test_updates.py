@@ -1,0 +1,158 @@
+"""Update policies on real ps: when gradients take effect, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import pytest
+import tensorflow as tf
+from keras import optimizers
+from tensorflow.python.data.experimental.ops import testing
+
+import tfps
+from tests.cluster.conftest import NUM_WORKERS, MakeStrategy
+from tfps import wire
+from tfps.update import Asynchronous, SemiSynchronous, Synchronous
+
+STEPS, BATCH, ROWS = 120, 4, 40
+SLOW_MICROSECONDS = 5000
+
+
+def data(context: tf.distribute.InputContext) -> tf.data.Dataset:
+    """Give ids and what to learn from them; the first worker is slower than the others."""
+    ids = tf.data.Dataset.random(seed=5 + context.input_pipeline_id)
+    pairs = ids.map(lambda i: (i % ROWS, tf.cast(i % ROWS, tf.float32) / ROWS)).batch(BATCH)
+    slow = context.input_pipeline_id == 0
+    return pairs.apply(testing.sleep(SLOW_MICROSECONDS)) if slow else pairs
+
+
+def make_model(optimizer: Any = "sgd", **compiled: Any) -> keras.Model:
+    model = keras.Sequential(
+        [keras.Input((), dtype="int64"), keras.layers.Embedding(ROWS, 4), keras.layers.Dense(1)]
+    )
+    model.compile(optimizer, "mse", **compiled)
+    return model
+
+
+def fit(strategy: tfps.ParameterServerStrategy, **arguments: Any) -> keras.callbacks.History:
+    with strategy.scope():
+        model = make_model(**arguments)
+    return model.fit(data, steps_per_epoch=STEPS, verbose=0)
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 5])
+@pytest.mark.parametrize("update", [None, Asynchronous(learning_rate="inverse-staleness")])
+def test_each_gradient_makes_an_update_at_once(
+    make_strategy: MakeStrategy, update: Any, steps_per_execution: int
+) -> None:
+    history = fit(make_strategy(update=update), steps_per_execution=steps_per_execution)
+    [updates] = history.updates
+    assert updates.updates == STEPS
+    assert updates.staleness.shape[0] == NUM_WORKERS
+    on_each_ps = updates.measured.staleness.sum(axis=(1, 2))
+    assert set(on_each_ps.tolist()) <= {0, STEPS}
+    assert updates.dropped.sum() == 0
+    assert updates.waited_s.sum() == 0
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_what_only_one_worker_does_is_not_stale(make_strategy: MakeStrategy, overlap: bool) -> None:
+    def of_one(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return data(context).take(STEPS if context.input_pipeline_id == 0 else 0)
+
+    with make_strategy(overlap=overlap).scope():
+        model = make_model(steps_per_execution=4)
+    [updates] = model.fit(of_one, verbose=0).updates
+    assert updates.updates == STEPS
+    assert updates.max_staleness == 0
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 5])
+@pytest.mark.parametrize("bound", [0, 1])
+def test_what_is_too_stale_is_dropped(
+    make_strategy: MakeStrategy, bound: int, steps_per_execution: int
+) -> None:
+    strategy = make_strategy(2, update=Asynchronous(max_staleness=bound))
+    history = fit(strategy, steps_per_execution=steps_per_execution)
+    [updates] = history.updates
+    taken = updates.measured.staleness.sum(axis=(1, 2)) + updates.measured.dropped.sum(axis=1)
+    assert taken.tolist() == [STEPS, STEPS]
+    assert updates.max_staleness <= bound
+    assert updates.dropped.sum() > 0
+    assert history.history["dropped_gradients"] == [updates.dropped.sum()]
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 5])
+@pytest.mark.parametrize("bound", [0, 1])
+def test_no_gradient_is_too_stale_where_steps_wait(
+    make_strategy: MakeStrategy, bound: int, steps_per_execution: int
+) -> None:
+    strategy = make_strategy(2, update=Asynchronous(max_staleness=bound, above="wait"))
+    [updates] = fit(strategy, steps_per_execution=steps_per_execution).updates
+    assert updates.updates == STEPS
+    assert updates.max_staleness <= bound
+    assert updates.dropped.sum() == 0
+    assert updates.waited_s.sum() > 0
+
+
+@pytest.mark.parametrize("quorum", [1, 3])
+def test_semi_synchronous_updates_are_of_a_quorum(make_strategy: MakeStrategy, quorum: int) -> None:
+    with make_strategy(2, update=SemiSynchronous(quorum=quorum)).scope():
+        model = make_model(steps_per_execution=5)
+    [updates] = model.fit(data, steps_per_epoch=STEPS, verbose=0).updates
+    assert updates.measured.updates.tolist() == [STEPS // quorum] * 2
+    assert int(model.optimizer.iterations.numpy()) == STEPS // quorum
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"pull": wire.Int8(), "push": wire.ErrorFeedback(wire.TopK(0.5)), "bucket_bytes": 64},
+        {"push": wire.Lossless(), "lazy_rows": False},
+    ],
+    ids=["buckets", "lossless"],
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optimizers.Adam(0.05, use_ema=True, ema_overwrite_frequency=7),
+        lambda: optimizers.SGD(0.2, momentum=0.9, gradient_accumulation_steps=3),
+        lambda: optimizers.LossScaleOptimizer(optimizers.Adam(0.05)),
+    ],
+    ids=["averages", "accumulation", "loss scale"],
+)
+def test_a_synchronous_model_learns_with_rows_codecs_and_optimizers(
+    make_strategy: MakeStrategy, make: Any, arguments: dict[str, Any]
+) -> None:
+    with make_strategy(2, update=Synchronous(), **arguments).scope():
+        model = make_model(make(), steps_per_execution=4)
+    losses = model.fit(data, epochs=3, steps_per_epoch=STEPS, verbose=0).history["loss"]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_logs_and_a_table_tell_of_the_updates(
+    make_strategy: MakeStrategy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with make_strategy(update=Synchronous()).scope():
+        model = make_model()
+    history = model.fit(data, epochs=2, steps_per_epoch=STEPS, verbose=2).history
+    assert history["mean_staleness"] == history["max_staleness"] == [0, 0]
+    assert min(history["updates_per_s"]) > 0
+    assert min(history["waited_s"]) > 0
+    said = capsys.readouterr().out
+    assert f"{2 * STEPS // NUM_WORKERS} updates" in said
+    assert "waited" in said
+
+
+def test_without_a_policy_logs_stay_those_of_keras(make_strategy: MakeStrategy) -> None:
+    assert set(fit(make_strategy()).history) == {"loss"}
+
+
+def test_what_cannot_be_combined_is_refused(make_strategy: MakeStrategy) -> None:
+    with pytest.raises(ValueError, match=r"overlap=True with update=Synchronous"):
+        make_strategy(update=Synchronous(), overlap=True)
+    with pytest.raises(NotImplementedError, match="Nadam has a number that all ps update"):
+        fit(make_strategy(update=Synchronous()), optimizer="nadam")
+    with pytest.raises(ValueError, match=f"has {NUM_WORKERS} workers"):
+        make_strategy(update=Synchronous(backup_workers=NUM_WORKERS))

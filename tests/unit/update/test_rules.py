@@ -1,0 +1,190 @@
+"""Rules decide by the ledger alone; simulated workers stand for real ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfps.step.ledger import STALENESS_BINS, Ledger, Rule
+from tfps.update import Asynchronous, SemiSynchronous, Synchronous
+
+
+class Ps:
+    """A ps that takes pushes under a rule, as tensors, with a clock of its own."""
+
+    def __init__(self, rule: Rule, workers: int) -> None:
+        self.workers = workers
+        self._now_s = 0.0
+        self._rule = rule
+        self.ledger = Ledger(*(tf.constant(value) for value in Ledger.empty(workers)))
+        self._step = tf.function(self._traced, autograph=False)
+        self.updates: list[int] = []
+        """How many gradients each update was made of."""
+        self.waiting: list[int] = []
+        """How many gradients wait for the next one."""
+
+    def join(self, *workers: int) -> list[int]:
+        self.ledger = self.ledger.joined(self._mask(workers), self._time())
+        return self._decide()
+
+    def leave(self, *workers: int) -> list[int]:
+        self.ledger = self.ledger.left(self._mask(workers))
+        return self._decide()
+
+    def push(self, worker: int, began: int) -> tuple[bool, list[int]]:
+        """Push a gradient; return whether it counts, and which workers may start a step."""
+        index, began_at = tf.constant(worker, tf.int64), tf.constant(began, tf.int64)
+        counts = bool(self._rule.counts(self.ledger, index, began_at))
+        self.ledger = self.ledger.pushed(
+            index, began_at, self._time(), brought=tf.constant(True), counts=tf.constant(counts)
+        )
+        return counts, self._decide()
+
+    def _decide(self) -> list[int]:
+        gradients = int(self.ledger.gradients)
+        due, started, self.ledger = self._step(self.ledger, self._time())
+        if due:
+            self.updates.append(gradients)
+        return np.flatnonzero(started).tolist()
+
+    def _traced(self, ledger: Ledger, now_s: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Ledger]:
+        due = self._rule.takes_effect(ledger)
+        after = tf.nest.map_structure(lambda a, b: tf.where(due, a, b), ledger.updated(), ledger)
+        started = self._rule.may_start(after) & after.waiting
+        return due, started, after.started(started, now_s)
+
+    def _mask(self, workers: Sequence[int]) -> tf.Tensor:
+        return tf.constant([worker in workers for worker in range(self.workers)])
+
+    def _time(self) -> tf.Tensor:
+        self._now_s += 1
+        return tf.constant(self._now_s, tf.float64)
+
+    @property
+    def version(self) -> int:
+        return int(self.ledger.version)
+
+
+def run(ps: Ps, rule: Rule, pushes: int, seed: int = 0, slow: float = 5.0) -> list[int]:
+    """Let workers push in a random order, the first of them seldom; return what was counted."""
+    chance = random.Random(seed)
+    began = dict.fromkeys(ps.join(*range(ps.workers)), ps.version)
+    staleness = []
+    for _ in range(pushes):
+        assert began, "all workers wait"
+        weights = [1 / slow if worker == 0 else 1.0 for worker in began]
+        worker = chance.choices(list(began), weights)[0]
+        lag = ps.version - began[worker]
+        counts, started = ps.push(worker, began.pop(worker))
+        if counts:
+            staleness.append(lag)
+        began.update(dict.fromkeys(started, ps.version))
+    return staleness
+
+
+@pytest.mark.parametrize("bound", [0, 1, 4])
+@pytest.mark.parametrize("workers", [1, 2, 4, 7])
+def test_no_step_ends_too_stale_where_steps_wait(bound: int, workers: int) -> None:
+    rule = Asynchronous(max_staleness=bound, above="wait").timing(workers).gate
+    assert rule is not None
+    staleness = run(Ps(rule, workers), rule, 300)
+    assert len(staleness) == 300
+    assert max(staleness) == min(bound, max(staleness)) <= bound
+    assert workers == 1 or max(staleness) == bound
+
+
+@pytest.mark.parametrize("bound", [0, 1, 4])
+def test_what_is_too_stale_is_dropped_and_counted(bound: int) -> None:
+    rule = Asynchronous(max_staleness=bound).timing(4).rule
+    assert rule is not None
+    ps = Ps(rule, 4)
+    staleness = run(ps, rule, 300)
+    assert max(staleness) == bound
+    assert int(tf.reduce_sum(ps.ledger.dropped)) == 300 - len(staleness) > 0
+    assert ps.version == len(ps.updates) == len(staleness)
+    assert int(tf.reduce_sum(ps.ledger.staleness)) == len(staleness)
+    assert float(tf.reduce_sum(ps.ledger.waited_s)) == 4 + 300  # a second for each decision
+
+
+@pytest.mark.parametrize("backup_workers", [0, 1, 2])
+def test_an_update_is_the_mean_of_one_gradient_each_of_one_version(backup_workers: int) -> None:
+    rule = Synchronous(backup_workers=backup_workers).timing(4).rule
+    ps = Ps(rule, 4)
+    staleness = run(ps, rule, 300)
+    assert set(staleness) == {0}
+    assert set(ps.updates) == {4 - backup_workers}
+    assert int(tf.reduce_sum(ps.ledger.dropped)) == 300 - len(staleness)
+    assert (len(staleness) < 300) == bool(backup_workers)
+
+
+def test_nobody_waits_for_a_worker_that_has_left() -> None:
+    ps = Ps(Synchronous().timing(3).rule, 3)
+    assert ps.join(0, 1, 2) == [0, 1, 2]
+    assert ps.push(0, 0) == (True, [])
+    assert ps.push(1, 0) == (True, [])
+    assert ps.leave(2) == [0, 1]
+    assert (ps.updates, ps.version) == ([2], 1)
+    assert ps.push(2, 0) == (False, [2])  # it was only thought to be lost
+    assert [ps.push(worker, 1)[1] for worker in (2, 1, 0)] == [[], [], [0, 1, 2]]
+    assert ps.updates == [2, 3]
+
+
+def test_a_worker_that_comes_back_does_not_count_twice() -> None:
+    ps = Ps(Synchronous().timing(2).rule, 2)
+    ps.join(0, 1)
+    assert ps.push(0, 0) == (True, [])
+    ps.leave(0)
+    assert ps.join(0) == []  # it has pushed for this version
+    assert ps.push(0, 0) == (False, [])
+    assert ps.push(1, 0) == (True, [0, 1])
+    assert ps.updates == [2]
+
+
+def test_the_last_worker_that_leaves_has_what_waits_take_effect() -> None:
+    ps = Ps(Synchronous().timing(2).rule, 2)
+    ps.join(0, 1)
+    ps.push(0, 0)
+    ps.leave(0)
+    assert ps.updates == []
+    ps.leave(1)
+    assert ps.updates == [1]
+
+
+def test_semi_synchronous_updates_wait_for_a_quorum_and_no_worker_does() -> None:
+    rule = SemiSynchronous(quorum=3).timing(4).rule
+    ps = Ps(rule, 4)
+    staleness = run(ps, rule, 300)
+    assert len(staleness) == 300
+    assert ps.updates == [3] * 100
+    assert float(tf.reduce_sum(ps.ledger.waited_s)) == 4 + 300
+
+
+def test_staleness_beyond_the_histogram_is_in_its_last_bin() -> None:
+    rule = SemiSynchronous(quorum=1).timing(1).rule
+    ps = Ps(rule, 1)
+    ps.join(0)
+    for _ in range(STALENESS_BINS + 5):
+        ps.push(0, 0)
+    counts = ps.ledger.staleness.numpy()[0]
+    assert counts[:-1].tolist() == [1] * (STALENESS_BINS - 1)
+    assert counts[-1] == 6
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Asynchronous(max_staleness=-1), "max_staleness=-1: give 0 or more, or None"),
+        (lambda: Asynchronous(above="hold"), "above='hold': give 'drop' or 'wait'"),
+        (lambda: Asynchronous(learning_rate="slow"), "give 'constant' or 'inverse-staleness'"),
+        (lambda: Synchronous(backup_workers=-1), "backup_workers=-1: give 0 or more"),
+        (lambda: Synchronous(backup_workers=2).timing(2).rule, "2 workers, .* Give 1 or less"),
+        (lambda: SemiSynchronous(quorum=0), "quorum=0: give 1 or more, or None"),
+    ],
+)
+def test_what_is_not_allowed_is_said(make: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make()  # type: ignore[operator]

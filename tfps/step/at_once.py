@@ -1,0 +1,129 @@
+"""At once: gradients take effect when they arrive."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import tensorflow as tf
+from typing_extensions import override
+
+from tfps._tensorflow import capture_at_call, take_number
+from tfps.params.placement import ps_device
+from tfps.params.shards import shards
+from tfps.params.variables import variables_on
+from tfps.step import worker_local
+from tfps.step.apply import Common, Optimizer
+from tfps.step.delivery import Delivery
+from tfps.step.effect import Effect
+from tfps.step.ledger import STALENESS_BINS
+from tfps.step.measured import Measured
+from tfps.step.pull import Versions
+from tfps.step.settings import Timing
+from tfps.step.views import Values
+
+
+class AtOnce(Effect):
+    """Gradients take effect when they arrive.
+
+    The ps of the global step takes that for its version, if it counts updates and nothing else: it
+    is pulled and pushed anyway.
+    """
+
+    def __init__(self, optimizer: Optimizer, workers: int, timing: Timing) -> None:
+        """Take the optimizer, how many workers there are, and the timing."""
+        super().__init__(optimizer)
+        self._workers = workers
+        self._slows_down = timing.slows_down
+        self._confirms = timing.gate is not None
+        self._home: int | None = None
+        if optimizer.steps_per_update == 1 and not (self._slows_down or self._confirms):
+            (shard,) = shards(optimizer.global_step)
+            self._home = shard.ps
+        self._versions: dict[int, tf.Variable] = {}
+        self._staleness: dict[int, list[tf.Variable]] = {}
+        self._histograms: dict[int, tf.Tensor] = {}
+        for ps in optimizer.ps:
+            with variables_on(ps):
+                if ps != self._home:
+                    self._versions[ps] = tf.Variable(0, dtype=tf.int64, trainable=False)
+                bins = tf.zeros([STALENESS_BINS], tf.int64)
+                self._staleness[ps] = [tf.Variable(bins, trainable=False) for _ in range(workers)]
+
+    @override
+    def prepare(self) -> None:
+        for ps, of_workers in self._staleness.items():
+            own = functools.partial(_handle_of_this_worker, of_workers)
+            self._histograms[ps] = capture_at_call(own, tf.TensorSpec([], tf.resource))
+
+    @override
+    def begin(self) -> Versions:
+        versions = {}
+        for ps, version in self._versions.items():
+            with tf.device(ps_device(ps)):
+                versions[ps] = version.read_value()
+        return versions
+
+    @override
+    def along(
+        self, began: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
+    ) -> dict[int, Any]:
+        common = self.optimizer.common(dtypes, counters)
+        return {ps: (common, began.get(ps)) for ps in self._staleness}
+
+    @override
+    def take(self, deliveries: Sequence[Delivery], counters: Values) -> tf.Tensor:
+        graph = tf.compat.v1.get_default_graph()
+        before = len(graph.get_operations()) if self._confirms else 0
+        common: dict[int, Common] = {}
+        for delivery in deliveries:
+            common[delivery.ps], began = delivery.along
+            if delivery.ps != self._home:
+                with tf.device(ps_device(delivery.ps)):
+                    number = take_number(self._versions[delivery.ps])
+                staleness = self._count(delivery.ps, number, began)
+                if self._slows_down:
+                    common[delivery.ps] = common[delivery.ps].slowed(staleness)
+        pieces = [piece for delivery in deliveries for piece in delivery.decoded()]
+        number = self.optimizer.apply(pieces, counters, common)
+        if self._home in common:
+            self._count(self._home, number, common[self._home].step)
+        if not self._confirms:
+            return tf.zeros([], tf.int64)
+        traced = graph.get_operations()[before:]
+        receipts = []
+        for delivery in deliveries:
+            device = ps_device(delivery.ps)
+            there = [op for op in traced if op.device == device]
+            with tf.device(device), tf.control_dependencies(there):
+                receipts.append(tf.identity(common[delivery.ps].step))
+        return tf.add_n(receipts)
+
+    def _count(self, ps: int, number: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
+        """Count the staleness of the update of a number; return it."""
+        with tf.device(ps_device(ps)):
+            # Below 0 where an own step that was counted made no update.
+            staleness = tf.maximum(number - began, 0)
+            tf.raw_ops.ResourceScatterAdd(
+                resource=self._histograms[ps],
+                indices=tf.minimum(staleness, STALENESS_BINS - 1),
+                updates=tf.ones([], tf.int64),
+            )
+            return staleness
+
+    @override
+    def skip(self, began: Versions, worker: tf.Tensor) -> None:
+        return
+
+    @override
+    def measured(self, num_ps: int) -> Measured:
+        found = Measured.nothing(num_ps, self._workers)
+        for ps, of_workers in self._staleness.items():
+            found.staleness[ps] = [histogram.numpy() for histogram in of_workers]
+            found.updates[ps] = found.staleness[ps].sum()
+        return found
+
+
+def _handle_of_this_worker(variables: Sequence[tf.Variable]) -> tf.Tensor:
+    return variables[worker_local.index()].handle

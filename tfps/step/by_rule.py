@@ -1,0 +1,120 @@
+"""By a rule: gradients wait on their ps, in an inbox, until a rule has them take effect."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from typing_extensions import override
+
+from tfps.step.apply import Common, Optimizer
+from tfps.step.delivery import Delivery
+from tfps.step.effect import Effect
+from tfps.step.inbox import Answers, Contents, Inbox, Kind
+from tfps.step.ledger import Account, Ledger, Rule
+from tfps.step.measured import Measured
+from tfps.step.ps_program import PsProgram
+from tfps.step.pull import Versions
+from tfps.step.sums import Sums
+from tfps.step.views import Values
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Along:
+    """What goes to each ps with the gradients.
+
+    Attributes:
+        header: `(kind, worker, version)`, int64: see `Kind`; the version at which the step began.
+        common: what the updates of all its shards read.
+        counters: the values of the optimizer's counters, by `id` of the variable.
+    """
+
+    header: tf.Tensor
+    common: Common
+    counters: Mapping[int, tf.Tensor]
+
+
+class ByRule(Effect):
+    """Gradients take effect when a rule says so: they wait on their ps, in an inbox."""
+
+    reaches_all = True
+
+    def __init__(self, optimizer: Optimizer, workers: int, rule: Rule) -> None:
+        """Take the optimizer, how many workers there are, and the rule."""
+        super().__init__(optimizer)
+        self._workers = workers
+        self._rule = rule
+        self._answers = {ps: Answers(ps, workers) for ps in optimizer.ps}
+        self._accounts = {ps: Account(Ledger.empty(workers)) for ps in optimizer.ps}
+        self._made: dict[tuple[int, Contents], PsProgram] = {}
+
+    @override
+    def prepare(self) -> None:
+        for answers in self._answers.values():
+            answers.prepare()
+
+    @override
+    def begin(self) -> Versions:
+        return {ps: answers.read() for ps, answers in self._answers.items()}
+
+    @override
+    def along(
+        self, began: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
+    ) -> dict[int, Any]:
+        common = self.optimizer.common(dtypes, counters)
+        own = {id(v): counters[id(v)] for v in self.optimizer.counters}
+        kind = tf.constant(Kind.GRADIENT, tf.int64)
+        return {
+            ps: Along(header=tf.stack([kind, worker, version]), common=common, counters=own)
+            for ps, version in began.items()
+        }
+
+    @override
+    def take(self, deliveries: Sequence[Delivery], counters: Values) -> tf.Tensor:
+        for delivery in deliveries:
+            program = self._program(delivery)
+            self.programs[delivery.ps] = program
+            program.inbox.put(delivery.along.header, delivery.tensors)
+        return tf.zeros([], tf.int64)
+
+    @override
+    def skip(self, began: Versions, worker: tf.Tensor) -> None:
+        for ps, program in self.programs.items():
+            header = tf.stack([tf.constant(Kind.NOTHING, tf.int64), worker, began[ps]])
+            program.inbox.put_empty(header)
+
+    @override
+    def measured(self, num_ps: int) -> Measured:
+        ledgers = {ps: account.ledger for ps, account in self._accounts.items()}
+        return Measured.of(ledgers, num_ps, self._workers)
+
+    def _program(self, delivery: Delivery) -> PsProgram:
+        contents = tuple(tf.TensorSpec(t.shape, t.dtype) for t in delivery.tensors)
+        if (delivery.ps, contents) not in self._made:
+            inbox = Inbox(delivery.ps, self._workers, contents, self._answers[delivery.ps])
+            work = _Applying(self.optimizer, delivery)
+            account = self._accounts[delivery.ps]
+            self._made[delivery.ps, contents] = PsProgram(self._rule, account, inbox, work)
+        return self._made[delivery.ps, contents]
+
+
+class _Applying:
+    """Adds up gradients on a ps, and applies their mean to its shards."""
+
+    def __init__(self, optimizer: Optimizer, delivery: Delivery) -> None:
+        """Take the optimizer, and a delivery like those that will come."""
+        self._optimizer = optimizer
+        self._delivery = delivery
+        self._sums = Sums(delivery.ps, delivery.decoded())
+
+    def add(self, contents: list[tf.Tensor]) -> None:
+        self._sums.add(self._delivery.with_tensors(contents).decoded())
+
+    def apply(self, last: list[tf.Tensor], gradients: tf.Tensor) -> None:
+        along = self._delivery.with_tensors(last).along
+        pieces = self._sums.take(gradients)
+        self._optimizer.apply(
+            pieces, along.counters, {self._delivery.ps: along.common}, ps=self._delivery.ps
+        )

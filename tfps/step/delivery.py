@@ -1,0 +1,92 @@
+"""Delivery: what a push brings to one ps, until it is decoded there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfps.params.placement import ps_device
+from tfps.params.shards import Shard
+from tfps.step.messages import Bundle
+from tfps.step.tree import take_apart
+from tfps.wire.codec import Shape
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A decoded gradient, or difference, on the ps of its shard.
+
+    Attributes:
+        variable: the whole variable.
+        shard: the shard of it.
+        value: of the shape of the shard, or of some of its rows.
+        ids: these rows, unique int32; None is all of the shard.
+    """
+
+    variable: keras.Variable
+    shard: Shard
+    value: tf.Tensor
+    ids: tf.Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What one push brought to one ps, on that ps.
+
+    Attributes:
+        ps: the index of the ps.
+        coded: bundles, each with the parts that its codec made of its tensors.
+        ids: of shards pulled by rows, by `id` of the shard's variable: the rows.
+        variables: for each shard, by `id` of its variable, the whole variable.
+        along: any structure of tensors that was sent with them.
+    """
+
+    ps: int
+    coded: Sequence[tuple[Bundle, Sequence[tf.Tensor]]]
+    ids: Mapping[int, tf.Tensor]
+    variables: Mapping[int, keras.Variable]
+    along: Any
+
+    @property
+    def tensors(self) -> list[tf.Tensor]:
+        """All that was sent, in an order that depends on what is sent alone."""
+        return take_apart(self._sent)[0]
+
+    def with_tensors(self, tensors: Sequence[tf.Tensor]) -> Delivery:
+        """Return the delivery that would have such `tensors`."""
+        parts, ids, along = take_apart(self._sent)[1](tensors)
+        bundles = [bundle for bundle, _ in self.coded]
+        return dataclasses.replace(
+            self, coded=list(zip(bundles, parts, strict=True)), ids=ids, along=along
+        )
+
+    @property
+    def _sent(self) -> Any:
+        return [list(parts) for _, parts in self.coded], dict(self.ids), self.along
+
+    def decoded(self) -> list[Piece]:
+        """Return the pieces of all shards."""
+        return [
+            Piece(
+                variable=self.variables[id(shard.variable)],
+                shard=shard,
+                value=value,
+                ids=self.ids.get(id(shard.variable)),
+            )
+            for bundle, parts in self.coded
+            for shard, value in zip(bundle.shards, self._decode(bundle, parts), strict=True)
+        ]
+
+    def _decode(self, bundle: Bundle, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        with tf.device(ps_device(self.ps)):
+            shapes = [self._shape(shard) for shard in bundle.shards]
+            return bundle.decode(parts, shapes)
+
+    def _shape(self, shard: Shard) -> Shape:
+        if id(shard.variable) not in self.ids:
+            return shard.shape
+        return (tf.size(self.ids[id(shard.variable)]), *shard.shape[1:])

@@ -1,0 +1,97 @@
+"""Limits: what an optimizer, or a constraint, cannot do to parameters that lie on several ps."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import keras
+
+from tfps import _keras
+from tfps.params.shards import shards
+
+_BY_ELEMENT = (
+    keras.optimizers.Adadelta,
+    keras.optimizers.Adagrad,
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+    keras.optimizers.Adamax,
+    keras.optimizers.Ftrl,
+    keras.optimizers.Lion,
+    keras.optimizers.Nadam,
+    keras.optimizers.RMSprop,
+    keras.optimizers.SGD,
+    keras.optimizers.ScheduleFreeAdamW,
+)
+_BY_WHOLE_VARIABLE = (
+    keras.optimizers.Adafactor,
+    keras.optimizers.Lamb,
+    keras.optimizers.Muon,
+)
+
+
+def check_shards(
+    optimizer: keras.optimizers.Optimizer, optimized: Sequence[keras.Variable]
+) -> None:
+    """Check that `optimizer` can update each shard of its variables by itself.
+
+    Raises:
+        NotImplementedError: if it cannot, or a constraint of them cannot.
+    """
+    for variable in optimized:
+        if len(shards(variable)) == 1:
+            continue
+        if isinstance(optimizer, _BY_WHOLE_VARIABLE):
+            raise NotImplementedError(
+                f"{type(optimizer).__name__} takes norms or means of a whole variable, and a "
+                f"ps only sees a part of {variable.path!r}. Use a partitioner that does not "
+                "split it, or another optimizer."
+            )
+        if not keeps_to_rows(variable.constraint):
+            raise NotImplementedError(
+                f"The constraint {variable.constraint!r} of variable {variable.path!r} looks "
+                "at all of its rows together, and a ps only sees a part of them. Use a "
+                "partitioner that does not split it, or a constraint along another axis."
+            )
+        if not isinstance(optimizer, _BY_ELEMENT):
+            warnings.warn(
+                f"Optimizer {type(optimizer).__name__} updates {variable.path!r} shard by "
+                "shard. If its update_step looks at more than one element at a time, use a "
+                "partitioner that does not split the variable.",
+                stacklevel=2,
+            )
+            return
+
+
+def check_apart(optimizer: keras.optimizers.Optimizer) -> None:
+    """Check that each ps can make the updates of `optimizer` at times of its own.
+
+    Raises:
+        NotImplementedError: if that is not so.
+    """
+    if _keras.has_shared_update(optimizer):
+        raise NotImplementedError(
+            f"{type(optimizer).__name__} has a number that all ps update together, and by "
+            "this update policy each of them makes its updates by itself. Take Asynchronous "
+            "without max_staleness, or another optimizer, such as Adam."
+        )
+
+
+def has_keras_update(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether the `update_step` is one of Keras's that look at each element by itself."""
+    return any(type(optimizer).update_step is c.update_step for c in _BY_ELEMENT)
+
+
+def keeps_to_rows(constraint: keras.constraints.Constraint | None) -> bool:
+    """Whether a constraint, if there is one, looks at each row by itself."""
+    if constraint is None or isinstance(constraint, keras.constraints.NonNeg):
+        return True
+    norms = (
+        keras.constraints.MaxNorm,
+        keras.constraints.MinMaxNorm,
+        keras.constraints.UnitNorm,
+    )
+    if not isinstance(constraint, norms):
+        return False
+    axes = constraint.axis if isinstance(constraint.axis, list | tuple) else [constraint.axis]
+    return 0 not in axes

@@ -1,0 +1,168 @@
+"""The program that a ps runs while gradients take effect by a rule.
+
+It takes one entry after the other out of its inbox, so that nothing that it decides is undone by
+another push, or by the loss of a worker in the middle.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfps import _tensorflow
+from tfps.params.placement import ps_device
+from tfps.step.inbox import Inbox, Kind, empty
+from tfps.step.ledger import Account, Ledger, Rule
+
+
+class Work(Protocol):
+    """What a ps does with the gradients that come to its inbox; traced there."""
+
+    def add(self, contents: list[tf.Tensor]) -> None:
+        """Keep what a push brought, until it takes effect together with others."""
+
+    def apply(self, last: list[tf.Tensor], gradients: tf.Tensor) -> None:
+        """Have the mean of what was added take effect.
+
+        Args:
+            last: the contents of the last push that was added.
+            gradients: how many were added since the last update, int64.
+        """
+
+
+class PsProgram:
+    """What one ps does with one inbox, from the start of a run to its end.
+
+    Attributes:
+        inbox: where pushes come from.
+    """
+
+    def __init__(self, rule: Rule, account: Account, inbox: Inbox, work: Work | None) -> None:
+        """Take the rule, the ledger, where pushes come from, and what to do; None is nothing."""
+        self._rule = rule
+        self._account = account
+        self.inbox = inbox
+        self._work = work
+
+    @property
+    def ps(self) -> int:
+        """The index of the ps."""
+        return self.inbox.ps
+
+    @property
+    def in_step(self) -> bool:
+        """Whether each worker goes on only after one step of every other."""
+        return self._rule.in_step
+
+    def run(self, members: np.ndarray) -> None:
+        """Serve until the inbox says that it is over; on the chief, in a thread of its own.
+
+        Args:
+            members: bool, of shape `(W,)`: which workers take part from the start.
+        """
+        # Called on the ps, not from here: nothing of it is then placed on the chief.
+        with _tensorflow.on_own_stream(), tf.device(ps_device(self.ps)):
+            before = Ledger(*map(tf.constant, self._account.ledger))
+            after = self._function(before, tf.constant(members))
+        self._account.ledger = Ledger(*(tensor.numpy() for tensor in after))
+
+    @functools.cached_property
+    def _function(self) -> Any:
+        ledger = [tf.TensorSpec(v.shape, v.dtype) for v in Ledger.empty(self.inbox.workers)]
+        members = tf.TensorSpec([self.inbox.workers], tf.bool)
+        traced = tf.function(self._serve, autograph=False)
+        return traced.get_concrete_function(Ledger(*ledger), members)
+
+    def _serve(self, ledger: Ledger, members: tf.Tensor) -> Ledger:
+        with tf.device(ps_device(self.inbox.ps)):
+            now_s = tf.timestamp()
+            ledger = ledger.left(tf.ones_like(members)).joined(members, now_s)
+            ledger = self._let_start(ledger, now_s)
+            after, *_ = tf.while_loop(
+                lambda ledger, last, going: going,
+                self._entry,
+                (ledger, empty(self.inbox.contents), tf.constant(True)),
+                shape_invariants=(
+                    Ledger(*(tensor.shape for tensor in ledger)),
+                    [spec.shape for spec in self.inbox.contents],
+                    tf.TensorShape([]),
+                ),
+                parallel_iterations=1,
+            )
+            return Ledger(*after)
+
+    def _entry(
+        self, ledger: Ledger, last: list[tf.Tensor], going: tf.Tensor
+    ) -> tuple[Ledger, list[tf.Tensor], tf.Tensor]:
+        """Take one entry out of the inbox, and deal with it."""
+        header, contents = self.inbox.take()
+        kind, worker, began = tf.unstack(header)
+        now_s = tf.timestamp()
+        pushes = kind <= Kind.NOTHING
+        brought = tf.equal(kind, Kind.GRADIENT)
+        counts = pushes & self._rule.counts(ledger, worker, began)
+        last = self._added(contents, last, brought & counts)
+
+        def joined() -> Ledger:
+            self.inbox.confirm()
+            return ledger.joined(ledger.one(worker), now_s)
+
+        def left() -> Ledger:
+            # Before it joins again: its new life must not begin with an old answer.
+            self.inbox.answers.forget(ledger.one(worker))
+            return ledger.left(ledger.one(worker))
+
+        def ended() -> Ledger:
+            self.inbox.answers.forget(tf.ones_like(ledger.members))
+            return ledger
+
+        cases: dict[Kind, Callable[[], Ledger]] = {
+            Kind.JOINED: joined,
+            Kind.LEFT: left,
+            Kind.END: ended,
+        }
+        ledger = tf.cond(
+            pushes,
+            lambda: ledger.pushed(worker, began, now_s, brought=brought, counts=counts),
+            lambda: tf.switch_case(
+                tf.cast(kind - Kind.JOINED, tf.int32), [cases[k] for k in sorted(cases)]
+            ),
+        )
+        over = tf.equal(kind, Kind.END)
+        due = self._rule.takes_effect(ledger) | (over & (ledger.gradients > 0))
+        ledger = tf.cond(due, lambda: self._updated(ledger, last), lambda: ledger)
+        ledger = tf.cond(over, lambda: ledger, lambda: self._let_start(ledger, now_s))
+        return ledger, last, ~over
+
+    def _added(
+        self, contents: list[tf.Tensor], last: list[tf.Tensor], counts: tf.Tensor
+    ) -> list[tf.Tensor]:
+        work = self._work
+        if work is None:
+            return last
+
+        def add() -> list[tf.Tensor]:
+            work.add(contents)
+            return contents
+
+        return list(tf.cond(counts, add, lambda: last))
+
+    def _updated(self, ledger: Ledger, last: list[tf.Tensor]) -> Ledger:
+        work = self._work
+        if work is not None:
+
+            def apply() -> tf.Operation:
+                work.apply(last, ledger.gradients)
+                return tf.no_op()
+
+            tf.cond(ledger.gradients > 0, apply, tf.no_op)
+        return ledger.updated()
+
+    def _let_start(self, ledger: Ledger, now_s: tf.Tensor) -> Ledger:
+        workers = self._rule.may_start(ledger) & ledger.waiting
+        self.inbox.answers.give(workers, ledger.version)
+        return ledger.started(workers, now_s)

@@ -1,0 +1,8 @@
+"""When updates take effect: policies to be given to the strategy as `update`."""
+
+from tfps.update.asynchronous import Asynchronous
+from tfps.update.policy import Policy
+from tfps.update.semi_synchronous import SemiSynchronous
+from tfps.update.synchronous import Synchronous
+
+__all__ = ["Asynchronous", "Policy", "SemiSynchronous", "Synchronous"]

@@ -1,0 +1,54 @@
+"""Semi-synchronous updates: each ps makes one of the mean of the gradients that it has."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+from typing_extensions import override
+
+from tfps.step.ledger import Ledger, Rule
+from tfps.step.settings import Timing
+from tfps.update.policy import Policy
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SemiSynchronous(Policy):
+    """Make an update of the mean of several gradients; nobody waits for it.
+
+    Each ps applies the mean of what it has as soon as that is enough, whatever the other ps have,
+    and a worker computes on with the parameters that are there.
+
+    Attributes:
+        quorum: how many gradients an update is made of, or one number for each ps; None is as many
+            as there are workers.
+    """
+
+    quorum: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.quorum is not None and self.quorum < 1:
+            raise ValueError(f"quorum={self.quorum!r}: give 1 or more, or None.")
+
+    @override
+    def timing(self, num_workers: int) -> Timing:
+        return Timing(rule=_MeanOfAny(self.quorum or num_workers))
+
+
+@dataclasses.dataclass(frozen=True)
+class _MeanOfAny(Rule):
+    """Waits for so many gradients, of whatever versions; nobody waits."""
+
+    quorum: int
+
+    @override
+    def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
+        return tf.constant(True)
+
+    @override
+    def takes_effect(self, ledger: Ledger) -> tf.Tensor:
+        return ledger.gradients >= self.quorum
+
+    @override
+    def may_start(self, ledger: Ledger) -> tf.Tensor:
+        return tf.ones_like(ledger.members)

@@ -1,0 +1,72 @@
+"""Synchronous updates: one update of the mean of all workers' gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+from typing_extensions import override
+
+from tfps.step.ledger import Ledger, Rule
+from tfps.step.settings import Timing
+from tfps.update.policy import Policy
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Synchronous(Policy):
+    """Make one update of the mean of one gradient of each worker, all of the same version.
+
+    No worker starts its next step before. With backup workers an update is made of the gradients
+    that come first, and those that come later are dropped and counted; they never count for a later
+    version (Chen et al. 2016, "Revisiting Distributed Synchronous SGD"). Each ps counts for itself,
+    so that which ones come first may differ between them.
+
+    Of workers that are lost, or have no more data, nobody waits.
+
+    Attributes:
+        backup_workers: how many workers an update does without.
+    """
+
+    backup_workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.backup_workers < 0:
+            raise ValueError(f"backup_workers={self.backup_workers!r}: give 0 or more.")
+
+    @override
+    def timing(self, num_workers: int) -> Timing:
+        if self.backup_workers >= num_workers:
+            raise ValueError(
+                f"backup_workers={self.backup_workers!r}: the cluster has {num_workers} workers, "
+                f"and an update needs one at least. Give {num_workers - 1} or less."
+            )
+        return Timing(rule=_MeanOf(num_workers - self.backup_workers, num_workers))
+
+
+@dataclasses.dataclass(frozen=True)
+class _MeanOf(Rule):
+    """Waits for one gradient each of so many workers, or of all that take part."""
+
+    quorum: int
+    workers: int
+
+    @property
+    @override
+    def in_step(self) -> bool:
+        return self.quorum == self.workers
+
+    @override
+    def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
+        # A worker that was lost and is back may have pushed for this version before.
+        return tf.equal(began, ledger.version) & tf.equal(ledger.arrived[worker], 0)
+
+    @override
+    def takes_effect(self, ledger: Ledger) -> tf.Tensor:
+        arrived = ledger.arrived > 0
+        missing = tf.reduce_any(ledger.members & ~arrived)
+        enough = tf.math.count_nonzero(arrived) >= self.quorum
+        return tf.reduce_any(arrived) & (enough | ~missing)
+
+    @override
+    def may_start(self, ledger: Ledger) -> tf.Tensor:
+        return tf.equal(ledger.arrived, 0)
