@@ -91,6 +91,10 @@ class KerasStrategy(abc.ABC):
         """Return the callable that makes a variable's value, or a shard's, where it lies."""
 
     @abc.abstractmethod
+    def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Refuse an optimizer that a model is compiled with, if it cannot be used here."""
+
+    @abc.abstractmethod
     def swap_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Exchange the variables of `optimizer` and their moving averages."""
 
@@ -164,7 +168,7 @@ def install() -> None:
         _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
         _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))
     _wrap(keras.Model, "quantize", _in_scope)
-    _wrap(Trainer, "compile", _in_scope)  # where Keras looks whether it is its own
+    _wrap(Trainer, "compile", _compile)
     for name in ("train_on_batch", "test_on_batch", "predict_on_batch"):
         _wrap(TensorFlowTrainer, name, functools.partial(_refuse, name))
 
@@ -300,6 +304,13 @@ def _average(name: str, original: Any, callback: Any, optimizer: Any) -> None:
         getattr(strategy, name)(optimizer)
     else:
         original(callback, optimizer)
+
+
+def _compile(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
+    _in_scope(original, model, *args, **kwargs)  # where Keras looks whether it is its own
+    strategy = model._distribute_strategy
+    if isinstance(strategy, KerasStrategy) and model.optimizer is not None:
+        strategy.check_optimizer(model.optimizer)
 
 
 def _in_scope(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:

@@ -17,6 +17,7 @@ from tfps.params.initialize import initial_value
 from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
 from tfps.params.variables import VariableCreation
 from tfps.step.averages import reset_averages, swap_averages
+from tfps.step.limits import check_timing
 from tfps.step.settings import StepSettings
 from tfps.training.auto import AutoCodec, Codecs
 from tfps.training.fit import Trainer
@@ -101,7 +102,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         partitioner = along_first_axis(partitioner) if partitioner else None
         self._codecs = Codecs(pull, push, num_ps, bucket_bytes)
         timing = (update or Asynchronous()).timing(num_workers)
-        if overlap and (timing.rule is not None or timing.gate is not None):
+        if overlap and timing.pulls_in_turn:
             raise ValueError(
                 f"overlap=True with update={update!r}: a step would wait for the update of a step "
                 "that is still to be pushed. Take overlap=False, or Asynchronous() without "
@@ -187,6 +188,10 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
     ) -> Callable[..., tf.Tensor]:
         """Return the callable that makes a variable's value, or a shard's, on its ps."""
         return initial_value(initializer, shape, dtype)
+
+    def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Refuse an optimizer that the update policy cannot be combined with."""
+        check_timing(optimizer, self._settings.timing, lazy_rows=self._settings.lazy_rows)
 
     def swap_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Exchange the variables of `optimizer` and their moving averages."""

@@ -8,8 +8,9 @@ become TensorFlow's native ops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -18,11 +19,22 @@ from tfps import _keras
 from tfps._tensorflow import take_number
 from tfps.params.placement import ps_device
 from tfps.params.shards import native, shards
-from tfps.step.averages import averaged_shards
+from tfps.step.averages import move_averages
 from tfps.step.delivery import Piece
 from tfps.step.kernels import Rate, UpdateStep
 from tfps.step.limits import check_shards, has_keras_update, keeps_to_rows
-from tfps.step.views import RowView, ShardView, Values, View, ViewScope, view_of
+from tfps.step.loss_scale import LossScale
+from tfps.step.views import (
+    LocalScope,
+    LocalView,
+    PsView,
+    RowView,
+    ShardView,
+    Values,
+    View,
+    ViewScope,
+    view_of,
+)
 
 
 class Common(NamedTuple):
@@ -43,7 +55,12 @@ class Common(NamedTuple):
 
 
 class Optimizer:
-    """A Keras optimizer taken apart: what runs on the worker, and what runs on the ps."""
+    """A Keras optimizer taken apart: what runs on the worker, and what runs on the ps.
+
+    Attributes:
+        loss_scale: its dynamic loss scale; None without one.
+        counts: whether its updates are counted in the global step.
+    """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool = True) -> None:
         """Take an optimizer that is built.
@@ -62,9 +79,10 @@ class Optimizer:
             NotImplementedError: if it updates in a way that a ps cannot.
         """
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        self._loss_scale = optimizer if scaled else None
+        self.loss_scale = LossScale(optimizer) if scaled else None
         self._keras = optimizer.inner_optimizer if scaled else optimizer
         self._lazy_rows = lazy_rows
+        self.counts = True
         self._update_step = UpdateStep(self._keras)
         self._rate = _keras.learning_rate_variable(self._keras)
         self._optimized = _keras.optimized_variables(self._keras)
@@ -79,9 +97,27 @@ class Optimizer:
     def counters(self) -> list[keras.Variable]:
         """The scalars that a worker pulls with the parameters."""
         found = [self.global_step] + ([] if self._rate is None else [self._rate])
-        if self._loss_scale is not None:
-            found += [self._loss_scale.dynamic_scale, self._loss_scale.step_counter]
-        return found
+        return found + ([] if self.loss_scale is None else self.loss_scale.variables)
+
+    def slots_of(self, variable: keras.Variable) -> list[keras.Variable]:
+        """Return the slot variables of one of the variables that have its shape."""
+        found = _keras.slots(self._keras, native(variable))
+        return [slot for slot in found if tuple(slot.shape) == tuple(variable.shape)]
+
+    def slots(self, *, but_of: Sequence[keras.Variable]) -> list[keras.Variable]:
+        """Return what the optimizer keeps, but for counters, averages, and slots of some tables."""
+        apart = [*self.counters, *(average for _, average in _keras.moving_averages(self._keras))]
+        if has_keras_update(self._keras):
+            tables = [v for v in self._optimized if any(v is table for table in but_of)]
+            apart += [slot for table in tables for slot in self.slots_of(table)]
+        others = {id(variable) for variable in apart}
+        return [v for v in self._keras.variables if id(v) not in others]
+
+    def without_count(self) -> Optimizer:
+        """Return the same optimizer, whose updates are not counted: others are."""
+        other = copy.copy(self)
+        other.counts = False
+        return other
 
     @property
     def ps(self) -> list[int]:
@@ -111,8 +147,8 @@ class Optimizer:
         """
         variables, found = _keras.with_gradients(self._keras, gradients)
         scale = self._keras.loss_scale_factor
-        if self._loss_scale is not None:
-            scale = counters[id(self._loss_scale.dynamic_scale)]
+        if self.loss_scale is not None:
+            scale = self.loss_scale.value(counters)
         if scale is not None:
             found = [gradient / tf.cast(scale, gradient.dtype) for gradient in found]
         return {id(v): gradient for v, gradient in zip(variables, found, strict=True)}
@@ -131,17 +167,10 @@ class Optimizer:
 
         Only a `LossScaleOptimizer` drops those that are not finite, as on one machine.
         """
-        if self._loss_scale is None:
+        if self.loss_scale is None:
             return None
         finite = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients.values()]
         return tf.reduce_all(tf.stack(finite))
-
-    def drop(self, counters: Values) -> None:
-        """Lower the loss scale after gradients that were not finite."""
-        assert self._loss_scale is not None
-        scale, steps = self._loss_scale.dynamic_scale, self._loss_scale.step_counter
-        view_of(scale).assign(counters[id(scale)] * 0.5)
-        view_of(steps).assign(tf.zeros([], native(steps).dtype))
 
     def apply(
         self,
@@ -166,16 +195,18 @@ class Optimizer:
         counters = {**counters, **self._update_shared(counters)}
         for piece in gradients:
             variable, shard, gradient = piece.variable, piece.shard, piece.value
-            view: View = ShardView(variable, shard)
-            if piece.ids is not None and self._goes_by_rows(variable):
+            view: PsView = ShardView(variable, shard)
+            if piece.ids is not None and self.goes_by_rows(variable):
                 view = RowView(variable, shard, piece.ids)
             elif piece.ids is not None:
                 with tf.device(ps_device(shard.ps)):
                     gradient = tf.scatter_nd(piece.ids[:, None], gradient, shard.shape)
             self._update(variable, view, gradient, counters, common)
+        if not self.counts:
+            return counters[id(self.global_step)]
         number = self.count(counters, ps=ps)
-        if self._loss_scale is not None:
-            self._raise_scale(counters, ps)
+        if self.loss_scale is not None:
+            self.loss_scale.add(self.loss_scale.raised(counters), counters, ps)
         return number
 
     def common(self, dtypes: Iterable[tf.DType], counters: Values) -> Common:
@@ -196,26 +227,61 @@ class Optimizer:
     def _update(
         self,
         variable: keras.Variable,
-        view: View,
+        view: PsView,
         gradient: tf.Tensor,
         counters: Values,
         common: Mapping[int, Common],
     ) -> None:
         """Update what `view` shows of `variable` with a gradient of the same shape, on its ps."""
-        optimizer = self._keras
         rates, step = common[view.shard.ps]
         counters = {**counters, id(self.global_step): step}
         with tf.device(view.device), ViewScope(counters, variable, view):
-            if getattr(variable, "overwrite_with_gradient", False):
-                view.assign(gradient)
-                return
-            rate = rates[view.dtype]
-            if _keras.decays(optimizer, view):
-                decay = tf.cast(optimizer.weight_decay, view.dtype)
-                view.assign_sub(view.read() * decay * rate.plain)
-            self._update_step(gradient, view, rate)
-            if variable.constraint is not None:
-                view.assign(variable.constraint(view.read()))
+            self._write(variable, view, gradient, rates)
+
+    def _write(
+        self,
+        variable: keras.Variable,
+        view: View,
+        gradient: tf.Tensor,
+        rates: Mapping[tf.DType, Rate],
+    ) -> None:
+        """Update what `view` shows of `variable`, by the optimizer's rule; in a scope of it."""
+        optimizer = self._keras
+        if getattr(variable, "overwrite_with_gradient", False):
+            view.assign(gradient)
+            return
+        rate = rates[view.dtype]
+        if _keras.decays(optimizer, view):
+            decay = tf.cast(optimizer.weight_decay, view.dtype)
+            view.assign_sub(view.read() * decay * rate.plain)
+        self._update_step(gradient, view, rate)
+        if variable.constraint is not None:
+            view.assign(variable.constraint(view.read()))
+
+    def update_own(
+        self,
+        gradients: Sequence[tuple[keras.Variable, tf.Tensor]],
+        views: Mapping[int, LocalView],
+        counters: Values,
+        own_step: tf.Tensor,
+    ) -> None:
+        """Update values that a worker has for itself; on the worker.
+
+        Args:
+            gradients: variables and their gradients, of the shapes of their views.
+            views: of these variables and of all slot variables, by `id` of the variable.
+            counters: the values of `self.counters`, by `id`; the learning rate follows from them.
+            own_step: how many updates the slot variables have had, int64.
+        """
+        with LocalScope(counters, views):
+            rate = tf.convert_to_tensor(self._keras.learning_rate)
+        with LocalScope({**counters, id(self.global_step): own_step}, views):
+            if _keras.has_shared_update(self._keras):
+                _keras.update_shared(self._keras, rate)
+            for variable, gradient in gradients:
+                view = views[id(variable)]
+                own = tf.cast(rate, view.dtype)
+                self._write(variable, view, gradient, {view.dtype: Rate(own, own)})
 
     def count(self, counters: Values, *, ps: int | None = None) -> tf.Tensor:
         """Count one batch in the global step, and move the averages; on one ps, or on all.
@@ -223,9 +289,6 @@ class Optimizer:
         Returns:
             What the global step was before.
         """
-        every = averaged_shards(self._keras)
-        averaged = [pair for pair in every if ps in (None, pair[0].shard.ps)]
-        frequency = self._keras.ema_overwrite_frequency
         step = view_of(self.global_step)
         number = counters[id(self.global_step)]
         if ps is None:
@@ -233,44 +296,11 @@ class Optimizer:
                 number = take_number(native(self.global_step))
         elif ps == step.shard.ps:
             step.assign_add(tf.ones([], step.dtype))
-        self._average(averaged, counters)
-        if not frequency:
-            return number
-        for view, average in averaged:
-            with tf.device(view.device):
-                tf.cond((number + 1) % frequency == 0, _assignment(view, average), tf.no_op)
+        move_averages(self._keras, counters[id(self.global_step)], number, ps=ps)
         return number
 
-    def _average(self, averaged: Sequence[tuple[ShardView, ShardView]], counters: Values) -> None:
-        """Move the averages of all variables, of all their rows, on their ps."""
-        for view, average in averaged:
-            with tf.device(view.device):
-                first = counters[id(self.global_step)] == 0
-                momentum = tf.where(first, 0.0, self._keras.ema_momentum)
-                momentum = tf.cast(momentum, view.dtype)
-                average.assign(momentum * average.read() + (1 - momentum) * view.read())
-
-    def _raise_scale(self, counters: Values, ps: int | None) -> None:
-        assert self._loss_scale is not None
-        scale, steps = self._loss_scale.dynamic_scale, self._loss_scale.step_counter
-        full = counters[id(steps)] >= self._loss_scale.dynamic_growth_steps - 1
-        one = tf.ones([], native(steps).dtype)
-        if ps in (None, view_of(steps).shard.ps):
-            view_of(steps).assign_add(tf.where(full, -counters[id(steps)], one))
-        if ps in (None, view_of(scale).shard.ps):
-            # Not assigned: another worker may have lowered it meanwhile.
-            view_of(scale).assign_add(tf.where(full, counters[id(scale)], 0.0))
-
-    def _goes_by_rows(self, table: keras.Variable) -> bool:
+    def goes_by_rows(self, table: keras.Variable) -> bool:
         """Whether the rows of `table` are to be updated, and can be, without its other rows."""
         if not self._lazy_rows:
             return False
         return has_keras_update(self._keras) and keeps_to_rows(table.constraint)
-
-
-def _assignment(target: ShardView, source: ShardView) -> Callable[[], Any]:
-    def assign() -> Any:
-        target.assign(source.read())
-        return tf.no_op()
-
-    return assign

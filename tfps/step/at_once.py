@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from typing_extensions import override
 
@@ -37,8 +38,10 @@ class AtOnce(Effect):
         self._workers = workers
         self._slows_down = timing.slows_down
         self._confirms = timing.gate is not None
+        self._shows_staleness = not timing.caches
         self._home: int | None = None
-        if optimizer.steps_per_update == 1 and not (self._slows_down or self._confirms):
+        takes_it = optimizer.counts and optimizer.steps_per_update == 1
+        if takes_it and not (self._slows_down or self._confirms):
             (shard,) = shards(optimizer.global_step)
             self._home = shard.ps
         self._versions: dict[int, tf.Variable] = {}
@@ -50,6 +53,8 @@ class AtOnce(Effect):
                     self._versions[ps] = tf.Variable(0, dtype=tf.int64, trainable=False)
                 bins = tf.zeros([STALENESS_BINS], tf.int64)
                 self._staleness[ps] = [tf.Variable(bins, trainable=False) for _ in range(workers)]
+
+        self.versioned = list(self._versions)
 
     @override
     def prepare(self) -> None:
@@ -120,8 +125,11 @@ class AtOnce(Effect):
     def measured(self, num_ps: int) -> Measured:
         found = Measured.nothing(num_ps, self._workers)
         for ps, of_workers in self._staleness.items():
-            found.staleness[ps] = [histogram.numpy() for histogram in of_workers]
-            found.updates[ps] = found.staleness[ps].sum()
+            histograms = np.stack([histogram.numpy() for histogram in of_workers])
+            if self.optimizer.counts:
+                found.updates[ps] = histograms.sum()
+            if self._shows_staleness:
+                found.staleness[ps] = histograms
         return found
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from tfps import _keras
 from tfps.params.shards import shards
@@ -16,6 +20,39 @@ def averaged_shards(optimizer: keras.optimizers.Optimizer) -> list[tuple[ShardVi
         for variable, average in _keras.moving_averages(optimizer)
         for shard, averaged in zip(shards(variable), shards(average), strict=True)
     ]
+
+
+def move_averages(
+    optimizer: keras.optimizers.Optimizer, step: tf.Tensor, number: tf.Tensor, *, ps: int | None
+) -> None:
+    """Move the averages of all variables, of all their rows, on their ps.
+
+    Args:
+        optimizer: the optimizer.
+        step: the global step that the worker pulled, int64.
+        number: of the update, int64: now and then averages are put into the variables.
+        ps: the one whose averages move; None is all of them.
+    """
+    frequency = optimizer.ema_overwrite_frequency
+    averaged = [pair for pair in averaged_shards(optimizer) if ps in (None, pair[0].shard.ps)]
+    for view, average in averaged:
+        with tf.device(view.device):
+            momentum = tf.where(tf.equal(step, 0), 0.0, optimizer.ema_momentum)
+            momentum = tf.cast(momentum, view.dtype)
+            average.assign(momentum * average.read() + (1 - momentum) * view.read())
+    if not frequency:
+        return
+    for view, average in averaged:
+        with tf.device(view.device):
+            tf.cond((number + 1) % frequency == 0, _assignment(view, average), tf.no_op)
+
+
+def _assignment(target: ShardView, source: ShardView) -> Callable[[], Any]:
+    def assign() -> Any:
+        target.assign(source.read())
+        return tf.no_op()
+
+    return assign
 
 
 def finalize(optimizer: keras.optimizers.Optimizer) -> None:

@@ -48,6 +48,7 @@ class ByRule(Effect):
         self._rule = rule
         self._answers = {ps: Answers(ps, workers) for ps in optimizer.ps}
         self._accounts = {ps: Account(Ledger.empty(workers)) for ps in optimizer.ps}
+        self.versioned = list(self._answers)
         self._made: dict[tuple[int, Contents], PsProgram] = {}
 
     @override

@@ -23,9 +23,11 @@ class Effect(abc.ABC):
         optimizer: the optimizer.
         programs: what runs on the ps, by its index, while workers run what was traced last.
         reaches_all: whether each ps is told of a step that has no gradients for it, too.
+        versioned: the ps of which `begin` returns a version.
     """
 
     reaches_all = False
+    versioned: Sequence[int] = ()
 
     def __init__(self, optimizer: Optimizer) -> None:
         """Take the optimizer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ from tfps import _keras
 from tfps._tensorflow import capture_at_call
 from tfps.params.placement import ps_device
 from tfps.params.shards import shards
-from tfps.step.pull import pull_whole
+from tfps.step.pull import pulling
 from tfps.step.worker_local import WorkerLocal
 
 
@@ -25,8 +25,9 @@ class Frozen:
         self._variables = list(variables)
         self._version = 0
         self._fingerprint: Any = None
-        self._kept = WorkerLocal(_concrete(self._pull))
-        self._take_fingerprint = _concrete(self._fingerprints)
+        self._kept = WorkerLocal(pulling(self._variables))
+        traced = tf.function(self._fingerprints, autograph=False)
+        self._take_fingerprint = traced.get_concrete_function()
         _keras.note_assignments(self._variables)
 
     def values(self) -> list[tuple[keras.Variable, tf.Tensor]]:
@@ -55,9 +56,6 @@ class Frozen:
             self._fingerprint = fingerprint
             self._version += 1
 
-    def _pull(self) -> list[tf.Tensor]:
-        return pull_whole(self._variables)
-
     def _fingerprints(self) -> tf.Tensor:
         """Return the hashes of all shards, uint8, of shape `(num_shards, 8)`."""
         found = []
@@ -66,11 +64,6 @@ class Frozen:
                 with tf.device(ps_device(shard.ps)):
                     found.append(tf.fingerprint(tf.reshape(shard.variable.read_value(), [1, -1])))
         return tf.concat(found, axis=0) if found else tf.zeros([0, 8], tf.uint8)
-
-
-def _concrete(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Trace a function once: TensorFlow warns of those that are traced again for each object."""
-    return tf.function(function, autograph=False).get_concrete_function()  # type: ignore[no-any-return]
 
 
 def _spec(variable: keras.Variable) -> tf.TensorSpec:

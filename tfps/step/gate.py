@@ -23,8 +23,16 @@ class Gate:
         program: what runs on its ps while the workers train.
     """
 
-    def __init__(self, workers: int, rule: Rule) -> None:
-        """Make its queues, for so many workers."""
+    def __init__(self, workers: int, rule: Rule, *, counts_staleness: bool) -> None:
+        """Make its queues, for so many workers.
+
+        Args:
+            workers: how many workers there are.
+            rule: the rule.
+            counts_staleness: whether staleness is what the rule says it is, and not the number of
+                updates that each ps counts.
+        """
+        self._counts_staleness = counts_staleness
         self._answers = Answers(_PS, workers)
         self._inbox = Inbox(_PS, workers, (), self._answers)
         self._account = Account(Ledger.empty(workers))
@@ -35,23 +43,26 @@ class Gate:
         self._answers.prepare()
 
     def begin(self) -> tf.Tensor:
-        """Wait until a step may start; return something that is there then, on the worker."""
+        """Wait until a step may start; return what the rule tells, int64, on the worker."""
         return tf.identity(self._answers.read())
 
-    def end(self, worker: tf.Tensor, applied: Sequence[tf.Tensor]) -> None:
+    def end(self, worker: tf.Tensor, began: tf.Tensor, applied: Sequence[tf.Tensor]) -> None:
         """Say that a step's updates have been made, and ask for the next step.
 
         Args:
             worker: the index of the worker, int64.
+            began: what the rule wants to know of the step, int64: see `Rule.lag`.
             applied: tensors that are there once they have been made.
         """
         with tf.control_dependencies(applied):
-            header = tf.stack([tf.constant(Kind.GRADIENT, tf.int64), worker, tf.zeros_like(worker)])
+            header = tf.stack([tf.constant(Kind.GRADIENT, tf.int64), worker, began])
         with tf.device(ps_device(_PS)):
             self._inbox.put(header, [])
 
     def measured(self, num_ps: int) -> Measured:
-        """Return how long the workers waited since training began; to be called on the chief."""
+        """Return what its ps has counted since training began; to be called on the chief."""
         ledger = self._account.ledger
         found = Measured.nothing(num_ps, self._inbox.workers)
+        if self._counts_staleness:
+            found.staleness[_PS] = ledger.staleness
         return dataclasses.replace(found, waited_s=ledger.waited_s)

@@ -103,7 +103,7 @@ class Inbox:
 
 
 class Answers:
-    """A ps's answers to the workers: at which version each may start its next step."""
+    """A ps's answers to the workers: each is told what its next step starts with, as it may."""
 
     def __init__(self, ps: int, workers: int) -> None:
         """Make a queue for each worker on the ps of an index."""
@@ -111,10 +111,16 @@ class Answers:
         with tf.init_scope(), tf.device(ps_device(ps)):
             self._queues = [tf.queue.FIFOQueue(8, [tf.int64], [[]]) for _ in range(workers)]
 
-    def give(self, workers: tf.Tensor, version: tf.Tensor) -> None:
-        """Let those workers, bool of shape `(W,)`, start; traced on the ps."""
+    def give(self, workers: tf.Tensor, told: tf.Tensor) -> None:
+        """Let those workers, bool of shape `(W,)`, start; traced on the ps.
+
+        Args:
+            workers: who may start.
+            told: what each of them is told, int64 of shape `(W,)`.
+        """
         for worker, answers in enumerate(self._queues):
-            tf.cond(workers[worker], lambda q=answers: q.enqueue(version), tf.no_op)
+            one = told[worker]
+            tf.cond(workers[worker], lambda q=answers, t=one: q.enqueue(t), tf.no_op)
 
     def forget(self, workers: tf.Tensor) -> None:
         """Take away what those workers, bool of shape `(W,)`, have not read; traced on the ps."""
@@ -130,9 +136,9 @@ class Answers:
     def read(self) -> tf.Tensor:
         """Wait for the answer to this worker; in its function, on the ps: int64, scalar."""
         with tf.device(ps_device(self.ps)):
-            (version,) = tf.raw_ops.QueueDequeueV2(handle=self._handle, component_types=[tf.int64])
-        version.set_shape([])
-        return version
+            (told,) = tf.raw_ops.QueueDequeueV2(handle=self._handle, component_types=[tf.int64])
+        told.set_shape([])
+        return told
 
     def close(self) -> None:
         """Have all fail that wait for an answer; on the chief."""

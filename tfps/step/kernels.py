@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
-from tfps.step.views import RowView, Values, View, ViewScope
+from tfps.step.views import PsView, ShardView, Values, View, ViewScope
 
 # In 16 bits it shows that a kernel, and XLA, round at other places than `update_step`.
 _DTYPES = (tf.float32, tf.float64)
@@ -206,8 +206,9 @@ _COMPILED = (
 class UpdateStep:
     """An optimizer's `update_step`, in one op where there is one.
 
-    Rows of a table, 16-bit dtypes, small shards without a kernel, and optimizers whose
-    `update_step` is not that of one of Keras's classes above, take the ops of the `update_step`.
+    Rows of a table, a worker's own values, 16-bit dtypes, small shards without a kernel, and
+    optimizers whose `update_step` is not that of one of Keras's classes above, take the ops of the
+    `update_step`.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
@@ -235,8 +236,9 @@ class UpdateStep:
             view: the variable's.
             rate: what `self.rate` gave for the view's dtype.
         """
-        one_op = view.dtype in _DTYPES and not isinstance(view, RowView)
-        if one_op and self._kernel is not None:
+        if not isinstance(view, ShardView) or view.dtype not in _DTYPES:
+            self._optimizer.update_step(gradient, view, rate.plain)
+        elif self._kernel is not None:
             slots = [slot.value for slot in _keras.slots(self._optimizer, view)]
             step = Step(
                 optimizer=self._optimizer,
@@ -246,12 +248,12 @@ class UpdateStep:
                 rate=rate.corrected,
             )
             self._kernel(step)
-        elif one_op and self._compiles and view.shard.num_elements >= _LEAST_COMPILED:
+        elif self._compiles and view.shard.num_elements >= _LEAST_COMPILED:
             self._run_compiled(gradient, view, rate.plain)
         else:
             self._optimizer.update_step(gradient, view, rate.plain)
 
-    def _run_compiled(self, gradient: tf.Tensor, view: View, rate: tf.Tensor) -> None:
+    def _run_compiled(self, gradient: tf.Tensor, view: ShardView, rate: tf.Tensor) -> None:
         """Run one compiled function for all shards of a ps that have the same shape."""
         optimizer = self._optimizer
         slots = {id(slot): slot.value for slot in _keras.slots(optimizer, view)}
@@ -263,7 +265,7 @@ class UpdateStep:
         variables = [seen.shard.variable for seen in (view, *slots.values())]
         self._compiled[key](variables, gradient, rate, counters)
 
-    def _compile(self, view: View, slots: dict[int, View]) -> Any:
+    def _compile(self, view: ShardView, slots: dict[int, PsView]) -> Any:
         def update(
             variables: Sequence[tf.Variable], gradient: tf.Tensor, rate: tf.Tensor, counters: Values
         ) -> None:
@@ -274,7 +276,7 @@ class UpdateStep:
         return tf.function(update, jit_compile=True, autograph=False)
 
 
-def _moved(view: View, variable: tf.Variable) -> View:
+def _moved(view: PsView, variable: tf.Variable) -> PsView:
     """Return a view like `view` of another shard."""
     other = copy.copy(view)
     other.shard = dataclasses.replace(view.shard, variable=variable)

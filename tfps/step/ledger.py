@@ -31,6 +31,8 @@ class Ledger(NamedTuple):
         places: how many have queued so far; a scalar.
         asked_s: float64, of shape `(W,)`: when a worker queued.
         waited_s: float64, of shape `(W,)`: how long it has waited in all.
+        pulled_at: of shape `(W,)`: the least clock of the members when a worker last started a step
+            that pulls; -1 if there was none.
         staleness: of shape `(W, STALENESS_BINS)`: a histogram of the updates that took effect.
         dropped: of shape `(W,)`: how many gradients came too late to count.
     """
@@ -45,6 +47,7 @@ class Ledger(NamedTuple):
     places: tf.Tensor
     asked_s: tf.Tensor
     waited_s: tf.Tensor
+    pulled_at: tf.Tensor
     staleness: tf.Tensor
     dropped: tf.Tensor
 
@@ -64,6 +67,7 @@ class Ledger(NamedTuple):
             places=number,
             asked_s=seconds,
             waited_s=seconds,
+            pulled_at=each + NONE,
             staleness=np.zeros([workers, STALENESS_BINS], np.int64),
             dropped=each,
         )
@@ -86,6 +90,7 @@ class Ledger(NamedTuple):
             place=tf.where(workers, self.places + order, self.place),
             places=self.places + tf.math.count_nonzero(workers),
             asked_s=tf.where(workers, now_s, self.asked_s),
+            pulled_at=tf.where(workers, tf.constant(NONE, tf.int64), self.pulled_at),
         )
 
     def left(self, workers: tf.Tensor) -> Ledger:
@@ -98,7 +103,7 @@ class Ledger(NamedTuple):
         )
 
     def pushed(
-        self, worker: tf.Tensor, began: tf.Tensor, now_s: tf.Tensor, *, brought: tf.Tensor,
+        self, worker: tf.Tensor, lag: tf.Tensor, now_s: tf.Tensor, *, brought: tf.Tensor,
         counts: tf.Tensor,
     ) -> Ledger:  # fmt: skip
         """Account for a push, by which a worker also asks to start its next step.
@@ -107,14 +112,14 @@ class Ledger(NamedTuple):
 
         Args:
             worker: the index of the worker, int64.
-            began: the version at which its step began, int64.
+            lag: the staleness of what it pushed, int64.
             now_s: the time, float64.
             brought: whether it brought a gradient, bool.
             counts: whether that will take effect, bool.
         """
         one = self.one(worker)
         add = tf.cast(one, tf.int64)
-        lag = tf.minimum(self.version - began, STALENESS_BINS - 1)
+        lag = tf.minimum(lag, STALENESS_BINS - 1)
         counted = tf.cast(brought & counts, tf.int64)
         return self._replace(
             members=self.members | one,
@@ -138,12 +143,19 @@ class Ledger(NamedTuple):
             arrived=tf.zeros_like(self.arrived),
         )
 
-    def started(self, workers: tf.Tensor, now_s: tf.Tensor) -> Ledger:
-        """Account for workers, bool of shape `(W,)`, that were told to start a step."""
+    def started(self, workers: tf.Tensor, now_s: tf.Tensor, *, pulls: tf.Tensor) -> Ledger:
+        """Account for workers that were told to start a step.
+
+        Args:
+            workers: bool, of shape `(W,)`.
+            now_s: the time, float64.
+            pulls: whose steps pull, bool of shape `(W,)`.
+        """
         return self._replace(
             began=tf.where(workers, self.version, self.began),
             place=tf.where(workers, tf.constant(NONE, tf.int64), self.place),
             waited_s=self.waited_s + tf.where(workers, now_s - self.asked_s, 0.0),
+            pulled_at=tf.where(workers & pulls, self.slowest(), self.pulled_at),
         )
 
     def one(self, worker: tf.Tensor) -> tf.Tensor:
@@ -181,6 +193,11 @@ class Rule(abc.ABC):
         """Whether each worker goes on only after one step of every other."""
         return False
 
+    @property
+    def takes_means(self) -> bool:
+        """Whether an update is the mean of several gradients."""
+        return False
+
     @abc.abstractmethod
     def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
         """Return whether a gradient is to take effect at all, a bool scalar.
@@ -198,3 +215,23 @@ class Rule(abc.ABC):
     @abc.abstractmethod
     def may_start(self, ledger: Ledger) -> tf.Tensor:
         """Return which workers may start a step if they want to: bool, of shape `(W,)`."""
+
+    def pulls(self, ledger: Ledger) -> tf.Tensor:
+        """Return whose next steps pull, rather than compute on what was pulled before: bool."""
+        return tf.ones_like(ledger.members)
+
+    def tells(self, ledger: Ledger) -> tf.Tensor:
+        """Return what workers are told when they may start: int64, of shape `(W,)`.
+
+        A worker sends that with its push, as `began`.
+        """
+        return tf.fill(tf.shape(ledger.clock), ledger.version)
+
+    def lag(self, ledger: Ledger, began: tf.Tensor) -> tf.Tensor:
+        """Return the staleness of what is pushed, int64.
+
+        Args:
+            ledger: before the push.
+            began: what came with the push: the version at which its step began.
+        """
+        return ledger.version - began

@@ -9,12 +9,15 @@ from typing import Any
 import tensorflow as tf
 
 from tfps.step.discover import Demand
+from tfps.step.local_moves import LocalMoves
 from tfps.step.measured import Measured
-from tfps.step.moves import Step
+from tfps.step.moves import Moves
 from tfps.step.ps_program import PsProgram
-from tfps.step.repeat import Repeat, State
+from tfps.step.repeat import Batches, Repeat, State
 from tfps.step.report import Format
 from tfps.step.settings import StepSettings
+from tfps.step.step import Step
+from tfps.step.windows import Windows
 from tfps.step.worker_local import keep_captures
 
 _LONG_DISPATCH = 16
@@ -65,7 +68,6 @@ class Program:
         self._spec = batch_spec
         self._wire = settings.wire
         self._overlap = settings.overlap
-        self._num_workers = settings.num_workers
         self._dispatches: dict[tuple[Any, ...], Dispatch] = {}
         self._step = Step(computation, batch_spec, settings)
         self.demand: Demand = self._step.demand
@@ -85,12 +87,17 @@ class Program:
     @property
     def overlaps(self) -> bool:
         """Whether steps pull and push while others compute."""
-        return self._overlap and bool(self._step.optimizers)
+        return self._overlap and bool(self._step.trained)
+
+    @property
+    def window(self) -> int:
+        """How many steps a worker takes between a pull and a push, all of one dispatch."""
+        return 1 if self._step.local is None else self._step.local.number
 
     @property
     def boundaries(self) -> tuple[int, ...]:
         """The global steps at which what travels changes its format."""
-        return self._wire.boundaries if self._step.optimizers else ()
+        return self._wire.boundaries if self._step.trained else ()
 
     @property
     def global_step(self) -> int:
@@ -119,13 +126,17 @@ class Program:
                 traffic=tf.zeros(self.traffic_shape, tf.int64),
                 output=_empty_like(self.demand.outputs) if with_output else (),
             )
-            repeat = Repeat(self._step.moves(wire, worker, paced=several), iterator, steps)
-            if not several:
-                done, state = repeat.single(start)
+            moves = Moves.of(self._step, wire, worker, paced=several)
+            batches = Batches(iterator, steps)
+            if self._step.local is not None:
+                windows = Windows(LocalMoves(moves), batches, self._step.local.number)
+                done, state = windows.run(start)
+            elif not several:
+                done, state = Repeat(moves, batches).single(start)
             elif self.overlaps:
-                done, state = repeat.overlapped(start)
+                done, state = Repeat(moves, batches).overlapped(start)
             else:
-                done, state = repeat.in_turn(start, per_iteration)
+                done, state = Repeat(moves, batches).in_turn(start, per_iteration)
             report = self.format.pack(
                 done, state.dropped, state.missed, state.traffic, state.metrics
             )
@@ -135,14 +146,13 @@ class Program:
 
     def measured(self) -> Measured:
         """Return what the ps have counted of the updates since training began."""
-        found = Measured.nothing(self._wire.num_ps, self._num_workers)
-        for part in self._step.measuring:
-            found += part.measured(self._wire.num_ps)
-        return found
+        return self._step.measured(self._wire.num_ps)
 
     def refresh(self) -> None:
-        """Let the workers pull anew what no step changes, if it has changed since the last call."""
+        """Prepare for a run: of what the workers keep, let them pull what may have changed."""
         self._step.frozen.refresh()
+        if self._step.replica is not None:
+            self._step.replica.forget()
 
     def _traced(self, name: tuple[Any, ...], function: Callable[..., Any]) -> Dispatch:
         if name not in self._dispatches:

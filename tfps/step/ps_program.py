@@ -101,10 +101,12 @@ class PsProgram:
         """Take one entry out of the inbox, and deal with it."""
         header, contents = self.inbox.take()
         kind, worker, began = tf.unstack(header)
-        now_s = tf.timestamp()
+        with tf.control_dependencies([header]):  # else it would be when the last one was dealt with
+            now_s = tf.timestamp()
         pushes = kind <= Kind.NOTHING
         brought = tf.equal(kind, Kind.GRADIENT)
         counts = pushes & self._rule.counts(ledger, worker, began)
+        lag = self._rule.lag(ledger, began)
         last = self._added(contents, last, brought & counts)
 
         def joined() -> Ledger:
@@ -127,7 +129,7 @@ class PsProgram:
         }
         ledger = tf.cond(
             pushes,
-            lambda: ledger.pushed(worker, began, now_s, brought=brought, counts=counts),
+            lambda: ledger.pushed(worker, lag, now_s, brought=brought, counts=counts),
             lambda: tf.switch_case(
                 tf.cast(kind - Kind.JOINED, tf.int32), [cases[k] for k in sorted(cases)]
             ),
@@ -164,5 +166,5 @@ class PsProgram:
 
     def _let_start(self, ledger: Ledger, now_s: tf.Tensor) -> Ledger:
         workers = self._rule.may_start(ledger) & ledger.waiting
-        self.inbox.answers.give(workers, ledger.version)
-        return ledger.started(workers, now_s)
+        self.inbox.answers.give(workers, self._rule.tells(ledger))
+        return ledger.started(workers, now_s, pulls=self._rule.pulls(ledger))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -79,13 +79,19 @@ def pull(
     )
 
 
-def pull_whole(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
-    """Return the whole values of `variables`, as they are, on the worker.
+def pulling(variables: Sequence[keras.Variable]) -> Callable[[], list[tf.Tensor]]:
+    """Return a function that gives the whole values of `variables`, as they are.
 
-    To be called in a function that runs on a worker.
+    It runs on the worker under whose device it is called, and is traced once: TensorFlow warns of
+    those that are traced again for each object.
     """
-    pieces, *_ = _receive(variables, {}, {}, None, {})
-    return [_joined(variable, pieces) for variable in variables]
+
+    def pull_whole() -> list[tf.Tensor]:
+        pieces, *_ = _receive(variables, {}, {}, None, {})
+        return [_joined(variable, pieces) for variable in variables]
+
+    traced = tf.function(pull_whole, autograph=False)
+    return traced.get_concrete_function()  # type: ignore[no-any-return]
 
 
 _OnPs = dict[int, tf.Tensor]

@@ -18,8 +18,11 @@ from tfps.step.delivery import Delivery
 from tfps.step.effect import Effect
 from tfps.step.messages import Bundle, Message, Wire, messages
 from tfps.step.pull import Pull, RowRequest, rows_by_ps
+from tfps.step.replica import Replica
+from tfps.step.step import Trained
 from tfps.step.transfer import Parcel, Volume, arrival, total, transfer
 from tfps.step.tree import take_apart
+from tfps.step.views import RowView
 from tfps.wire.codec import Codec, Identity, num_bytes
 
 
@@ -37,33 +40,42 @@ class Pushed:
     sent_bytes: tf.Tensor
     applied: Sequence[tf.Tensor]
 
+    @classmethod
+    def nothing(cls, num_ps: int) -> Pushed:
+        """Return what no push did."""
+        return cls(dropped=tf.zeros([], tf.int64), sent_bytes=total([], num_ps), applied=[])
+
+    def __add__(self, other: Pushed) -> Pushed:
+        return Pushed(
+            dropped=self.dropped + other.dropped,
+            sent_bytes=self.sent_bytes + other.sent_bytes,
+            applied=[*self.applied, *other.applied],
+        )
+
 
 def push(
-    effect: Effect,
+    trained: Trained,
     applied: Applied,
     pulled: Pull,
     wire: Wire,
-    state: CodecState,
-    accumulator: Accumulator | None,
     worker: tf.Tensor,
     *,
-    paced: bool,
+    replica: Replica | None = None,
+    paced: bool = False,
 ) -> Pushed:
     """Send gradients to their ps, where they take effect.
 
     Args:
-        effect: how they take effect.
+        trained: what belongs to their optimizer.
         applied: the gradients.
         pulled: what they were computed from.
         wire: the format in which they travel.
-        state: what the codecs keep on the worker.
-        accumulator: adds them up on the worker, and only the sums are sent; None to send each.
         worker: the index of the worker, int64.
+        replica: takes the step, too; None is nothing.
         paced: whether messages to a ps follow one another, for gradients that are there at once:
             what the first of them update can be pulled while others are under way.
     """
-    optimizer = effect.optimizer
-    began = pulled.began[id(applied.optimizer)]
+    optimizer, accumulator = trained.optimizer, trained.accumulator
     gradients = optimizer.unscaled(applied.gradients, pulled.values)
     asked = {id(request.variable): request for request in pulled.requests}
     found = Gradients(
@@ -75,21 +87,26 @@ def push(
 
     def update(found: Gradients, requests: Sequence[RowRequest]) -> tuple[tf.Tensor, tf.Tensor]:
         clipped = optimizer.clipped({**found.whole, **found.rows})
-        dtypes = {shards(variables[key])[0].variable.dtype for key in clipped}
-        deliveries, volumes = _send(
-            [(variables[key], clipped[key]) for key in found.whole],
-            [
-                (request, clipped[id(request.variable)])
-                for request in requests
-                if id(request.variable) in clipped
-            ],
-            wire=wire,
-            state=state,
-            along=effect.along(began, worker, dtypes, pulled.values),
-            to_all=effect.reaches_all,
-            paced=paced,
-        )
-        return total(volumes, wire.num_ps), effect.take(deliveries, pulled.values)
+        whole = {key: clipped[key] for key in found.whole}
+        if replica is not None:
+            replica.follow(optimizer, whole)
+        rows = [
+            (request, clipped[id(request.variable)])
+            for request in requests
+            if id(request.variable) in clipped
+        ]
+        dense = [(variables[key], g) for key, g in whole.items()]
+        state = trained.codec_state
+        if trained.rows is trained.dense:
+            sent = deliver(trained.dense, dense, rows, pulled, wire, state, worker, paced=paced)
+        else:
+            sent = deliver(trained.dense, dense, [], pulled, wire, state, worker, paced=paced)
+            sent += deliver(trained.rows, [], rows, pulled, wire, state, worker, paced=paced)
+        return sent.sent_bytes, tf.add_n(list(sent.applied))
+
+    def skip() -> None:
+        for effect in trained.effects:
+            effect.skip(pulled.began[id(effect)], worker)
 
     def update_with_all(accumulator: Accumulator) -> tuple[tf.Tensor, tf.Tensor]:
         taken = accumulator.take(found)
@@ -98,7 +115,9 @@ def push(
     def add(accumulator: Accumulator) -> tuple[tf.Tensor, tf.Tensor]:
         accumulator.add(found)
         optimizer.count(pulled.values)
-        effect.skip(began, worker)
+        if replica is not None:
+            replica.count(optimizer)
+        skip()
         return total([], wire.num_ps), none
 
     def send() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -108,29 +127,74 @@ def push(
         return none, *tf.cond(last, lambda: update_with_all(accumulator), lambda: add(accumulator))
 
     def drop() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        optimizer.drop(pulled.values)
-        effect.skip(began, worker)
+        assert optimizer.loss_scale is not None
+        lowered = optimizer.loss_scale.lowered(pulled.values)
+        optimizer.loss_scale.assign(lowered)
+        if replica is not None:
+            replica.write(lowered)
+        skip()
         return tf.ones([], tf.int64), total([], wire.num_ps), none
 
     none = tf.zeros([], tf.int64)
     good = optimizer.are_good(gradients)
-    dropped, sent_bytes, applied = send() if good is None else tf.cond(good, send, drop)
-    return Pushed(dropped=dropped, sent_bytes=sent_bytes, applied=[applied])
+    dropped, sent_bytes, receipt = send() if good is None else tf.cond(good, send, drop)
+    return Pushed(dropped=dropped, sent_bytes=sent_bytes, applied=[receipt])
 
 
-def push_differences(
-    written: Sequence[keras.Variable], after: Mapping[int, tf.Tensor], pulled: Pull, wire: Wire
-) -> tf.Tensor:
-    """Add to each variable that the model wrote itself its new value minus the pulled one.
+def deliver(
+    effect: Effect,
+    whole: Sequence[tuple[keras.Variable, tf.Tensor]],
+    rows: Sequence[tuple[RowRequest, tf.Tensor]],
+    pulled: Pull,
+    wire: Wire,
+    state: CodecState,
+    worker: tf.Tensor,
+    *,
+    paced: bool = False,
+) -> Pushed:
+    """Send gradients to their ps, and have them take effect.
 
-    Returns:
-        What went to each ps, int64, of shape `(num_ps, 2)`: uncoded and coded bytes.
+    Args:
+        effect: how they take effect.
+        whole: variables and the gradients by them.
+        rows: requests of rows and the gradients by their unique rows.
+        pulled: what they were computed from.
+        wire: the format in which they travel.
+        state: what the codecs keep on the worker.
+        worker: the index of the worker, int64.
+        paced: whether messages to a ps follow one another.
     """
-    differences = [(v, after[id(v)] - pulled.values[id(v)]) for v in written]
+    variables = [*(v for v, _ in whole), *(request.variable for request, _ in rows)]
+    dtypes = {shards(variable)[0].variable.dtype for variable in variables}
+    deliveries, volumes = _send(
+        whole,
+        rows,
+        wire=wire,
+        state=state,
+        along=effect.along(pulled.began[id(effect)], worker, dtypes, pulled.values),
+        to_all=effect.reaches_all,
+        paced=paced,
+    )
+    applied = effect.take(deliveries, pulled.values)
+    sent = total(volumes, wire.num_ps)
+    return Pushed(dropped=tf.zeros([], tf.int64), sent_bytes=sent, applied=[applied])
+
+
+def push_differences(differences: Sequence[tuple[keras.Variable, tf.Tensor]], wire: Wire) -> Pushed:
+    """Add to each variable, on its ps, by how much a worker has moved it."""
     deliveries, volumes = _send(differences)
     for piece in (piece for delivery in deliveries for piece in delivery.decoded()):
         piece.shard.variable.assign_add(piece.value, read_value=False)
-    return total(volumes, wire.num_ps)
+    return dataclasses.replace(Pushed.nothing(wire.num_ps), sent_bytes=total(volumes, wire.num_ps))
+
+
+def push_row_differences(differences: Sequence[tuple[RowRequest, tf.Tensor]], wire: Wire) -> Pushed:
+    """Add to rows of each variable, on their ps, by how much a worker has moved them."""
+    deliveries, volumes = _send([], differences)
+    for piece in (piece for delivery in deliveries for piece in delivery.decoded()):
+        assert piece.ids is not None
+        RowView(piece.variable, piece.shard, piece.ids).assign_add(piece.value)
+    return dataclasses.replace(Pushed.nothing(wire.num_ps), sent_bytes=total(volumes, wire.num_ps))
 
 
 def _send(

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tfps.step.compute import Computed, ComputeFunction
 from tfps.step.moves import Moves
 from tfps.step.pull import Pull
+from tfps.step.push import Pushed
 from tfps.step.tree import take_apart
 
 
@@ -41,6 +42,34 @@ class State(NamedTuple):
     def has_output(self) -> bool:
         """Whether the last step's output is wanted."""
         return not (isinstance(self.output, tuple) and len(self.output) == 0)
+
+    def with_pull(self, pulled: Pull) -> State:
+        """Return the state after a pull."""
+        traffic = tf.stack([pulled.received_bytes, pulled.sent_bytes], axis=1)
+        return self._replace(traffic=self.traffic + traffic)
+
+    def with_push(self, pushed: Pushed) -> State:
+        """Return the state after a push."""
+        traffic = tf.stack([tf.zeros_like(pushed.sent_bytes), pushed.sent_bytes], axis=1)
+        return self._replace(dropped=self.dropped + pushed.dropped, traffic=self.traffic + traffic)
+
+
+class Batches:
+    """The batches of a dispatch; in a worker's function."""
+
+    def __init__(self, iterator: Any, steps: tf.Tensor) -> None:
+        """Take an iterator, and how many batches to take of it at most."""
+        self.spec = iterator.element_spec
+        self.first = iterator.get_next_as_optional
+        self._steps = steps
+
+    def after(self, taken: int | tf.Tensor) -> Any:
+        """Return an optional batch: the next one, if fewer than all steps have taken theirs."""
+        return tf.cond(taken < self._steps, self.first, self.none)
+
+    def none(self) -> Any:
+        """Return an optional batch that is not there."""
+        return tf.experimental.Optional.empty(self.spec)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,11 +102,10 @@ class _Loop:
 class Repeat:
     """Steps on the batches of an iterator; to be made in a worker's function."""
 
-    def __init__(self, moves: Moves, iterator: Any, steps: tf.Tensor) -> None:
-        """Take the moves of a step, the batches, and how many steps to run at most."""
+    def __init__(self, moves: Moves, batches: Batches) -> None:
+        """Take the moves of a step, and the batches."""
         self._moves = moves
-        self._iterator = iterator
-        self._steps = steps
+        self._batches = batches
 
     def single(self, state: State) -> tuple[tf.Tensor, State]:
         """Run one step; return how many ran, 0 or 1, and the state after it."""
@@ -117,8 +145,7 @@ class Repeat:
 
         def leftover(loop: _Loop) -> _Loop:
             optional, *others = loop.following
-            none = tf.experimental.Optional.empty(self._iterator.element_spec)
-            following = [*others, none]
+            following = [*others, self._batches.none()]
             return one_step(dataclasses.replace(loop, following=following), optional.get_value())
 
         def rest(first: _Loop) -> _Loop:
@@ -141,7 +168,7 @@ class Repeat:
             [optional] = loop.following
             batch = optional.get_value()
             pulled, state = self._pull(batch, loop.state)
-            following = [self._batch_after(taken)]
+            following = [self._batches.after(taken)]
             return dataclasses.replace(
                 loop, ahead=(batch, pulled), following=following, state=state
             )
@@ -193,7 +220,7 @@ class Repeat:
         self, state: State, run: Callable[[Any], tuple[tf.Tensor, State]]
     ) -> tuple[tf.Tensor, State]:
         """Run on the first batch, if there is one; else no step runs."""
-        batch = self._iterator.get_next_as_optional()
+        batch = self._batches.first()
         done, last = tf.cond(
             batch.has_value(),
             lambda: run(batch.get_value()),
@@ -218,21 +245,12 @@ class Repeat:
 
     def _followed(self, loop: _Loop, number: int) -> _Loop:
         """Take the next batches."""
-        following = [self._batch_after(loop.done + ahead) for ahead in range(number)]
+        following = [self._batches.after(loop.done + ahead) for ahead in range(number)]
         return dataclasses.replace(loop, following=following)
-
-    def _batch_after(self, taken: int | tf.Tensor) -> Any:
-        """Return an optional batch: the next one, if fewer than all steps have taken theirs."""
-        return tf.cond(
-            taken < self._steps,
-            self._iterator.get_next_as_optional,
-            lambda: tf.experimental.Optional.empty(self._iterator.element_spec),
-        )
 
     def _pull(self, batch: Any, state: State) -> tuple[Pull, State]:
         pulled = self._moves.pull(batch)
-        traffic = tf.stack([pulled.received_bytes, pulled.sent_bytes], axis=1)
-        return pulled, state._replace(traffic=state.traffic + traffic)
+        return pulled, state.with_pull(pulled)
 
     def _compute(self, batch: Any, pulled: Pull, state: State) -> tuple[_Unpushed, State]:
         computed = self._function(batch, pulled, state.metrics)
@@ -240,15 +258,10 @@ class Repeat:
         return unpushed, self._with_metrics(computed, state)
 
     def _with_metrics(self, computed: Computed, state: State) -> State:
-        metrics = [computed.values[id(variable)] for variable in self._moves.step.metrics]
-        return state._replace(metrics=metrics)
+        return state._replace(metrics=self._moves.metrics(computed))
 
     def _push(self, unpushed: _Unpushed, state: State) -> State:
-        pushed = self._moves.push(unpushed.computed, unpushed.pulled)
-        traffic = tf.stack([tf.zeros_like(pushed.sent_bytes), pushed.sent_bytes], axis=1)
-        return state._replace(
-            dropped=state.dropped + pushed.dropped, traffic=state.traffic + traffic
-        )
+        return state.with_push(self._moves.push(unpushed.computed, unpushed.pulled))
 
 
 def _with_own_step(pulled: Pull, moves: Moves) -> Pull:

@@ -19,36 +19,25 @@ Values = Mapping[int, tf.Tensor]
 
 
 class View(abc.ABC):
-    """A tensor to read where it lies, and three ways to write it, each of them atomic.
+    """A tensor to read where it lies, and three ways to write it.
 
     Attributes:
-        shard: the shard that is seen.
         name: the name of the whole variable; weight decay is excluded by name.
     """
 
-    def __init__(self, variable: keras.Variable, shard: Shard) -> None:
-        self.shard = shard
+    def __init__(self, variable: keras.Variable) -> None:
         self.name = variable.name
         self._unique_id = native(variable)._unique_id  # how an optimizer tells variables apart
 
     @property
+    @abc.abstractmethod
     def dtype(self) -> tf.DType:
         """The dtype of the variable."""
-        return self.shard.variable.dtype
 
     @property
     def shape(self) -> tf.TensorShape:
         """The shape of what is seen."""
         return self.read().shape
-
-    @property
-    def device(self) -> str:
-        """The device that it lies on."""
-        return ps_device(self.shard.ps)
-
-    @abc.abstractmethod
-    def is_whole(self, variable: keras.Variable) -> bool:
-        """Whether all of `variable` is seen."""
 
     @abc.abstractmethod
     def read(self) -> tf.Tensor:
@@ -84,12 +73,30 @@ for _name in ("add", "sub", "mul", "truediv", "pow"):
     setattr(View, f"__r{_name}__", _arithmetic(_name, reflected=True))
 
 
-class ShardView(View):
-    """A whole shard."""
+class PsView(View):
+    """What lies on a ps; each way to write it is atomic.
 
+    Attributes:
+        shard: the shard that is seen.
+    """
+
+    def __init__(self, variable: keras.Variable, shard: Shard) -> None:
+        super().__init__(variable)
+        self.shard = shard
+
+    @property
     @override
-    def is_whole(self, variable: keras.Variable) -> bool:
-        return self.shard.shape == tuple(variable.shape)
+    def dtype(self) -> tf.DType:
+        return self.shard.variable.dtype
+
+    @property
+    def device(self) -> str:
+        """The device that it lies on."""
+        return ps_device(self.shard.ps)
+
+
+class ShardView(PsView):
+    """A whole shard."""
 
     @override
     def read(self) -> tf.Tensor:
@@ -112,17 +119,13 @@ class ShardView(View):
             self.shard.variable.assign_sub(delta, read_value=False)
 
 
-class RowView(View):
+class RowView(PsView):
     """Some rows of a shard: what is not among them is neither read nor updated (a lazy update)."""
 
     def __init__(self, variable: keras.Variable, shard: Shard, ids: tf.Tensor) -> None:
         """View the rows `ids`, unique int32, counted from the shard's first, on its ps."""
         super().__init__(variable, shard)
         self.ids = ids
-
-    @override
-    def is_whole(self, variable: keras.Variable) -> bool:
-        return False
 
     @override
     def read(self) -> tf.Tensor:
@@ -147,6 +150,48 @@ class RowView(View):
         return tf.broadcast_to(value, rows)
 
 
+class LocalView(View):
+    """A value that a worker has for itself: it is written by taking another tensor's place."""
+
+    def __init__(self, variable: keras.Variable, value: tf.Tensor) -> None:
+        super().__init__(variable)
+        self._value = value
+
+    @property
+    @override
+    def dtype(self) -> tf.DType:
+        return self._value.dtype
+
+    @override
+    def read(self) -> tf.Tensor:
+        return self._value
+
+    @override
+    def assign(self, value: tf.Tensor) -> None:
+        self._value = tf.broadcast_to(tf.cast(value, self.dtype), tf.shape(self._value))
+
+    @override
+    def assign_add(self, delta: tf.Tensor) -> None:
+        self._value += tf.cast(delta, self.dtype)
+
+    @override
+    def assign_sub(self, delta: tf.Tensor) -> None:
+        self._value -= tf.cast(delta, self.dtype)
+
+
+class LocalScope(keras.StatelessScope):
+    """Gives an optimizer a worker's own values of all its variables."""
+
+    def __init__(self, counters: Values, views: Mapping[int, LocalView]) -> None:
+        """Take the values of the counters, and views of the others, by `id` of the variable."""
+        super().__init__(initialize_variables=False)
+        self._known: dict[int, tf.Tensor | View] = {**views, **counters}
+
+    @override
+    def get_current_value(self, variable: keras.Variable) -> tf.Tensor | View:
+        return self._known[id(variable)]
+
+
 class ViewScope(keras.StatelessScope):
     """Gives an optimizer the counters that the worker pulled, and views of its other variables.
 
@@ -157,7 +202,7 @@ class ViewScope(keras.StatelessScope):
         self,
         counters: Values,
         variable: keras.Variable | None = None,
-        view: View | None = None,
+        view: PsView | None = None,
     ) -> None:
         super().__init__(initialize_variables=False)
         self._counters = counters

@@ -62,9 +62,19 @@ class WorkerLocal(Generic[T]):
 class WorkerVariables:
     """Variables of which each worker has its own, for the functions that it runs."""
 
-    def __init__(self, make: Callable[[], Sequence[tf.Variable]]) -> None:
-        """Take what makes the variables of a worker, called in its thread and under its device."""
+    def __init__(
+        self,
+        make: Callable[[], Sequence[tf.Variable]],
+        version: Callable[[], Any] = lambda: None,
+    ) -> None:
+        """Take what makes the variables of a worker, called in its thread and under its device.
+
+        Args:
+            make: makes them.
+            version: while it returns the same they are kept; to be called on the chief.
+        """
         self._made = WorkerLocal(make)
+        self._version = version
         self._graph: Any = None
         self._handles: dict[int, tf.Tensor] = {}
 
@@ -88,7 +98,8 @@ class WorkerVariables:
             # What is captured at each call belongs to the function itself, not to a branch of it.
             with self._graph.as_default():
                 self._handles[index] = _tensorflow.capture_at_call(
-                    lambda: self._made.get()[index].handle, tf.TensorSpec([], tf.resource)
+                    lambda: self._made.get(self._version())[index].handle,
+                    tf.TensorSpec([], tf.resource),
                 )
         return self._handles[index]
 

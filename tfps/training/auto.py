@@ -10,8 +10,8 @@ from typing import Any, Literal
 import keras
 
 from tfps.step.messages import Wire
-from tfps.step.moves import Step
 from tfps.step.settings import StepSettings, Timing
+from tfps.step.step import Step
 from tfps.training.feed import Feed
 from tfps.training.lanes import Lanes
 from tfps.training.measure import measure

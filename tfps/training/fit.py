@@ -176,7 +176,7 @@ class Trainer:
             program=made,
             totals=Totals(made.metric_variables),
             steps=steps,
-            steps_per_dispatch=1 if method == "predict_step" else model.steps_per_execution,
+            steps_per_execution=1 if method == "predict_step" else model.steps_per_execution,
         )
 
 

@@ -63,7 +63,7 @@ class Loop:
             program=program,
             totals=Totals(program.metric_variables),
             steps=0,
-            steps_per_dispatch=steps_per_execution,
+            steps_per_execution=steps_per_execution,
         )
 
     def run(self, steps: int) -> dict[str, float]:

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from tfps.params.placement import ps_device
 from tfps.step.messages import Wire
-from tfps.step.moves import Step
+from tfps.step.moves import Moves
+from tfps.step.step import Step
 from tfps.training.feed import Feed
 from tfps.training.lanes import Lanes
 from tfps.wire.auto import Measured
@@ -115,7 +116,7 @@ def _compute(step: Step, wire: Wire) -> Callable[..., tf.Tensor]:
     """
 
     def compute(batch: Any, steps: tf.Tensor, worker: tf.Tensor) -> tf.Tensor:
-        moves = step.moves(wire, worker)
+        moves = Moves.of(step, wire, worker)
         pulled = moves.pull(batch)
         metrics = [tf.zeros(v.shape, v.dtype) for v in step.metrics]
 

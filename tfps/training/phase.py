@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -35,7 +36,8 @@ class Phase:
         program: what a step is.
         totals: the metric state over all workers.
         steps: how many steps an epoch has; None to read all data to its end.
-        steps_per_dispatch: the most steps that a worker runs in one call.
+        steps_per_execution: the most steps that a worker runs in one call, but for what makes the
+            last window whole.
         traffic: the bytes of the steps since the last epoch began, as `Program` counts them.
         missed: how many updates of its own worker the pulls of these steps came before.
         steps_run: how many steps these were.
@@ -46,13 +48,19 @@ class Phase:
     program: Program
     totals: Totals
     steps: int | None
-    steps_per_dispatch: int
+    steps_per_execution: int
     _batches_read: int = dataclasses.field(default=0, init=False)
     traffic: np.ndarray = dataclasses.field(init=False)
     missed: int = dataclasses.field(init=False)
     steps_run: int = dataclasses.field(init=False)
     _measured: Measured = dataclasses.field(init=False)
     _began_s: float = dataclasses.field(init=False)
+
+    @property
+    def steps_per_dispatch(self) -> int:
+        """The most steps that a worker runs in one call: whole windows."""
+        window = self.program.window
+        return math.ceil(self.steps_per_execution / window) * window
 
     @property
     def num_steps(self) -> int | None:

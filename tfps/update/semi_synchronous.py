@@ -41,6 +41,11 @@ class _MeanOfAny(Rule):
 
     quorum: int
 
+    @property
+    @override
+    def takes_means(self) -> bool:
+        return True
+
     @override
     def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
         return tf.constant(True)

@@ -55,6 +55,11 @@ class _MeanOf(Rule):
     def in_step(self) -> bool:
         return self.quorum == self.workers
 
+    @property
+    @override
+    def takes_means(self) -> bool:
+        return True
+
     @override
     def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
         # A worker that was lost and is back may have pushed for this version before.

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfps.step.cache import KEEP
 from tfps.step.ledger import STALENESS_BINS, Ledger, Rule
-from tfps.update import Asynchronous, SemiSynchronous, Synchronous
+from tfps.update import (
+    Asynchronous,
+    BoundedStaleness,
+    DenseAndRows,
+    ElasticAveraging,
+    Local,
+    SemiSynchronous,
+    Synchronous,
+)
 
 
 class Ps:
@@ -22,6 +32,8 @@ class Ps:
         self._rule = rule
         self.ledger = Ledger(*(tf.constant(value) for value in Ledger.empty(workers)))
         self._step = tf.function(self._traced, autograph=False)
+        self.told = np.zeros([workers], np.int64)
+        """What each worker was told last."""
         self.updates: list[int] = []
         """How many gradients each update was made of."""
         self.waiting: list[int] = []
@@ -39,23 +51,28 @@ class Ps:
         """Push a gradient; return whether it counts, and which workers may start a step."""
         index, began_at = tf.constant(worker, tf.int64), tf.constant(began, tf.int64)
         counts = bool(self._rule.counts(self.ledger, index, began_at))
+        lag = self._rule.lag(self.ledger, began_at)
         self.ledger = self.ledger.pushed(
-            index, began_at, self._time(), brought=tf.constant(True), counts=tf.constant(counts)
+            index, lag, self._time(), brought=tf.constant(True), counts=tf.constant(counts)
         )
         return counts, self._decide()
 
     def _decide(self) -> list[int]:
         gradients = int(self.ledger.gradients)
-        due, started, self.ledger = self._step(self.ledger, self._time())
+        due, started, told, self.ledger = self._step(self.ledger, self._time())
+        self.told = np.where(started, told, self.told)
         if due:
             self.updates.append(gradients)
         return np.flatnonzero(started).tolist()
 
-    def _traced(self, ledger: Ledger, now_s: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Ledger]:
+    def _traced(
+        self, ledger: Ledger, now_s: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, Ledger]:
         due = self._rule.takes_effect(ledger)
         after = tf.nest.map_structure(lambda a, b: tf.where(due, a, b), ledger.updated(), ledger)
         started = self._rule.may_start(after) & after.waiting
-        return due, started, after.started(started, now_s)
+        pulls = self._rule.pulls(after)
+        return due, started, self._rule.tells(after), after.started(started, now_s, pulls=pulls)
 
     def _mask(self, workers: Sequence[int]) -> tf.Tensor:
         return tf.constant([worker in workers for worker in range(self.workers)])
@@ -183,8 +200,81 @@ def test_staleness_beyond_the_histogram_is_in_its_last_bin() -> None:
         (lambda: Synchronous(backup_workers=-1), "backup_workers=-1: give 0 or more"),
         (lambda: Synchronous(backup_workers=2).timing(2).rule, "2 workers, .* Give 1 or less"),
         (lambda: SemiSynchronous(quorum=0), "quorum=0: give 1 or more, or None"),
+        (lambda: BoundedStaleness(-1), "steps=-1: give 0 or more"),
+        (lambda: Local(0), "steps=0: give 1 or more"),
+        (lambda: ElasticAveraging(1.5), "moving_rate=1.5: give a number above 0, and 1"),
+        (lambda: Local(2, update=BoundedStaleness(1)).timing(2), "Local.update=BoundedStaleness"),
+        (lambda: Local(2, update=Local(2)).timing(2), "between windows of its own steps"),
+        (lambda: DenseAndRows(dense=Local(2)).timing(2), r"DenseAndRows\(dense=Local"),
+        (lambda: DenseAndRows(rows=BoundedStaleness(1)).timing(2), r"\(rows=BoundedStaleness"),
     ],
 )
 def test_what_is_not_allowed_is_said(make: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("bound", [0, 1, 4, 8])
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_no_cache_lags_by_more_than_the_bound(bound: int, workers: int) -> None:
+    rule = BoundedStaleness(bound).timing(workers).gate
+    assert rule is not None
+    ps = Ps(rule, workers)
+    chance = random.Random(1)
+    steps, pulls = [0] * workers, [0] * workers
+    least_at_pull = [0] * workers
+    started = ps.join(*range(workers))
+    working: list[int] = []
+    for _ in range(600):
+        for worker in started:
+            if int(ps.told[worker]) != KEEP:
+                assert int(ps.told[worker]) == steps[worker] - min(steps) <= bound // 4
+                pulls[worker] += 1
+                least_at_pull[worker] = min(steps)
+            assert steps[worker] - least_at_pull[worker] <= bound
+            assert steps[worker] - min(steps) <= bound
+        working += started
+        assert working, "all workers wait"
+        weights = [0.2 if worker == 0 else 1.0 for worker in working]
+        worker = chance.choices(working, weights)[0]
+        working.remove(worker)
+        steps[worker] += 1
+        _, started = ps.push(worker, steps[worker] - 1 - least_at_pull[worker])
+    most = -(-max(steps) // (bound + 1 - bound // 4))
+    assert all(count <= most + 1 for count in pulls)
+    assert int(tf.reduce_max(tf.where(ps.ledger.staleness > 0)[:, 1])) <= bound
+
+
+def test_a_worker_that_joins_again_pulls_before_its_first_step() -> None:
+    rule = BoundedStaleness(5).timing(2).gate
+    assert rule is not None
+    ps = Ps(rule, 2)
+    ps.join(0, 1)
+    ps.push(0, 0)
+    assert int(ps.told[0]) == KEEP
+    ps.leave(0)
+    assert ps.join(0) == [0]
+    assert int(ps.told[0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "rate"),
+    [
+        (lambda: Local(4), 1.0),
+        (lambda: Local(4, update=Asynchronous()), 0.25),
+        (lambda: Local(4, update=SemiSynchronous(quorum=2)), 1.0),
+        (lambda: Local(4, keras.optimizers.SGD(0.7, momentum=0.9)), 0.7),
+        (lambda: Local(4, ElasticAveraging(0.8)), 4.0),
+        (lambda: Local(4, ElasticAveraging(0.8), Asynchronous()), 1.0),
+    ],
+)
+def test_differences_take_effect_by_an_outer_optimizer(
+    make: Callable[[], Local], rate: float
+) -> None:
+    local = make().timing(4).local
+    assert local is not None
+    outer = local.make_outer()
+    assert float(outer.learning_rate) == pytest.approx(rate)
+    assert outer is not local.make_outer()
+    if local.elasticity is not None:
+        assert local.elasticity == pytest.approx(0.2)

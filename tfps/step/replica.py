@@ -1,0 +1,154 @@
+"""Replica: a worker's own values of the parameters, which follow its own gradients.
+
+A replica takes the steps of the optimizer with slot variables of its own. These begin with those on
+the ps, and have only seen the gradients of their worker since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfps.step.apply import Optimizer
+from tfps.step.pull import pulling
+from tfps.step.row_copy import RowUpdate
+from tfps.step.views import LocalView, Values
+from tfps.step.worker_local import WorkerVariables
+
+
+class Replica:
+    """The values that one worker has for itself; they lie in variables on the worker."""
+
+    def __init__(
+        self,
+        variables: Sequence[keras.Variable],
+        optimizers: Iterable[Optimizer],
+        tables: Sequence[keras.Variable],
+    ) -> None:
+        """Describe what to keep.
+
+        Args:
+            variables: whose whole values are kept, those of the counters among them.
+            optimizers: those that train them.
+            tables: those tables whose slot variables are not kept.
+        """
+        self._variables = list(variables)
+        self._index = {id(v): index for index, v in enumerate(self._variables)}
+        self._slots = {id(made): _OwnSlots(made, tables) for made in optimizers}
+        self._values = WorkerVariables(self._make)
+        self._runs = 0
+        self._begun = WorkerVariables(_false, version=lambda: self._runs)
+
+    def prepare(self) -> None:
+        """Prepare for a trace; to be called at the top of a worker's function."""
+        self._values.begin()
+        self._begun.begin()
+        for slots in self._slots.values():
+            slots.prepare()
+
+    def forget(self) -> None:
+        """Have all workers' `begin` replace all values, once; to be called on the chief."""
+        self._runs += 1
+
+    def begin(self, values: Values, keep: Sequence[keras.Variable]) -> None:
+        """Replace all values, but those to keep only at the first time."""
+        kept = {id(variable): variable for variable in keep}
+        self.write({key: value for key, value in values.items() if key not in kept})
+        if not kept:
+            return
+        begun = self._begun.read(0, tf.bool, [])
+        self._begun.write(0, tf.constant(True))
+        for key, variable in kept.items():
+            self.write({key: tf.where(begun, self.value(variable), values[key])})
+
+    def read(self) -> list[tuple[keras.Variable, tf.Tensor]]:
+        """Return all variables with their values, on the worker."""
+        return [(variable, self.value(variable)) for variable in self._variables]
+
+    def value(self, variable: keras.Variable) -> tf.Tensor:
+        """Return the value of one variable."""
+        return self._values.read(self._index[id(variable)], variable.dtype, variable.shape)
+
+    def write(self, values: Values) -> None:
+        """Replace values, given by `id` of the variable."""
+        for key, value in values.items():
+            self._values.write(self._index[key], value)
+
+    def count(self, made: Optimizer) -> None:
+        """Count one batch in the global step."""
+        step = made.global_step
+        self.write({id(step): self.value(step) + 1})
+
+    def follow(self, made: Optimizer, gradients: Values, rows: Sequence[RowUpdate] = ()) -> None:
+        """Take a step of an optimizer, and count it.
+
+        Args:
+            made: the optimizer.
+            gradients: by the whole values, by `id` of the variable, as they would be pushed.
+            rows: gradients by rows that the worker has for itself, too.
+        """
+        counters = {id(v): self.value(v) for v in made.counters}
+        trained = [v for v in self._variables if id(v) in gradients]
+        pairs = [(v, gradients[id(v)]) for v in trained]
+        views = {id(v): LocalView(v, self.value(v)) for v in trained}
+        self._slots[id(made)].update(made, pairs, views, counters, rows)
+        self.write({key: views[key].read() for key in gradients if key in self._index})
+        if made.loss_scale is not None:
+            self.write(made.loss_scale.raised(counters))
+        self.count(made)
+
+    def _make(self) -> list[tf.Variable]:
+        return [
+            tf.Variable(tf.zeros(tuple(v.shape), v.dtype), trainable=False) for v in self._variables
+        ]
+
+
+def _false() -> list[tf.Variable]:
+    return [tf.Variable(False, trainable=False)]
+
+
+class _OwnSlots:
+    """A worker's own slot variables of one optimizer, and how many steps they have seen."""
+
+    def __init__(self, made: Optimizer, tables: Sequence[keras.Variable]) -> None:
+        self._slots = made.slots(but_of=tables)
+        self._global_step = made.global_step
+        self._pull = pulling(self._slots)
+        self._variables = WorkerVariables(self._make)
+
+    def prepare(self) -> None:
+        self._variables.begin()
+
+    def update(
+        self,
+        made: Optimizer,
+        gradients: Sequence[tuple[keras.Variable, tf.Tensor]],
+        views: Mapping[int, LocalView],
+        counters: Values,
+        rows: Sequence[RowUpdate],
+    ) -> None:
+        seen = {
+            id(slot): LocalView(slot, self._variables.read(index, slot.dtype, slot.shape))
+            for index, slot in enumerate(self._slots, start=1)
+        }
+        own_step = self._variables.read(0, tf.int64, [])
+        of_rows = {key: view for row in rows for key, view in row.views.items()}
+        pairs = [*gradients, *((row.table, row.gradient) for row in rows)]
+        made.update_own(pairs, {**views, **seen, **of_rows}, counters, own_step)
+        for row in rows:
+            row.write()
+        for index, slot in enumerate(self._slots, start=1):
+            self._variables.write(index, seen[id(slot)].read())
+        self._variables.write(0, own_step + 1)
+
+    def _make(self) -> list[tf.Variable]:
+        """Make a worker's variables: the count, and the slots as they are on the ps."""
+        values = self._pull() if self._slots else []
+        # Where all of them are new, they are new to the optimizer's count, too.
+        trained = any(int(tf.math.count_nonzero(value)) for value in values)
+        steps = int(self._global_step.numpy()) if trained or not values else 0
+        return [
+            tf.Variable(value, trainable=False) for value in [tf.constant(steps, tf.int64), *values]
+        ]

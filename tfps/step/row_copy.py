@@ -1,0 +1,129 @@
+"""Row copies: rows of a table that a worker has for itself, with their slots, until it pushes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tfps.step.compute import Rows
+from tfps.step.messages import Wire
+from tfps.step.pull import Pull, RowRequest, pull, request_rows
+from tfps.step.views import LocalView
+from tfps.step.worker_local import WorkerVariables
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RowUpdate:
+    """The gradient by some rows of a row copy, and views of them.
+
+    Attributes:
+        copy: the row copy.
+        positions: where the rows stand in it, int32.
+        gradient: of shape `(num_rows, *width)`.
+        views: of the rows, and of their slots, by `id` of the whole variable.
+    """
+
+    copy: RowCopy
+    positions: tf.Tensor
+    gradient: tf.Tensor
+    views: Mapping[int, LocalView]
+
+    @property
+    def table(self) -> keras.Variable:
+        """The table."""
+        return self.copy.table
+
+    def write(self) -> None:
+        """Keep what the views show now."""
+        self.copy.write(self.positions, self.views)
+
+
+class RowCopy:
+    """Rows that a worker has pulled since it began anew; they lie in variables on the worker.
+
+    The slots of a row are pulled with it, and what they have moved is pushed back, so that they
+    are where the row is.
+    """
+
+    def __init__(self, table: keras.Variable, slots: Sequence[keras.Variable]) -> None:
+        """Take a table, and those of its slot variables that have its shape."""
+        self.table = table
+        self._tracks = [table, *slots]
+        self._variables = WorkerVariables(self._make)
+
+    def prepare(self) -> None:
+        """Prepare for a trace; to be called at the top of a worker's function."""
+        self._variables.begin()
+
+    def forget(self) -> None:
+        """Begin anew, with no rows."""
+        # Not zeros of a size that is known: TensorFlow would take it for that of the variable.
+        self._write_ids(self._ids()[:0])
+        for index in range(len(self._tracks)):
+            for base in (False, True):
+                self._write(index, self._read(index, base=base)[:0], base=base)
+
+    def look_up(self, lookups: Sequence[tf.Tensor], wire: Wire) -> tuple[Rows, tf.Tensor, Pull]:
+        """Return the rows that lookups ask for, where they stand, and the pull of new ones."""
+        request = request_rows(self.table, lookups)
+        known = self._ids()
+        # In the order of the first time that each comes: those that are known stay in place.
+        ids, places = tf.unique(tf.concat([known, request.ids], axis=0), out_idx=tf.int32)
+        new, positions = ids[tf.size(known) :], places[tf.size(known) :]
+        pulled = pull([], [(track, [new]) for track in self._tracks], wire, {})
+        self._write_ids(ids)
+        for index, (_, rows) in enumerate(pulled.rows):
+            for base in (False, True):
+                grown = tf.concat([self._read(index, base=base), rows.values], axis=0)
+                self._write(index, grown, base=base)
+        values = tf.gather(self._read(0), positions)
+        return Rows(values=values, inverse=request.inverse), positions, pulled
+
+    def update(self, positions: tf.Tensor, gradient: tf.Tensor) -> RowUpdate:
+        """Return what an optimizer needs to update some of the rows."""
+        views = {
+            id(track): LocalView(track, tf.gather(self._read(index), positions))
+            for index, track in enumerate(self._tracks)
+        }
+        return RowUpdate(copy=self, positions=positions, gradient=gradient, views=views)
+
+    def write(self, positions: tf.Tensor, views: Mapping[int, LocalView]) -> None:
+        """Keep new values of some rows, and of their slots."""
+        for index, track in enumerate(self._tracks):
+            moved = views[id(track)].read()
+            rows = tf.tensor_scatter_nd_update(self._read(index), positions[:, None], moved)
+            self._write(index, rows)
+
+    def moved(self) -> list[tuple[RowRequest, tf.Tensor]]:
+        """Return by how much all rows, and then their slots, are less than what was pulled."""
+        ids = self._ids()
+        return [
+            (request_rows(track, [ids]), self._read(index, base=True) - self._read(index))
+            for index, track in enumerate(self._tracks)
+        ]
+
+    def _ids(self) -> tf.Tensor:
+        return self._variables.read(0, tf.int64, [None])
+
+    def _write_ids(self, ids: tf.Tensor) -> None:
+        self._variables.write(0, ids)
+
+    def _read(self, index: int, *, base: bool = False) -> tf.Tensor:
+        track = self._tracks[index]
+        shape = [None, *track.shape[1:]]
+        return self._variables.read(1 + 2 * index + base, tf.as_dtype(track.dtype), shape)
+
+    def _write(self, index: int, value: tf.Tensor, *, base: bool = False) -> None:
+        self._variables.write(1 + 2 * index + base, value)
+
+    def _make(self) -> list[tf.Variable]:
+        made = [tf.Variable(tf.zeros([0], tf.int64), shape=[None], trainable=False)]
+        for track in self._tracks:
+            width = tuple(track.shape[1:])
+            for _ in range(2):
+                none = tf.zeros([0, *width], track.dtype)
+                made.append(tf.Variable(none, shape=[None, *width], trainable=False))
+        return made

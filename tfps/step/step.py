@@ -1,0 +1,234 @@
+"""What a step of a computation is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tfps import _keras
+from tfps.params.placement import NEGLIGIBLE_BYTES
+from tfps.params.shards import shards
+from tfps.step.accumulate import Accumulator
+from tfps.step.apply import Optimizer
+from tfps.step.at_once import AtOnce
+from tfps.step.by_rule import ByRule
+from tfps.step.cache import Cache
+from tfps.step.codec_state import CodecState
+from tfps.step.discover import Demand, check_sums, discover
+from tfps.step.effect import Effect
+from tfps.step.frozen import Frozen
+from tfps.step.gate import Gate
+from tfps.step.limits import check_timing
+from tfps.step.measured import Measured
+from tfps.step.ps_program import PsProgram
+from tfps.step.replica import Replica
+from tfps.step.row_copy import RowCopy
+from tfps.step.settings import LocalSteps, StepSettings, Timing
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What belongs to one of a step's optimizers.
+
+    Attributes:
+        optimizer: the optimizer.
+        variables: what it updates.
+        dense: how gradients of whole variables take effect.
+        rows: how those of rows do; the same object where that is no different.
+        accumulator: adds gradients up on the worker; None if each is pushed.
+        codec_state: what codecs keep on the worker.
+    """
+
+    optimizer: Optimizer
+    variables: list[keras.Variable]
+    dense: Effect
+    rows: Effect
+    accumulator: Accumulator | None
+    codec_state: CodecState
+
+    @property
+    def effects(self) -> list[Effect]:
+        """Each of the effects, once."""
+        return [self.dense] if self.rows is self.dense else [self.dense, self.rows]
+
+    def prepare(self) -> None:
+        """Prepare for a trace; to be called at the top of a worker's function."""
+        if self.accumulator is not None:
+            self.accumulator.begin()
+        self.codec_state.begin()
+        for effect in self.effects:
+            effect.prepare()
+
+
+class Step:
+    """What a step of a computation is made of.
+
+    Attributes:
+        computation: takes a batch, returns any structure of tensors.
+        num_workers: how many workers there are.
+        jit_compile: whether XLA compiles what a worker computes.
+        demand: what the computation asks of the parameters.
+        metrics: the metric state that it updates.
+        seeds: the states of its seed generators, with their first values.
+        trained: what belongs to each of its optimizers, by `id` of the optimizer.
+        written: what it writes itself, and is neither metric state nor a seed.
+        whole: what is pulled whole.
+        gate: what lets the steps start, if they must wait.
+        cache: what workers keep of `whole` from step to step, if they do.
+        local: the steps between a pull and a push; None if each step pulls and pushes.
+        replica: a worker's own values of `whole`, if `cache` or `local` needs them.
+        row_copies: a worker's own rows of each table, if `local` needs them.
+        frozen: the parameters that no step changes.
+    """
+
+    def __init__(
+        self, computation: Callable[[Any], Any], batch_spec: Any, settings: StepSettings
+    ) -> None:
+        """Discover what `computation` asks of the parameters for a batch of `batch_spec`.
+
+        To be called in the strategy's scope: optimizers that are not built yet are built here.
+
+        Raises:
+            NotImplementedError: if the workers' parts of a metric's state could not be merged, or
+                an optimizer is one that a ps cannot run.
+        """
+        timing = settings.timing
+        self.computation = computation
+        self.num_workers = settings.num_workers
+        self.jit_compile = settings.jit_compile
+        self.demand: Demand = discover(computation, batch_spec)
+        self.trained = {
+            id(optimizer): self._train(optimizer, variables, settings)
+            for optimizer, variables in self.demand.applied
+        }
+        self.metrics = [v for v in self.demand.whole if v.synchronization == "on_read"]
+        check_sums(self.demand, self.metrics)
+        seeds = [v for v in self.demand.whole if _keras.is_seed_state(v)]
+        self.seeds = [(seed, seed.numpy()) for seed in seeds]
+        local = {id(variable) for variable in [*self.metrics, *seeds]}
+        counters = [c for made in self._all_optimizers for c in made.counters]
+        used = {id(v): v for v in [*counters, *self.demand.whole] if id(v) not in local}
+        self.written = [v for v in self.demand.written if id(v) not in local]
+        changing = {id(v) for v in [*counters, *self.written]}
+        changing.update(id(v) for one in self.trained.values() for v in one.variables)
+        self.whole = [v for key, v in used.items() if key in changing]
+        self.frozen = Frozen([v for key, v in used.items() if key not in changing])
+        self.gate = self.cache = self.replica = None
+        self.local: LocalSteps | None = timing.local if self.trained else None
+        if timing.gate is not None and self.trained:
+            self.gate = Gate(self.num_workers, timing.gate, counts_staleness=timing.caches)
+        if self.trained and (timing.caches or self.local):
+            self.replica = Replica(self.whole, self.optimizers, self.demand.tables)
+        if self.replica is not None and timing.caches:
+            self.cache = Cache(self.replica, self.versions)
+        self.row_copies = self._row_copies() if self.local else []
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """Those that the computation applies."""
+        return [one.optimizer for one in self.trained.values()]
+
+    @property
+    def _all_optimizers(self) -> list[Optimizer]:
+        """The optimizers, and those by which the ps apply what local steps have moved."""
+        found = [*self.optimizers, *(e.optimizer for e in self.effects)]
+        return list({id(made): made for made in found}.values())
+
+    @property
+    def effects(self) -> list[Effect]:
+        """How gradients take effect, of all optimizers."""
+        return [effect for one in self.trained.values() for effect in one.effects]
+
+    @property
+    def versions(self) -> list[tuple[int, int]]:
+        """Where effects count versions that a step begins at: `id` of the effect, and the ps."""
+        return [(id(effect), ps) for effect in self.effects for ps in effect.versioned]
+
+    @functools.cached_property
+    def is_small(self) -> bool:
+        """Whether the parameters are so few that calls between tasks are most of a step's cost."""
+        used = [shard for v in [*self.whole, *self.demand.tables] for shard in shards(v)]
+        num_bytes = sum(shard.num_elements * shard.variable.dtype.size for shard in used)
+        return bool(num_bytes <= NEGLIGIBLE_BYTES)
+
+    @property
+    def ps_programs(self) -> list[PsProgram]:
+        """What runs on the ps while the workers run what was traced last."""
+        found = [program for effect in self.effects for program in effect.programs.values()]
+        return found if self.gate is None else [*found, self.gate.program]
+
+    def measured(self, num_ps: int) -> Measured:
+        """Return what the ps have counted of the updates since training began."""
+        found = Measured.nothing(num_ps, self.num_workers)
+        for effect in self.effects:
+            found += effect.measured(num_ps)
+        return found if self.gate is None else found + self.gate.measured(num_ps)
+
+    @property
+    def global_steps(self) -> list[keras.Variable]:
+        """The counters of updates, one of each optimizer."""
+        return [made.global_step for made in self.optimizers]
+
+    def prepare(self) -> None:
+        """Prepare for a trace; to be called at the top of a worker's function."""
+        for one in self.trained.values():
+            one.prepare()
+        for part in (self.gate, self.cache, self.replica, *self.row_copies):
+            if part is not None:
+                part.prepare()
+
+    def _train(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        variables: list[keras.Variable],
+        settings: StepSettings,
+    ) -> Trained:
+        if not optimizer.built:
+            optimizer.build(variables)
+        check_timing(optimizer, settings.timing, lazy_rows=settings.lazy_rows)
+        made = Optimizer(optimizer, lazy_rows=settings.lazy_rows)
+        applying, timing = made, settings.timing
+        if timing.local is not None:
+            outer = timing.local.make_outer()
+            outer.build(variables)
+            check_timing(outer, dataclasses.replace(timing, local=None))
+            applying = Optimizer(outer)
+        dense = rows = self._effect(applying, timing)
+        if timing.rows is not None:
+            rows = self._effect(applying.without_count(), timing.rows)
+        accumulator = None
+        if made.steps_per_update > 1:
+            accumulator = Accumulator(
+                made.steps_per_update, variables, self.demand.tables, made.global_step
+            )
+        return Trained(
+            optimizer=made,
+            variables=variables,
+            dense=dense,
+            rows=rows,
+            accumulator=accumulator,
+            codec_state=CodecState(),
+        )
+
+    def _effect(self, made: Optimizer, timing: Timing) -> Effect:
+        if timing.rule is None:
+            return AtOnce(made, self.num_workers, timing)
+        return ByRule(made, self.num_workers, timing.rule)
+
+    def _row_copies(self) -> list[RowCopy]:
+        owners = {id(v): one.optimizer for one in self.trained.values() for v in one.variables}
+        copies = []
+        for table in self.demand.tables:
+            made = owners.get(id(table))
+            if made is not None and not made.goes_by_rows(table):
+                raise NotImplementedError(
+                    f"update=Local(...): rows of {table.path!r} are looked up, and its optimizer "
+                    "or its constraint looks at all of its rows together. Take one that goes row "
+                    "by row, such as Adam, or another update policy."
+                )
+            copies.append(RowCopy(table, [] if made is None else made.slots_of(table)))
+        return copies

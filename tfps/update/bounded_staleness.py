@@ -1,0 +1,79 @@
+"""Bounded staleness: workers compute on what they have pulled before, up to a bound."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+from typing_extensions import override
+
+from tfps.step.cache import KEEP
+from tfps.step.ledger import NONE, Ledger, Rule
+from tfps.step.settings import Timing
+from tfps.update.policy import Policy
+
+
+@dataclasses.dataclass(frozen=True)
+class BoundedStaleness(Policy):
+    """Compute on cached parameters that lack no update older than a number of steps.
+
+    Stale synchronous parallel (Ho et al. 2013, "More Effective Distributed ML via a Stale
+    Synchronous Parallel Parameter Server"). Each gradient is pushed, and takes effect when it
+    arrives. A worker pulls again when its cache could lack an update of more than `steps` steps
+    ago, and waits while it is more than `steps` steps ahead of the slowest. Before it pulls, it
+    waits until it is no more than a quarter of that ahead: what is pulled then serves for several
+    steps. Its cache follows its own gradients meanwhile, by slot variables of its own; they begin
+    with those on the ps. Rows of tables are pulled in each step.
+
+    `history.updates` has the staleness in steps: by how many its cache may have lagged.
+
+    Attributes:
+        steps: the bound; 0 has all workers go in step.
+    """
+
+    steps: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ValueError(f"steps={self.steps!r}: give 0 or more.")
+
+    @override
+    def timing(self, num_workers: int) -> Timing:
+        return Timing(gate=_NotAhead(self.steps), caches=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class _NotAhead(Rule):
+    """Lets a step start whose cache is fresh enough, or whose worker is little ahead and pulls."""
+
+    bound: int
+
+    @override
+    def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
+        return tf.constant(True)
+
+    @override
+    def takes_effect(self, ledger: Ledger) -> tf.Tensor:
+        return ledger.gradients > 0
+
+    @override
+    def may_start(self, ledger: Ledger) -> tf.Tensor:
+        # The least clock never falls: whose cache is fresh enough is not too far ahead, either.
+        return ~self.pulls(ledger) | (self._ahead(ledger) <= self.bound // 4)
+
+    @override
+    def pulls(self, ledger: Ledger) -> tf.Tensor:
+        never = tf.equal(ledger.pulled_at, NONE)
+        return never | (ledger.clock - ledger.pulled_at > self.bound)
+
+    @override
+    def tells(self, ledger: Ledger) -> tf.Tensor:
+        keep = tf.constant(KEEP, tf.int64)
+        return tf.where(self.pulls(ledger), self._ahead(ledger), keep)
+
+    @override
+    def lag(self, ledger: Ledger, began: tf.Tensor) -> tf.Tensor:
+        return began
+
+    def _ahead(self, ledger: Ledger) -> tf.Tensor:
+        return ledger.clock - ledger.slowest()

@@ -1,0 +1,103 @@
+"""Local steps: workers train copies of their own, and push what these have moved."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from typing_extensions import override
+
+from tfps.step.settings import LocalSteps, Timing
+from tfps.update.policy import Policy
+from tfps.update.synchronous import Synchronous
+
+
+@dataclasses.dataclass(frozen=True)
+class ElasticAveraging:
+    """Elastic averaging, to be given to `Local` as `outer` (EASGD).
+
+    Workers keep their copies from push to push. At each, what the ps hold moves towards the mean of
+    the copies, and each copy a little back (Zhang et al. 2015, "Deep Learning with Elastic
+    Averaging SGD"). At the beginning of an epoch the copies begin anew; rows of tables always do.
+
+    Attributes:
+        moving_rate: how far what the ps hold moves towards the mean of the copies, above 0 and up
+            to 1; a copy moves by this over the number of workers (their beta, and alpha).
+    """
+
+    moving_rate: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 < self.moving_rate <= 1:
+            raise ValueError(
+                f"moving_rate={self.moving_rate!r}: give a number above 0, and 1 at most."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Local(Policy):
+    """Have each worker take several steps on a copy of its own, and push what these have moved.
+
+    The copy begins with what is pulled, and is trained by the model's optimizer with slot variables
+    of the worker's own; they stay on the worker from push to push, and are not in checkpoints.
+    Those of table rows travel with the rows. The ps apply the differences by an outer optimizer,
+    whose own slot variables are not in checkpoints, either. What a lost worker had not pushed is
+    run again by others. Codecs of the push apply to the differences.
+
+    A push is at the end of each call of `steps_per_execution`, too, which is rounded up to whole
+    pushes. `optimizer.iterations` counts the steps of all workers; learning rate schedules
+    go by it.
+
+    Attributes:
+        steps: how many steps a worker takes between a pull and a push.
+        outer: how the ps apply differences. None: averaging, the mean of the copies takes effect
+            (McMahan et al. 2017, "Communication-Efficient Learning of Deep Networks from
+            Decentralized Data"). A Keras optimizer: its gradient is the difference, backwards; SGD
+            with a learning rate of 0.7 and Nesterov momentum of 0.9 is DiLoCo (Douillard et al.
+            2023, "DiLoCo: Distributed Low-Communication Training of Language Models"). Or
+            `ElasticAveraging`.
+        update: when differences take effect. `Synchronous()`: in rounds, the mean of one of each
+            worker. `Asynchronous()`: each when it arrives, every worker on its own clock; averaging
+            then counts one difference as its share of all workers. `SemiSynchronous()` likewise.
+    """
+
+    steps: int
+    outer: keras.optimizers.Optimizer | ElasticAveraging | None = None
+    update: Policy = dataclasses.field(default_factory=Synchronous)
+    _settings: dict[str, Any] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps={self.steps!r}: give 1 or more.")
+        if isinstance(self.outer, keras.optimizers.Optimizer):
+            # Now: what it holds is gone when a strategy connects to its cluster.
+            object.__setattr__(self, "_settings", self.outer.get_config())
+
+    @override
+    def timing(self, num_workers: int) -> Timing:
+        timing = self.update.timing(num_workers)
+        if timing.gate is not None or timing.local is not None or timing.rows is not None:
+            raise ValueError(
+                f"Local(update={self.update!r}): a worker pulls and pushes between windows of its "
+                "own steps. Give Synchronous(...), SemiSynchronous(...), or Asynchronous(...) with "
+                'above="drop".'
+            )
+        in_rounds = timing.rule is not None and timing.rule.takes_means
+        share = 1.0 if in_rounds else 1.0 / num_workers
+        elasticity = None
+        make_outer: Callable[[], keras.optimizers.Optimizer]
+        if isinstance(self.outer, keras.optimizers.Optimizer):
+            # Each model has slot variables of its own.
+            make_outer = functools.partial(type(self.outer).from_config, self._settings)
+        elif self.outer is None:
+            make_outer = functools.partial(keras.optimizers.SGD, share)
+        else:
+            elasticity = self.outer.moving_rate / num_workers
+            make_outer = functools.partial(keras.optimizers.SGD, share * num_workers)
+        local = LocalSteps(number=self.steps, make_outer=make_outer, elasticity=elasticity)
+        return dataclasses.replace(timing, local=local)
