@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import tfps
+
+T = TypeVar("T")
 
 
 def on_local_cluster(measure: Callable[[], None], module: str, *, ps: int, workers: int) -> None:
@@ -30,6 +33,33 @@ def on_local_cluster(measure: Callable[[], None], module: str, *, ps: int, worke
     local = ["tfps", "local", "--ps", str(ps), "--workers", str(workers)]
     local += ["--threads-per-worker", "1", "--", sys.executable, "-m", module, *sys.argv[1:]]
     os.execv(sys.executable, [sys.executable, "-m", *local])
+
+
+def serves_text() -> bool:
+    """Serve if this process is a worker or ps, and return whether it is one.
+
+    For a benchmark whose chief has much to read before, and whose workers tokenize.
+    """
+    config = tfps.TFConfig.from_environment()
+    if config is None or config.task.type == "chief":
+        return False
+    importlib.import_module("tensorflow_text")  # The ops that tokenize.
+    tfps.run(lambda: None)
+    return True
+
+
+def checked(benchmark: str, check: Callable[[], T]) -> T:
+    """Return what a check returns; a fault ends the process with code 2.
+
+    Args:
+        benchmark: Whose messages begin with its name.
+        check: Raises ValueError at a fault of what the user gave.
+    """
+    try:
+        return check()
+    except ValueError as error:
+        print(f"{benchmark}: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def in_new_process(module: str, arguments: Sequence[str]) -> Any:

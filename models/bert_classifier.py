@@ -31,6 +31,7 @@ from models.preset import check_preset
 from models.run_folder import RunFolder
 from models.settings import RunSettings
 from models.stdlib_passages import package_passages
+from models.update import policy
 from models.wire import wire
 
 COMPARISON = "comparison.txt"
@@ -152,7 +153,7 @@ def train(settings: Settings, data: LabelledTexts, folder: RunFolder) -> None:
 
     (folder.path / COMPARISON).unlink(missing_ok=True)
     # Comes first: functions traced before the cluster is there cause noise when they are freed.
-    strategy = tfps.ParameterServerStrategy(**wire(settings))
+    strategy = tfps.ParameterServerStrategy(**wire(settings), update=policy(settings.update))
     pieces = bert_task.load_pieces(settings, data, folder.path / "vocabulary.txt")
     make_model = functools.partial(bert_task.make_model, settings, data, pieces)
     with strategy.scope():

@@ -16,6 +16,8 @@ from models.recipe import RUNS
 if TYPE_CHECKING:
     from models.bert_classifier import Settings
 
+CLIP_NORM = 1.0
+
 
 def load_pieces(settings: Settings, data: LabelledTexts, file: Path) -> list[str]:
     """Return the WordPiece vocabulary: that of the file, else of the preset, else a learned one.
@@ -37,7 +39,10 @@ def load_pieces(settings: Settings, data: LabelledTexts, file: Path) -> list[str
 
 
 def make_model(
-    settings: Settings, data: LabelledTexts, pieces: list[str]
+    settings: Settings,
+    data: LabelledTexts,
+    pieces: list[str],
+    optimizer: keras.optimizers.Optimizer | None = None,
 ) -> keras_nlp.models.BertTextClassifier:
     """Make an untrained model, with the same weights at each call.
 
@@ -47,6 +52,7 @@ def make_model(
         settings: Of the run.
         data: Its classes are the model's.
         pieces: The WordPiece vocabulary; a preset brings its own.
+        optimizer: What it is trained by; None is Adam for late gradients.
     """
     keras.utils.set_random_seed(settings.seed)
     if settings.preset:
@@ -58,7 +64,13 @@ def make_model(
         model = _from_scratch(settings, len(data.classes), pieces)
     if settings.lora_rank:
         model.backbone.enable_lora(settings.lora_rank)
-    _compile(model, settings, settings.epochs * settings.steps_per_epoch(data))
+    steps = settings.epochs * settings.steps_per_epoch(data)
+    model.compile(
+        optimizer=optimizer or adam(settings.learning_rate, steps, global_clipnorm=CLIP_NORM),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        steps_per_execution=settings.steps_per_execution,
+    )
     return model
 
 
@@ -80,13 +92,4 @@ def _from_scratch(
     )
     return keras_nlp.models.BertTextClassifier(
         backbone, num_classes=num_classes, preprocessor=preprocessor
-    )
-
-
-def _compile(model: keras_nlp.models.BertTextClassifier, settings: Settings, steps: int) -> None:
-    model.compile(
-        optimizer=adam(settings.learning_rate, steps, global_clipnorm=1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        steps_per_execution=settings.steps_per_execution,
     )

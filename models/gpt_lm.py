@@ -23,6 +23,7 @@ from models.corpus import Corpus, standard_library, text_files
 from models.files import write_atomically
 from models.run_folder import RunFolder
 from models.settings import RunSettings
+from models.update import policy
 from models.vocabulary import PAD_ID, Vocabulary, load_or_train
 from models.wire import wire
 
@@ -109,7 +110,7 @@ def train(settings: Settings, corpus: Corpus, vocabulary: Vocabulary, folder: Ru
     from models.report import Yardstick
 
     keras.utils.set_random_seed(settings.seed)
-    strategy = tfps.ParameterServerStrategy(**wire(settings))
+    strategy = tfps.ParameterServerStrategy(**wire(settings), update=policy(settings.update))
     with strategy.scope():
         model = make_model(settings, vocabulary.size)
         compile_to_train(model, settings)

@@ -28,6 +28,7 @@ from models.lines import Line, draw, table
 from models.points import Points, diabetes, read_points
 from models.run_folder import RunFolder
 from models.settings import RunSettings
+from models.update import policy
 from models.wire import wire
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def prepare(settings: Settings) -> Callable[[], None]:
 
 def train(settings: Settings, points: Points, folder: RunFolder) -> None:
     """Train on the cluster, and leave the results in the run's folder."""
-    strategy = tfps.ParameterServerStrategy(**wire(settings))
+    strategy = tfps.ParameterServerStrategy(**wire(settings), update=policy(settings.update))
     with strategy.scope():
         model = make_model(settings)  # Its theta lies on the ps,
     alone = make_model(settings)  # and this one's in this process: plain Keras.

@@ -29,6 +29,7 @@ from models.files import write_atomically
 from models.images import CLASSES, SIDE, Images, digits, read_idx, read_npz
 from models.run_folder import RunFolder
 from models.settings import RunSettings
+from models.update import policy
 from models.wire import wire
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def train(settings: Settings, images: Images, folder: RunFolder) -> None:
     """Train on the cluster, and leave the results in the run's folder."""
     from models.pictures import predictions
 
-    strategy = tfps.ParameterServerStrategy(**wire(settings))
+    strategy = tfps.ParameterServerStrategy(**wire(settings), update=policy(settings.update))
     with strategy.scope():
         model = make_model(settings)  # Its weights lie on the ps,
     fit(model, settings, images, watch(settings, images, folder))

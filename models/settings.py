@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from models.errors import InputError
+from models.update import Update
 from models.wire import Pull, Push
 
 
@@ -42,6 +43,11 @@ class RunSettings:
     steps send more."""
     overlap: bool = False
     """Pull and push while computing; --steps-per-execution has to be above 1."""
+    update: Update = "asynchronous"
+    """When updates take effect. asynchronous: each gradient when it arrives; synchronous: the mean
+    of one of each worker; semi-synchronous: the mean of as many as there are workers;
+    bounded-staleness: workers compute on parameters that lack 4 steps of others at most; local:
+    workers take 16 steps by themselves, then what they moved by is taken together."""
     check_only: bool = False
     """Check the settings and the data, and leave; silent if they are good."""
 
@@ -66,6 +72,10 @@ class RunSettings:
         if self.overlap and self.steps_per_execution == 1:
             faults.append(
                 "--overlap has no effect with --steps-per-execution 1, but takes it above 1."
+            )
+        if self.overlap and self.update != "asynchronous":
+            faults.append(
+                f"--overlap does not go with --update {self.update}, but with asynchronous only."
             )
         return faults
 

@@ -17,20 +17,18 @@ Sequences and vocabulary are smaller than the recipe's, to have all curves in ha
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
 
-import tfps
 from benchmarks import launch, report
 from benchmarks.learning import plot
 from benchmarks.learning.contenders import FLOAT32, chosen
+from benchmarks.learning.lesson import Curve, order
 from benchmarks.learning.results import Results
-from benchmarks.learning.train import Curve, Text, train
-from models.errors import InputError
+from benchmarks.learning.text import Text, lesson
+from benchmarks.learning.train import train
 from models.gpt_lm import Settings
 
 LEAST_STEPS = 20
@@ -105,55 +103,41 @@ class Arguments:
 def main() -> None:
     """Train on a cluster that this command starts, and publish."""
     arguments = tyro.cli(Arguments)
-    config = tfps.TFConfig.from_environment()
-    if config is not None and config.task.type != "chief":
-        importlib.import_module("tensorflow_text")  # The ops that tokenize, which workers run.
-        tfps.run(lambda: None)
+    if launch.serves_text():
         return
-    try:
-        arguments.check()
-        text = Text.read(arguments.settings)
-    except (ValueError, InputError) as error:
-        print(f"learning: {error}", file=sys.stderr)
-        sys.exit(2)
+    text = launch.checked("learning", lambda: read(arguments))
     launch.on_local_cluster(
         lambda: measure(arguments, text), "benchmarks.learning", ps=2, workers=arguments.workers
     )
 
 
+def read(arguments: Arguments) -> Text:
+    """Check the arguments, and read the text."""
+    arguments.check()
+    return Text.read(arguments.settings)
+
+
 def measure(arguments: Arguments, text: Text) -> None:
     """Train all contenders on the cluster of TF_CONFIG, one after another, and publish."""
-    settings = arguments.settings
+    what = lesson(arguments.settings, text)
     contenders = chosen(arguments.codecs, arguments.steps)
     curves: dict[str, list[Curve]] = {name: [] for name in contenders}
-    for name in order(list(contenders), arguments.repeats, arguments.float32_repeats):
-        curve = train(contenders[name], settings, text)
+    for name in order(list(contenders), arguments.repeats, FLOAT32, arguments.float32_repeats):
+        curve = train(contenders[name], what)
         curves[name].append(curve)
-        losses = " ".join(f"{loss:.4f}" for loss in curve.losses)
-        print(f"{name}: {losses} ({curve.seconds:.0f} s)", file=sys.stderr, flush=True)
-    epoch_examples = arguments.steps_per_epoch * arguments.batch_size
+        print(f"{name}: {curve}", file=sys.stderr, flush=True)
     results = Results(
         contenders=contenders,
         curves=curves,
-        examples=[epoch_examples * (epoch + 1) for epoch in range(arguments.epochs)],
-        unigram_loss=text.unigram_loss,
+        examples=what.examples,
+        scale=what.scale,
+        kind="codec",
+        versus="float32 with the same optimizer",
     )
-    title = (
-        f"Held-out loss on {text.corpus.name}: {arguments.steps:,} steps of {arguments.batch_size} "
-        f"x {arguments.sequence_length} tokens, {text.vocabulary.size} pieces, {arguments.workers} "
-        "workers of one thread, 2 ps"
-    )
-    tables = [results.losses(title), results.spreads(), results.formats()]
-    tables = [table for table in tables if table.rows]
-    report.publish(tables, arguments.json, [results.each()])
+    title = f"Held-out loss on {what.title}, {arguments.workers} workers of one thread, 2 ps"
+    report.publish(results.tables(title), arguments.json, [results.each()])
     if arguments.plot is not None:
-        plot.draw(results, arguments.plot)
-
-
-def order(names: Sequence[str], repeats: int, float32_repeats: int) -> list[str]:
-    """Return who is trained with, one after another: all in each round, then float32 alone."""
-    alone = float32_repeats - repeats if FLOAT32 in names else 0
-    return [*names] * repeats + [FLOAT32] * alone
+        plot.draw([results], arguments.plot, within_percent=(1, 2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The curves as a picture: held-out loss against examples, and how far each is from float32."""
+"""The curves as a picture: held-out loss against examples, and how far each is from another."""
 
 from __future__ import annotations
 
@@ -10,42 +10,32 @@ from benchmarks.learning.results import Results
 
 _STYLES = ("-", "--", ":")
 _PERCENT_TICKS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50)
+_SHADES = ("gainsboro", "whitesmoke")
 
 
-def draw(results: Results, file: Path) -> None:
-    """Draw the medians of all contenders to a PNG file.
+def draw(found: Sequence[Results], file: Path, within_percent: Sequence[float]) -> None:
+    """Draw the medians of all contenders to a PNG file, a row for each thing that was learned.
 
     Args:
-        results: What was found.
+        found: What was found of each; the contenders are the same.
         file: Where to write.
+        within_percent: The bounds that contenders have, rising.
     """
     import matplotlib as mpl
 
     mpl.use("agg")
     from matplotlib import pyplot as plt
 
-    figure, (loss, apart) = plt.subplots(1, 2, figsize=(13, 5.5), layout="constrained")
-    for name, look in looks(list(results.contenders)).items():
-        loss.plot(results.examples, results.medians(name), label=name, **look)
-        if (of_epochs := results.apart(name)) is not None:
-            apart.plot(results.examples, of_epochs, **look)
-    loss.axhline(results.unigram_loss, color="silver", linewidth=1, label="unigram distribution")
-    loss.set(title="Held-out loss", xlabel="examples trained on", ylabel="loss, nats per token")
-    apart.axhspan(-1, 1, color="gainsboro", zorder=0, label="within 1 %")
-    apart.axhspan(-2, 2, color="whitesmoke", zorder=-1, label="within 2 %")
-    apart.axhline(0, color="black", linewidth=1)
-    apart.set_yscale("symlog", linthresh=2, linscale=2)
-    apart.set_yticks(_PERCENT_TICKS, [f"{tick:g}" for tick in _PERCENT_TICKS])
-    behind = [value for name in results.contenders for value in results.apart(name) or ()]
-    apart.set_ylim(min(-2.5, *behind) * 1.1, max(2.5, *behind) * 1.1)
-    apart.set(
-        title="Beside float32 with the same optimizer",
-        xlabel="examples trained on",
-        ylabel="loss above float32's, %",
+    figure, rows = plt.subplots(
+        len(found), 2, squeeze=False, figsize=(13, 0.5 + 5 * len(found)), layout="constrained"
     )
-    for axes in (loss, apart):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
+    for number, (axes, results) in enumerate(zip(rows, found, strict=True)):
+        _draw_losses(axes[0], results, named=number == 0)
+        _draw_apart(axes[1], results, within_percent, named=number == 0)
+        for panel in axes:
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.xaxis.set_major_formatter("{x:,.0f}")
+            panel.set(xlabel="examples trained on")
     figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(file, dpi=120)
     plt.close(figure)
@@ -63,3 +53,31 @@ def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         }
         for number, name in enumerate(names)
     }
+
+
+def _draw_losses(panel: Any, results: Results, *, named: bool) -> None:
+    for name, look in looks(list(results.contenders)).items():
+        panel.plot(results.examples, results.medians(name), label=name if named else None, **look)
+    scale = results.scale
+    panel.axhline(scale.baseline_loss, color="silver", linewidth=1, label=scale.baseline)
+    title = ": ".join(filter(None, ["Held-out loss", results.name]))
+    panel.set(title=title, ylabel=f"loss, {scale.unit}")
+
+
+def _draw_apart(
+    panel: Any, results: Results, within_percent: Sequence[float], *, named: bool
+) -> None:
+    behind: list[float] = []
+    for name, look in looks(list(results.contenders)).items():
+        if (of_epochs := results.apart(name)) is not None:
+            panel.plot(results.examples, of_epochs, **look)
+            behind += of_epochs
+    for number, (bound, shade) in enumerate(zip(within_percent, _SHADES, strict=False)):
+        label = f"within {bound:g} %" if named else None
+        panel.axhspan(-bound, bound, color=shade, zorder=-number, label=label)
+    panel.axhline(0, color="black", linewidth=1)
+    linear = within_percent[-1]
+    panel.set_yscale("symlog", linthresh=linear, linscale=2)
+    panel.set_yticks(_PERCENT_TICKS, [f"{tick:g}" for tick in _PERCENT_TICKS])
+    panel.set_ylim(min(-linear - 0.5, *behind) * 1.1, max(linear + 0.5, *behind) * 1.1)
+    panel.set(title=f"Beside {results.versus}", ylabel="loss above that, %")

@@ -5,12 +5,24 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from benchmarks import report
-from benchmarks.learning.contenders import Contender
-from benchmarks.learning.train import Curve
+from benchmarks.learning.lesson import Curve, Scale
 
 _NONE = "-"
+
+
+class Contender(Protocol):
+    """One way to train; `str()` says all that was set."""
+
+    @property
+    def reference(self) -> str | None:
+        """Who it is compared with; None for those that others are compared with."""
+
+    @property
+    def allowed_percent(self) -> float | None:
+        """By how much its loss may be above the reference's; None without a bound."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,13 +33,19 @@ class Results:
         contenders: Who took part, by name.
         curves: The curves of each, one for each time that it was trained.
         examples: How many examples had been trained on at the end of each epoch.
-        unigram_loss: What a model reaches that knows only how often each piece comes.
+        scale: How the losses are to be read.
+        kind: What a contender is one of.
+        versus: Whom contenders are compared with, for a reader.
+        name: What was learned, where there are results of several things.
     """
 
     contenders: Mapping[str, Contender]
     curves: Mapping[str, Sequence[Curve]]
     examples: Sequence[int]
-    unigram_loss: float
+    scale: Scale
+    kind: str
+    versus: str
+    name: str = ""
 
     def medians(self, name: str) -> list[float]:
         """Return the held-out loss after each epoch, the median of all trainings."""
@@ -50,6 +68,11 @@ class Results:
         apart, allowed = self.apart(name), self.contenders[name].allowed_percent
         return None if apart is None or allowed is None else apart[-1] <= allowed
 
+    def tables(self, title: str) -> list[report.Table]:
+        """Return the tables of losses, of spreads if there are any, and of what took part."""
+        tables = [self.losses(title), self.spreads(), self.formats()]
+        return [table for table in tables if table.rows]
+
     def losses(self, title: str) -> report.Table:
         """Return the table of bytes, losses and differences."""
         rows: list[list[report.Cell]] = []
@@ -70,22 +93,22 @@ class Results:
         return report.Table(
             title=title,
             columns=[
-                *("codec", "pull MB", "push MB"),
+                *(self.kind, "pull MB", "push MB"),
                 *(f"{examples:,}" for examples in self.examples),
                 *("% above", "allowed", "reached"),
             ],
             rows=rows,
             note="MB: of a step (history.traffic). Under a number of examples: the held-out loss "
-            "after so many, in nats per token; the unigram distribution has "
-            f"{self.unigram_loss:.3f}. % above: of the last loss, above that of float32 with the "
-            "same optimizer.",
+            f"after so many, in {self.scale.unit}; the {self.scale.baseline} has "
+            f"{self.scale.baseline_loss:.3f}. % above: of the last loss, above that of "
+            f"{self.versus}.",
         )
 
     def formats(self) -> report.Table:
         """Return the table of what each contender is."""
         return report.Table(
             title="What was trained with",
-            columns=["codec", "what it is"],
+            columns=[self.kind, "what it is"],
             rows=[[name, str(contender)] for name, contender in self.contenders.items()],
         )
 
@@ -98,7 +121,7 @@ class Results:
                 rows.append([name, len(curves), low, middle, high, 100 * (high - low) / middle])
         return report.Table(
             title="The last held-out loss of trainings that are the same but for their timing",
-            columns=["codec", "trainings", "least", "median", "most", "% apart"],
+            columns=[self.kind, "trainings", "least", "median", "most", "% apart"],
             rows=rows,
         )
 
@@ -106,7 +129,7 @@ class Results:
         """Return the table of every curve."""
         return report.Table(
             title="Held-out loss of each training after so many examples",
-            columns=["codec", "training", *(f"{n:,}" for n in self.examples), "seconds"],
+            columns=[self.kind, "training", *(f"{n:,}" for n in self.examples), "seconds"],
             rows=[
                 [name, number, *curve.losses, curve.seconds]
                 for name, curves in self.curves.items()

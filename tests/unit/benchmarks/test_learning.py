@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from benchmarks.learning import contenders, plot
-from benchmarks.learning.__main__ import LEAST_STEPS, Arguments, order
+from benchmarks.learning.__main__ import LEAST_STEPS, Arguments
+from benchmarks.learning.lesson import Curve, Scale, order
 from benchmarks.learning.results import Results
-from benchmarks.learning.train import Curve
 from models.errors import InputError
 from tfps import wire
 
@@ -32,7 +32,9 @@ def results() -> Results:
             for name, each in losses.items()
         },
         examples=[100, 200],
-        unigram_loss=6.0,
+        scale=Scale(unit="nats", baseline="unigram distribution", baseline_loss=6.0),
+        kind="codec",
+        versus="float32",
     )
 
 
@@ -99,18 +101,22 @@ def test_tables_hold_bytes_losses_spread_and_every_training(results: Results) ->
     assert formats["int8"]["what it is"] == f"adam; pull {wire.Int8()}; push {wire.Int8()}"
 
 
-def test_all_are_trained_as_often_as_asked_for_and_float32_then_alone() -> None:
-    assert order(["float32", "int8"], 1, 3) == ["float32", "int8", "float32", "float32"]
-    assert order(["float32", "int8"], 2, 1) == ["float32", "int8", "float32", "int8"]
-    assert order(["sgd", "dgc"], 1, 3) == ["sgd", "dgc"]
+def test_all_are_trained_as_often_as_asked_for_and_one_of_them_then_alone() -> None:
+    both = ["float32", "int8"]
+    assert order(both, 1, "float32", 3) == ["float32", "int8", "float32", "float32"]
+    assert order(both, 2, "float32", 1) == ["float32", "int8", "float32", "int8"]
+    assert order(["sgd", "dgc"], 1, "float32", 3) == ["sgd", "dgc"]
 
 
 def test_the_fewest_steps_are_enough_for_every_warm_up() -> None:
     assert contenders.contenders(LEAST_STEPS).keys() == contenders.contenders(STEPS).keys()
 
 
-def test_the_picture_is_a_png_with_a_line_for_each(results: Results, tmp_path: Path) -> None:
-    plot.draw(results, tmp_path / "curves.png")
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_picture_is_a_png_with_a_row_for_each(
+    results: Results, tmp_path: Path, rows: int
+) -> None:
+    plot.draw([results] * rows, tmp_path / "curves.png", within_percent=(1, 2))
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

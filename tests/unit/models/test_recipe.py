@@ -65,7 +65,8 @@ def test_first_start_introduces_the_data_and_claims_the_folder(
     assert capsys.readouterr().out == "7 examples\n"
     config = json.loads(Path("runs/mine/config.json").read_text())
     wire = {"pull": "float32", "push": "float32", "overlap": False}
-    assert config["identity"] == {"width": 8, "learning_rate": 0.1, "data": "abc", **wire}
+    own = {"width": 8, "learning_rate": 0.1, "data": "abc"}
+    assert config["identity"] == {**own, **wire, "update": "asynchronous"}
     assert config["settings"]["data"] == "a.csv"
     assert set(config["versions"]) == {"keras", "tensorflow"}
 

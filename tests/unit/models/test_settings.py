@@ -30,6 +30,7 @@ def test_defaults_are_good() -> None:
         ({"width": 100, "heads": 3}, "--width is 100, but must be a multiple of --heads, 3"),
         ({"name": ""}, "--name is ''"),
         ({"overlap": True, "steps_per_execution": 1}, "--overlap has no effect with --steps-per"),
+        ({"overlap": True, "update": "local"}, "--overlap does not go with --update local"),
         ({"name": "a/b"}, "--name is 'a/b', but must be a plain folder name"),
         ({"name": ".."}, "--name is '..'"),
     ],
@@ -62,6 +63,7 @@ def test_run_may_resume_with(changes: dict[str, Any]) -> None:
         {"pull": "int8"},
         {"push": "topk"},
         {"overlap": True},
+        {"update": "synchronous"},
     ],
 )
 def test_run_may_not_resume_with(changes: dict[str, Any]) -> None:

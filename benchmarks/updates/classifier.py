@@ -1,0 +1,61 @@
+"""The model of models/bert_classifier.py and its texts, as something to learn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.learning.lesson import Lesson, Scale
+from models import recipe
+from models.bert_classifier import Settings
+from models.labelled_texts import LabelledTexts
+
+if TYPE_CHECKING:
+    import keras
+
+
+def lesson(settings: Settings, data: LabelledTexts, steps_per_epoch: int) -> Lesson:
+    """Return what the recipe learns.
+
+    Args:
+        settings: Of the recipe.
+        data: The texts.
+        steps_per_epoch: Steps in an epoch, where the recipe's sees each text once.
+    """
+    from models import bert_task, text_batches, wordpiece
+
+    folder = recipe.RUNS / ".vocabularies"
+    pieces = wordpiece.load_or_learn(data.train.texts, settings.vocabulary_size, folder)
+
+    def make_model(optimizer: keras.optimizers.Optimizer | None) -> keras.Model:
+        return bert_task.make_model(settings, data, pieces, optimizer)
+
+    size = settings.batch_size
+    return Lesson(
+        title=f"{data.name}: {settings.epochs * steps_per_epoch:,} steps of {size} x "
+        f"{settings.sequence_length} tokens, {len(pieces)} pieces, {len(data.classes)} classes",
+        scale=Scale(
+            unit="nats per text", baseline="class frequencies", baseline_loss=class_entropy(data)
+        ),
+        epochs=settings.epochs,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=size,
+        learning_rate=settings.learning_rate,
+        clip_norm=bert_task.CLIP_NORM,
+        make_model=make_model,
+        training=text_batches.training(data.train, batch_size=size, seed=settings.seed),
+        held_out=text_batches.held_out(data.held_out, batch_size=size),
+        losses=losses,
+    )
+
+
+def losses(history: keras.callbacks.History) -> list[float]:
+    """Return the held-out loss after each epoch, in nats per text."""
+    return list(history.history["val_loss"])
+
+
+def class_entropy(data: LabelledTexts) -> float:
+    """Return what is reached by always giving the shares of the classes in training."""
+    counts = np.bincount(data.train.labels, minlength=len(data.classes))
+    return float(-np.mean(np.log(counts / counts.sum())[data.held_out.labels]))

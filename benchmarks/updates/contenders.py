@@ -1,0 +1,145 @@
+"""What is trained with: the policies, each with the Adam that suits it, and how far it may end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tfps
+from models.update import LOCAL_STEPS, STALENESS_STEPS, diloco
+from tfps.update import Policy
+
+ONE_PROCESS, ASYNCHRONOUS, SYNCHRONOUS = "one process", "asynchronous", "synchronous"
+_LATE_BETAS = (0.5, 0.95)  # As in models/late_gradients.py.
+_ELASTIC_RATE = 0.9
+_RATE_OF_MEANS = 2.0  # The GPT learns less with 1.4 on 2 workers, and with 4 on 4.
+_PERCENT_ABOVE_ONE_PROCESS, _PERCENT_ABOVE_SYNCHRONOUS = 3.0, 2.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way to train.
+
+    Attributes:
+        make_update: Makes the policy; None trains by plain Keras in the chief's process.
+        batches: How many batches, of single workers, the optimizer counts as one iteration.
+        rate: Times the recipe's learning rate.
+        betas: Adam's.
+        reference: Who it is compared with; None for whom others are compared with.
+        allowed_percent: By how much its loss may be above the reference's.
+    """
+
+    make_update: Callable[[], Policy] | None
+    batches: int = 1
+    rate: float = 1.0
+    betas: tuple[float, float] = _LATE_BETAS
+    reference: str | None = ONE_PROCESS
+    allowed_percent: float | None = _PERCENT_ABOVE_ONE_PROCESS
+
+    def __str__(self) -> str:
+        """Say all that was set."""
+        update = said(self.make_update()) if self.make_update else "plain Keras, no strategy"
+        first, second = self.betas
+        return (
+            f"{update}; rate x {self.rate:g}, betas {first:g} and {second:g}, "
+            f"batches in an iteration: {self.batches}"
+        )
+
+
+def policies(workers: int) -> dict[str, Contender]:
+    """Return all contenders by name, each compared with one process that takes as many examples.
+
+    An update of the mean of N batches is one of a batch N times as large: there are N times fewer
+    of them, with less noise in each, and the learning rate is larger.
+
+    Args:
+        workers: How many there are.
+    """
+    update = tfps.update
+    wide: dict[str, Any] = {"batches": workers, "rate": _RATE_OF_MEANS}
+    most = workers - 1
+    return {
+        ONE_PROCESS: Contender(make_update=None, reference=None, allowed_percent=None),
+        ASYNCHRONOUS: Contender(make_update=update.Asynchronous),
+        "asynchronous-drop": Contender(make_update=lambda: update.Asynchronous(max_staleness=most)),
+        "asynchronous-wait": Contender(
+            make_update=lambda: update.Asynchronous(max_staleness=most, above="wait")
+        ),
+        "inverse-staleness": Contender(
+            make_update=lambda: update.Asynchronous(learning_rate="inverse-staleness")
+        ),
+        SYNCHRONOUS: Contender(make_update=update.Synchronous, **wide),
+        "semi-synchronous": Contender(make_update=update.SemiSynchronous, **wide),
+        "bounded-staleness": Contender(
+            make_update=lambda: update.BoundedStaleness(STALENESS_STEPS)
+        ),
+        "local": Contender(make_update=lambda: diloco(LOCAL_STEPS)),
+        "local-averaging": Contender(make_update=lambda: update.Local(LOCAL_STEPS)),
+        "local-elastic": Contender(make_update=_elastic),
+        "dense-and-rows": Contender(make_update=lambda: update.DenseAndRows(), **wide),
+    }
+
+
+def local_steps(workers: int) -> dict[str, Contender]:
+    """Return `Synchronous`, and what takes local steps, to be compared with it.
+
+    Args:
+        workers: How many there are.
+    """
+    everyone = policies(workers)
+    allowed = {"reference": SYNCHRONOUS, "allowed_percent": _PERCENT_ABOVE_SYNCHRONOUS}
+    synchronous = dataclasses.replace(everyone[SYNCHRONOUS], reference=None, allowed_percent=None)
+    return {
+        SYNCHRONOUS: synchronous,
+        **{
+            name: dataclasses.replace(contender, **allowed)
+            for name, contender in everyone.items()
+            if name.startswith("local")
+        },
+    }
+
+
+def chosen(everyone: dict[str, Contender], names: Sequence[str]) -> dict[str, Contender]:
+    """Return those of some names, and before them those that they are compared with.
+
+    Args:
+        everyone: All that there are.
+        names: Of contenders; none for all.
+
+    Raises:
+        ValueError: A name is not one of them.
+    """
+    for name in names:
+        if name not in everyone:
+            raise ValueError(f"--policies: {name} is not among {', '.join(everyone)}.")
+    wanted = names or tuple(everyone)
+    references = {everyone[name].reference for name in wanted}
+    return {
+        name: contender
+        for name, contender in everyone.items()
+        if name in wanted or name in references
+    }
+
+
+def said(policy: Policy) -> str:
+    """Say a policy's settings, those of an outer optimizer among them."""
+    fields = [field.name for field in dataclasses.fields(policy) if field.repr]
+    settings = [f"{name}={_said_value(getattr(policy, name))}" for name in fields]
+    return f"{type(policy).__name__}({', '.join(settings)})"
+
+
+def _said_value(value: object) -> str:
+    import keras
+
+    if not isinstance(value, keras.optimizers.SGD):
+        return repr(value)
+    config = value.get_config()
+    said = [f"{name}={config[name]:g}" for name in ("learning_rate", "momentum", "nesterov")]
+    return f"SGD({', '.join(said)})"
+
+
+def _elastic() -> Policy:
+    update = tfps.update
+    outer = update.ElasticAveraging(_ELASTIC_RATE)
+    return update.Local(LOCAL_STEPS, outer=outer, update=update.Asynchronous())
