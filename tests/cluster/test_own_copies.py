@@ -121,6 +121,17 @@ def test_rows_of_a_local_copy_are_those_of_steps_in_turn(
     assert_same_weights(*models)
 
 
+def test_accumulated_gradients_move_a_cache_as_they_move_the_ps(
+    make_strategy: MakeStrategy,
+) -> None:
+    models = []
+    for update in (BoundedStaleness(4), None):
+        with make_strategy(2, update=update).scope():
+            models.append(dense_model(optimizers.Adam(0.01, gradient_accumulation_steps=3)))
+        models[-1].fit(of_one_worker, verbose=0)
+    assert_same_weights(*models)
+
+
 def test_a_cache_is_pulled_once_in_so_many_steps(make_strategy: MakeStrategy) -> None:
     pulled = {}
     for update in (Asynchronous(), BoundedStaleness(8)):

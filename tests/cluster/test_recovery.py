@@ -72,7 +72,13 @@ def test_a_worker_killed_in_the_middle_loses_and_repeats_no_batch(tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("update", ["synchronous", "semi-synchronous", "drop", "wait"])
+@pytest.mark.parametrize(
+    "update",
+    [
+        *("synchronous", "semi-synchronous", "drop", "wait", "bounded-staleness", "local"),
+        *("local on its own clock", "dense and rows"),
+    ],
+)
 def test_nobody_waits_for_a_worker_that_was_killed(tmp_path: Path, update: str) -> None:
     with processes(tmp_path) as ours:
         cluster = Cluster(ours, fits=2, update=update)
@@ -85,12 +91,28 @@ def test_nobody_waits_for_a_worker_that_was_killed(tmp_path: Path, update: str) 
         for fit in cluster.said("iterations"):
             assert fit["count"] == EXAMPLES
             # A dispatch of 5 steps that was under way is run again.
-            assert EXAMPLES <= fit["gradients"] + fit["dropped"] <= EXAMPLES + 5
+            gradients = fit["gradients"] * (5 if update.startswith("local") else 1)
+            assert EXAMPLES <= gradients + fit["dropped"] <= EXAMPLES + 5
             if update == "synchronous":
                 # Each update is of one gradient of each worker that took part.
                 assert EXAMPLES / 2 <= fit["iterations"] <= fit["gradients"]
         assert len(cluster.said("iterations")) == 2
         ours.until_gone(deadline_s=15)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_nobody_waits_for_ever_for_a_worker_that_stands_still(tmp_path: Path) -> None:
+    with processes(tmp_path) as ours:
+        cluster = Cluster(ours, fits=1, update="impatient")
+        cluster.until_training(fits=1)
+        cluster.workers[1].send_signal(signal.SIGSTOP)
+        until(lambda: "Worker 1 has not pushed for more than" in ours.err(), deadline_s=60)
+        until(lambda: "waiting for worker 1" in ours.err(), deadline_s=90)
+        cluster.workers[1].send_signal(signal.SIGCONT)
+        assert cluster.chief.wait(timeout=60) == 0, ours.err()
+        [fit] = cluster.said("iterations")
+        assert fit["count"] == EXAMPLES
 
 
 @pytest.mark.timeout(120)

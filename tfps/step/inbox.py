@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tfps import _tensorflow
@@ -26,7 +27,9 @@ class Kind(enum.IntEnum):
     """A worker takes part, and asks for its first step."""
     LEFT = 3
     """A worker no longer takes part."""
-    END = 4
+    CHECK = 4
+    """The chief asks who is late."""
+    END = 5
     """There will be nothing more."""
 
 
@@ -54,6 +57,7 @@ class Inbox:
         with tf.init_scope(), tf.device(ps_device(ps)):
             self._entries = tf.queue.FIFOQueue(4 * workers + 4, dtypes)
             self._receipts = tf.queue.FIFOQueue(1, [tf.bool], [[]])
+            self._late = tf.queue.FIFOQueue(1, [tf.bool], [[workers]])
 
     def put(self, header: tf.Tensor, tensors: Sequence[tf.Tensor]) -> tf.Operation:
         """Put an entry in; traced in a worker's function.
@@ -94,11 +98,21 @@ class Inbox:
         with tf.device(ps_device(self.ps)):
             self._receipts.dequeue().numpy()
 
+    def name_late(self, workers: tf.Tensor) -> None:
+        """Answer who is late: bool, of shape `(W,)`; traced on the ps."""
+        self._late.enqueue(workers)
+
+    def wait_for_late(self) -> list[int]:
+        """Wait until the ps has answered who is late; on the chief."""
+        with tf.device(ps_device(self.ps)):
+            return [int(worker) for worker in np.flatnonzero(self._late.dequeue().numpy())]
+
     def close(self) -> None:
         """Have all fail that wait for an answer, and all that push; on the chief."""
         with tf.device(ps_device(self.ps)):
             self._entries.close(cancel_pending_enqueues=True)
             self._receipts.close()
+            self._late.close()
         self.answers.close()
 
 

@@ -29,7 +29,8 @@ class Ledger(NamedTuple):
         place: of shape `(W,)`: where a worker stands in the queue of those that want to start a
             step; -1 if it does not wait.
         places: how many have queued so far; a scalar.
-        asked_s: float64, of shape `(W,)`: when a worker queued.
+        since_s: float64, of shape `(W,)`: when a worker queued, or started its step under way.
+        longest_s: float64, scalar: how long the longest step so far was under way.
         waited_s: float64, of shape `(W,)`: how long it has waited in all.
         pulled_at: of shape `(W,)`: the least clock of the members when a worker last started a step
             that pulls; -1 if there was none.
@@ -45,7 +46,8 @@ class Ledger(NamedTuple):
     began: tf.Tensor
     place: tf.Tensor
     places: tf.Tensor
-    asked_s: tf.Tensor
+    since_s: tf.Tensor
+    longest_s: tf.Tensor
     waited_s: tf.Tensor
     pulled_at: tf.Tensor
     staleness: tf.Tensor
@@ -65,7 +67,8 @@ class Ledger(NamedTuple):
             began=each + NONE,
             place=each + NONE,
             places=number,
-            asked_s=seconds,
+            since_s=seconds,
+            longest_s=np.zeros([], np.float64),
             waited_s=seconds,
             pulled_at=each + NONE,
             staleness=np.zeros([workers, STALENESS_BINS], np.int64),
@@ -89,7 +92,7 @@ class Ledger(NamedTuple):
             began=tf.where(workers, tf.constant(NONE, tf.int64), self.began),
             place=tf.where(workers, self.places + order, self.place),
             places=self.places + tf.math.count_nonzero(workers),
-            asked_s=tf.where(workers, now_s, self.asked_s),
+            since_s=tf.where(workers, now_s, self.since_s),
             pulled_at=tf.where(workers, tf.constant(NONE, tf.int64), self.pulled_at),
         )
 
@@ -121,6 +124,7 @@ class Ledger(NamedTuple):
         add = tf.cast(one, tf.int64)
         lag = tf.minimum(lag, STALENESS_BINS - 1)
         counted = tf.cast(brought & counts, tf.int64)
+        took_s = tf.reduce_max(tf.where(one & self.under_way, now_s - self.since_s, 0.0))
         return self._replace(
             members=self.members | one,
             gradients=self.gradients + counted,
@@ -129,7 +133,8 @@ class Ledger(NamedTuple):
             began=tf.where(one, tf.constant(NONE, tf.int64), self.began),
             place=tf.where(one, self.places, self.place),
             places=self.places + 1,
-            asked_s=tf.where(one, now_s, self.asked_s),
+            since_s=tf.where(one, now_s, self.since_s),
+            longest_s=tf.maximum(self.longest_s, took_s),
             staleness=self.staleness
             + counted * add[:, None] * tf.one_hot(lag, STALENESS_BINS, dtype=tf.int64),
             dropped=self.dropped + add * tf.cast(brought & ~counts, tf.int64),
@@ -154,9 +159,19 @@ class Ledger(NamedTuple):
         return self._replace(
             began=tf.where(workers, self.version, self.began),
             place=tf.where(workers, tf.constant(NONE, tf.int64), self.place),
-            waited_s=self.waited_s + tf.where(workers, now_s - self.asked_s, 0.0),
+            waited_s=self.waited_s + tf.where(workers, now_s - self.since_s, 0.0),
+            since_s=tf.where(workers, now_s, self.since_s),
             pulled_at=tf.where(workers & pulls, self.slowest(), self.pulled_at),
         )
+
+    def late(self, patience_s: float, now_s: tf.Tensor) -> tf.Tensor:
+        """Return which members have had a step under way for too long: bool, of shape `(W,)`.
+
+        That is ten times as long as any step before, too; nobody is late before the first.
+        """
+        allowed_s = tf.maximum(tf.constant(patience_s, tf.float64), 10 * self.longest_s)
+        late = self.members & self.under_way & (now_s - self.since_s > allowed_s)
+        return late & (self.longest_s > 0)
 
     def one(self, worker: tf.Tensor) -> tf.Tensor:
         """Return which of the workers one is: bool, of shape `(W,)`."""
@@ -186,7 +201,13 @@ class Account:
 
 
 class Rule(abc.ABC):
-    """Decides when gradients take effect, and when a step may start; traced on a ps."""
+    """Decides when gradients take effect, and when a step may start; traced on a ps.
+
+    Attributes:
+        patience_s: how long others wait for a worker at most, in seconds; None where nobody waits.
+    """
+
+    patience_s: float | None = None
 
     @property
     def in_step(self) -> bool:

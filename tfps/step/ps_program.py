@@ -58,6 +58,11 @@ class PsProgram:
         """Whether each worker goes on only after one step of every other."""
         return self._rule.in_step
 
+    @property
+    def patience_s(self) -> float | None:
+        """How long others wait for a worker at most, in seconds; None where nobody waits."""
+        return self._rule.patience_s
+
     def run(self, members: np.ndarray) -> None:
         """Serve until the inbox says that it is over; on the chief, in a thread of its own.
 
@@ -118,6 +123,14 @@ class PsProgram:
             self.inbox.answers.forget(ledger.one(worker))
             return ledger.left(ledger.one(worker))
 
+        def checked() -> Ledger:
+            patience_s = self.patience_s
+            late = tf.zeros_like(ledger.members)
+            if patience_s is not None:
+                late = ledger.late(patience_s, now_s)
+            self.inbox.name_late(late)
+            return ledger.left(late)
+
         def ended() -> Ledger:
             self.inbox.answers.forget(tf.ones_like(ledger.members))
             return ledger
@@ -125,6 +138,7 @@ class PsProgram:
         cases: dict[Kind, Callable[[], Ledger]] = {
             Kind.JOINED: joined,
             Kind.LEFT: left,
+            Kind.CHECK: checked,
             Kind.END: ended,
         }
         ledger = tf.cond(

@@ -77,7 +77,8 @@ class Replica:
             self._values.write(self._index[key], value)
 
     def count(self, made: Optimizer) -> None:
-        """Count one batch in the global step."""
+        """Count one batch in the global step, and for the own slot variables."""
+        self._slots[id(made)].count()
         step = made.global_step
         self.write({id(step): self.value(step) + 1})
 
@@ -110,7 +111,7 @@ def _false() -> list[tf.Variable]:
 
 
 class _OwnSlots:
-    """A worker's own slot variables of one optimizer, and how many steps they have seen."""
+    """A worker's own slot variables of one optimizer, and how many batches they have seen."""
 
     def __init__(self, made: Optimizer, tables: Sequence[keras.Variable]) -> None:
         self._slots = made.slots(but_of=tables)
@@ -141,7 +142,9 @@ class _OwnSlots:
             row.write()
         for index, slot in enumerate(self._slots, start=1):
             self._variables.write(index, seen[id(slot)].read())
-        self._variables.write(0, own_step + 1)
+
+    def count(self) -> None:
+        self._variables.write(0, self._variables.read(0, tf.int64, []) + 1)
 
     def _make(self) -> list[tf.Variable]:
         """Make a worker's variables: the count, and the slots as they are on the ps."""

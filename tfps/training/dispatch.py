@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ from tfps.training.serving import Serving
 
 if TYPE_CHECKING:
     from tfps.training.lanes import Lane
+
+_PATIENCE_S = 60
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,7 @@ class Run:
         self._with_data = set(range(workers))
         self._present = set(range(workers))
         self._taken = [0] * workers
-        self._dispatches = 0
+        self._under_way: set[int] = set()
         self._results: collections.deque[Result] = collections.deque()
         self._most_results = 2 * workers
         self._error: BaseException | None = None
@@ -106,11 +109,11 @@ class Run:
             with self._changed:
                 self._stopped = True
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._dispatches == 0)
+                self._wait_for(lambda: not self._under_way)
 
     def _next_result(self) -> Result | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._results or self._error or self._over())
+            self._wait_for(lambda: self._results or self._error or self._over())
             if self._error is not None:
                 raise self._error
             if not self._results:
@@ -120,7 +123,17 @@ class Run:
 
     def _over(self) -> bool:
         nothing_left = self._stopped or self._remaining == 0 or not self._with_data
-        return nothing_left and self._dispatches == 0
+        return nothing_left and not self._under_way
+
+    def _wait_for(self, condition: Callable[[], Any]) -> None:
+        """Wait for something that dispatches lead to, and say so where that takes long."""
+        while not self._changed.wait_for(condition, timeout=_PATIENCE_S):
+            workers = ", ".join(str(worker) for worker in sorted(self._under_way)) or "any"
+            print(
+                f"No dispatch has ended for {_PATIENCE_S} s: waiting for worker {workers}.",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def work(self, lane: Lane) -> None:
         """Work off steps on the worker of `lane` until there are none for it."""
@@ -185,7 +198,7 @@ class Run:
                 steps = min(steps, self._share(worker))
                 self._remaining -= steps
             self._taken[worker] += steps
-            self._dispatches += 1
+            self._under_way.add(worker)
             return steps
 
     def _share(self, worker: int) -> int:
@@ -227,7 +240,7 @@ class Run:
                     self._remaining += unused
                 if held:
                     held.clear()
-                    self._dispatches -= 1
+                    self._under_way.discard(lane.worker)
                 self._changed.notify_all()
 
         def lost() -> None:

@@ -27,7 +27,8 @@ class Asynchronous(Policy):
         above: what happens to a gradient above it. "drop": it is dropped, and counted, and its
             worker goes on. "wait": there is none, since a step only starts once it is sure that
             neither its gradient nor one of a step under way will be too stale; 0 lets one worker
-            compute at a time. That takes a call to one ps before each step.
+            compute at a time. That takes a call to one ps before each step. Nobody waits more than
+            a minute for a worker that is silent, or ten times as long as any step took.
         learning_rate: "constant", or "inverse-staleness": an update is made with the learning rate
             divided by its staleness, where that is above 1 (Zhang et al. 2016, "Staleness-aware
             Async-SGD for Distributed Deep Learning").
@@ -85,6 +86,7 @@ class _Wait(Rule):
     """
 
     bound: int
+    patience_s: float = 60.0
 
     @override
     def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ from typing_extensions import override
 from tfps.step.cache import KEEP
 from tfps.step.ledger import NONE, Ledger, Rule
 from tfps.step.settings import Timing
-from tfps.update.policy import Policy
+from tfps.update.policy import Policy, check_patience
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,17 +29,20 @@ class BoundedStaleness(Policy):
 
     Attributes:
         steps: the bound; 0 has all workers go in step.
+        patience_s: as in `Synchronous`.
     """
 
     steps: int
+    patience_s: float = 60.0
 
     def __post_init__(self) -> None:
+        check_patience(self.patience_s)
         if self.steps < 0:
             raise ValueError(f"steps={self.steps!r}: give 0 or more.")
 
     @override
     def timing(self, num_workers: int) -> Timing:
-        return Timing(gate=_NotAhead(self.steps), caches=True)
+        return Timing(gate=_NotAhead(self.steps, self.patience_s), caches=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,7 @@ class _NotAhead(Rule):
     """Lets a step start whose cache is fresh enough, or whose worker is little ahead and pulls."""
 
     bound: int
+    patience_s: float
 
     @override
     def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:

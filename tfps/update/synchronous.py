@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from tfps.step.ledger import Ledger, Rule
 from tfps.step.settings import Timing
-from tfps.update.policy import Policy
+from tfps.update.policy import Policy, check_patience
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,16 @@ class Synchronous(Policy):
 
     Attributes:
         backup_workers: how many workers an update does without.
+        patience_s: how many seconds the others wait at most for a worker that is silent, though its
+            connection stands; ten times as long as any step took, if that is more. Then updates go
+            on without it, with a warning, until it pushes again.
     """
 
     backup_workers: int = 0
+    patience_s: float = 60.0
 
     def __post_init__(self) -> None:
+        check_patience(self.patience_s)
         if self.backup_workers < 0:
             raise ValueError(f"backup_workers={self.backup_workers!r}: give 0 or more.")
 
@@ -40,7 +45,8 @@ class Synchronous(Policy):
                 f"backup_workers={self.backup_workers!r}: the cluster has {num_workers} workers, "
                 f"and an update needs one at least. Give {num_workers - 1} or less."
             )
-        return Timing(rule=_MeanOf(num_workers - self.backup_workers, num_workers))
+        quorum = num_workers - self.backup_workers
+        return Timing(rule=_MeanOf(quorum, num_workers, self.patience_s))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +55,7 @@ class _MeanOf(Rule):
 
     quorum: int
     workers: int
+    patience_s: float
 
     @property
     @override

@@ -19,6 +19,11 @@ UPDATES = {
     "semi-synchronous": tfps.update.SemiSynchronous(),
     "drop": tfps.update.Asynchronous(max_staleness=4),
     "wait": tfps.update.Asynchronous(max_staleness=1, above="wait"),
+    "bounded-staleness": tfps.update.BoundedStaleness(3),
+    "local": tfps.update.Local(5),
+    "local on its own clock": tfps.update.Local(5, update=tfps.update.Asynchronous()),
+    "dense and rows": tfps.update.DenseAndRows(),
+    "impatient": tfps.update.Synchronous(patience_s=2),
 }
 
 

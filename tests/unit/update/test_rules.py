@@ -171,6 +171,26 @@ def test_the_last_worker_that_leaves_has_what_waits_take_effect() -> None:
     assert ps.updates == [1]
 
 
+def test_nobody_waits_for_ever_for_a_worker_that_is_silent() -> None:
+    ps = Ps(Synchronous().timing(2).rule, 2)
+    ps.join(0, 1)
+
+    def late(now_s: float) -> list[int]:
+        return np.flatnonzero(ps.ledger.late(60.0, tf.constant(now_s, tf.float64))).tolist()
+
+    assert late(1e6) == []  # before the first step nobody knows how long one takes
+    ps.push(0, 0)
+    assert float(ps.ledger.longest_s) == 1
+    assert late(62) == []
+    assert late(63) == [1]  # it began at 2
+    ps.leave(1)
+    assert ps.updates == [1]
+    assert ps.push(1, 0) == (False, [1])  # its gradient comes too late, and it takes part again
+    ps.push(0, 1)
+    assert ps.push(1, 1) == (True, [0, 1])
+    assert ps.updates == [1, 2]
+
+
 def test_semi_synchronous_updates_wait_for_a_quorum_and_no_worker_does() -> None:
     rule = SemiSynchronous(quorum=3).timing(4).rule
     ps = Ps(rule, 4)
@@ -198,6 +218,7 @@ def test_staleness_beyond_the_histogram_is_in_its_last_bin() -> None:
         (lambda: Asynchronous(above="hold"), "above='hold': give 'drop' or 'wait'"),
         (lambda: Asynchronous(learning_rate="slow"), "give 'constant' or 'inverse-staleness'"),
         (lambda: Synchronous(backup_workers=-1), "backup_workers=-1: give 0 or more"),
+        (lambda: Synchronous(patience_s=0), "patience_s=0: give a number of seconds above 0"),
         (lambda: Synchronous(backup_workers=2).timing(2).rule, "2 workers, .* Give 1 or less"),
         (lambda: SemiSynchronous(quorum=0), "quorum=0: give 1 or more, or None"),
         (lambda: BoundedStaleness(-1), "steps=-1: give 0 or more"),
