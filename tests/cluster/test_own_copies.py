@@ -68,7 +68,12 @@ def dense_model(optimizer: Any, **compiled: Any) -> keras.Model:
 def row_model(optimizer: Any, **compiled: Any) -> keras.Model:
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
-        [keras.Input((), dtype="int64"), keras.layers.Embedding(ROWS, 4), keras.layers.Dense(1)]
+        [
+            keras.Input((), dtype="int64"),
+            keras.layers.Lambda(lambda ids: keras.ops.cast(ids, "int32")),  # found before a pull
+            keras.layers.Embedding(ROWS, 4),
+            keras.layers.Dense(1),
+        ]
     )
     model.compile(optimizer, "mse", **compiled)
     return model
@@ -153,7 +158,7 @@ def test_no_cache_is_staler_than_its_bound(
     for updates in history.updates:
         assert updates.max_staleness == bound
         assert updates.staleness.sum() == updates.updates == STEPS
-        assert updates.waited_s.sum() > 0
+        assert bound or updates.waited_s.sum() > 0
 
 
 @pytest.mark.parametrize("steps", [1, 4, 16])

@@ -29,7 +29,12 @@ def data(context: tf.distribute.InputContext) -> tf.data.Dataset:
 
 def make_model(optimizer: Any = "sgd", **compiled: Any) -> keras.Model:
     model = keras.Sequential(
-        [keras.Input((), dtype="int64"), keras.layers.Embedding(ROWS, 4), keras.layers.Dense(1)]
+        [
+            keras.Input((), dtype="int64"),
+            keras.layers.Lambda(lambda ids: keras.ops.cast(ids, "int32")),  # found before a pull
+            keras.layers.Embedding(ROWS, 4),
+            keras.layers.Dense(1),
+        ]
     )
     model.compile(optimizer, "mse", **compiled)
     return model

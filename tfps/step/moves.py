@@ -55,28 +55,22 @@ class Moves:
 
     def pull(self, batch: Any) -> Pull:
         """Read from the ps what the step on `batch` needs, once it may start."""
-        gate, cache = self.step.gate, self.step.cache
+        gate, cache, demand = self.step.gate, self.step.cache, self.step.demand
+        tables = list(zip(demand.tables, demand.row_ids(batch), strict=True))
         if gate is None:
-            return self._pull(batch)
+            return pull(self.step.whole, tables, self.wire, self._begin())
         told = gate.begin()
         with tf.control_dependencies([told]):
             if cache is None:
-                return self._pull(batch)
-            return cache.pull(told, self.pull_whole, pull([], self._tables(batch), self.wire, {}))
+                return pull(self.step.whole, tables, self.wire, self._begin())
+            return cache.pull(told, self.pull_whole, pull([], tables, self.wire, {}))
 
     def pull_whole(self) -> Pull:
         """Read from the ps what all steps need."""
         return pull(self.step.whole, [], self.wire, self._begin())
 
-    def _pull(self, batch: Any) -> Pull:
-        return pull(self.step.whole, self._tables(batch), self.wire, self._begin())
-
     def _begin(self) -> dict[int, Any]:
         return {id(effect): effect.begin() for effect in self.step.effects}
-
-    def _tables(self, batch: Any) -> list[tuple[keras.Variable, Sequence[tf.Tensor]]]:
-        demand = self.step.demand
-        return list(zip(demand.tables, demand.row_ids(batch), strict=True))
 
     def compute(self, batch: Any, pulled: Pull, metrics: Sequence[tf.Tensor]) -> Computed:
         """Run the model on `batch`, with what was pulled and the metric state so far."""
