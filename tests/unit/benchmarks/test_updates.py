@@ -133,7 +133,8 @@ def test_one_process_takes_the_adam_of_the_recipes() -> None:
 def test_all_that_was_set_is_said() -> None:
     contender = Contender(make_update=Synchronous, batches=2, rate=1.5, betas=(0.9, 0.98))
     assert str(contender) == (
-        "Synchronous(backup_workers=0); rate x 1.5, betas 0.9 and 0.98, batches in an iteration: 2"
+        "Synchronous(backup_workers=0, patience_s=60.0); rate x 1.5, betas 0.9 and 0.98, "
+        "batches in an iteration: 2"
     )
     assert "plain Keras" in str(Contender(make_update=None))
 
