@@ -18,24 +18,24 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from pathlib import Path
 
 import tyro
+from typing_extensions import override
 
 from benchmarks import launch, report
 from benchmarks.learning import plot
-from benchmarks.learning.contenders import FLOAT32, chosen
+from benchmarks.learning.arguments import TextArguments, chosen
+from benchmarks.learning.contenders import FLOAT32, Contender, contenders
 from benchmarks.learning.lesson import Curve, order
 from benchmarks.learning.results import Results
 from benchmarks.learning.text import Text, lesson
 from benchmarks.learning.train import train
-from models.gpt_lm import Settings
 
 LEAST_STEPS = 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(TextArguments):
     """Draw the learning curves of every codec on a local cluster, at equal examples."""
 
     codecs: tuple[str, ...] = ()
@@ -45,59 +45,33 @@ class Arguments:
     """Epochs; after each, the held-out loss is measured."""
     steps_per_epoch: int = 200
     """Steps in an epoch, those of all workers together."""
-    batch_size: int = 16
-    """Examples in a step."""
-    sequence_length: int = 64
-    """Tokens in an example."""
-    vocabulary_size: int = 2048
-    """SentencePiece pieces at most."""
-    data: str | None = None
-    """Glob pattern of text files, quoted; without it, Python's standard library."""
-    repeats: int = 1
-    """How often each codec is trained with; the medians are compared."""
     float32_repeats: int = 3
     """How often float32 is trained with, at least."""
-    workers: int = 2
-    """Workers, of one thread each."""
-    json: Path | None = None
-    """A file to write the numbers to."""
-    plot: Path | None = None
-    """A PNG file to draw the curves to."""
-
-    @property
-    def settings(self) -> Settings:
-        """The recipe's settings."""
-        return Settings(
-            data=self.data,
-            epochs=self.epochs,
-            steps_per_epoch=self.steps_per_epoch,
-            batch_size=self.batch_size,
-            sequence_length=self.sequence_length,
-            vocabulary_size=self.vocabulary_size,
-        )
 
     @property
     def steps(self) -> int:
         """Steps of a training."""
         return self.epochs * self.steps_per_epoch
 
-    def check(self) -> None:
-        """Check the values.
+    @property
+    def contenders(self) -> dict[str, Contender]:
+        """Who takes part.
 
         Raises:
-            ValueError: Some cannot be.
+            ValueError: A name is not one of them.
         """
-        self.settings.check()
-        for name in ("repeats", "float32_repeats", "workers"):
-            if getattr(self, name) < 1:
-                option = name.replace("_", "-")
-                raise ValueError(f"--{option} is {getattr(self, name)}, but must be at least 1.")
+        return chosen(contenders(self.steps), self.codecs, "--codecs")
+
+    @override
+    def check(self) -> None:
+        super().check()
+        self.check_counts("float32_repeats")
         if self.steps < LEAST_STEPS:
             raise ValueError(
                 f"--epochs times --steps-per-epoch is {self.steps}, but must be at least "
                 f"{LEAST_STEPS}: some codecs warm up."
             )
-        chosen(self.codecs, self.steps)
+        _ = self.contenders  # Raises, too.
 
 
 def main() -> None:
@@ -114,20 +88,19 @@ def main() -> None:
 def read(arguments: Arguments) -> Text:
     """Check the arguments, and read the text."""
     arguments.check()
-    return Text.read(arguments.settings)
+    return Text.read(arguments.gpt)
 
 
 def measure(arguments: Arguments, text: Text) -> None:
     """Train all contenders on the cluster of TF_CONFIG, one after another, and publish."""
-    what = lesson(arguments.settings, text)
-    contenders = chosen(arguments.codecs, arguments.steps)
-    curves: dict[str, list[Curve]] = {name: [] for name in contenders}
-    for name in order(list(contenders), arguments.repeats, FLOAT32, arguments.float32_repeats):
-        curve = train(contenders[name], what)
+    what = lesson(arguments.gpt, text)
+    curves: dict[str, list[Curve]] = {name: [] for name in arguments.contenders}
+    for name in order(list(curves), arguments.repeats, FLOAT32, arguments.float32_repeats):
+        curve = train(arguments.contenders[name], what)
         curves[name].append(curve)
         print(f"{name}: {curve}", file=sys.stderr, flush=True)
     results = Results(
-        contenders=contenders,
+        contenders=arguments.contenders,
         curves=curves,
         examples=what.examples,
         scale=what.scale,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Literal
 
 from models.wire import after_int8, codec, falling, with_feedback
@@ -89,27 +88,4 @@ def contenders(steps: int) -> dict[str, Contender]:
             reference=SGD,
             allowed_percent=_SPARSE,
         ),
-    }
-
-
-def chosen(names: Sequence[str], steps: int) -> dict[str, Contender]:
-    """Return those of some names, and before them those that they are compared with.
-
-    Args:
-        names: Of contenders; none for all.
-        steps: Steps of the whole training.
-
-    Raises:
-        ValueError: A name is not one of them.
-    """
-    everyone = contenders(steps)
-    for name in names:
-        if name not in everyone:
-            raise ValueError(f"--codecs: {name} is not among {', '.join(everyone)}.")
-    wanted = names or tuple(everyone)
-    references = {everyone[name].reference for name in wanted}
-    return {
-        name: contender
-        for name, contender in everyone.items()
-        if name in wanted or name in references
     }

@@ -5,24 +5,12 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from benchmarks import report
+from benchmarks.learning.arguments import Contender
 from benchmarks.learning.lesson import Curve, Scale
 
 _NONE = "-"
-
-
-class Contender(Protocol):
-    """One way to train; `str()` says all that was set."""
-
-    @property
-    def reference(self) -> str | None:
-        """Who it is compared with; None for those that others are compared with."""
-
-    @property
-    def allowed_percent(self) -> float | None:
-        """By how much its loss may be above the reference's; None without a bound."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

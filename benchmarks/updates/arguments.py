@@ -8,17 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from typing_extensions import override
+
+from benchmarks.learning.arguments import TextArguments
 from benchmarks.learning.lesson import Lesson
 from benchmarks.learning.text import Text
 from benchmarks.updates.contenders import Contender
-from models import bert_classifier, gpt_lm
+from models import bert_classifier
 from models.labelled_texts import LabelledTexts
 
 Model = Literal["gpt", "classifier"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LearningArguments(abc.ABC):
+class LearningArguments(TextArguments, abc.ABC):
     """Compare policies by the held-out loss after as many examples."""
 
     policies: tuple[str, ...] = ()
@@ -30,14 +33,6 @@ class LearningArguments(abc.ABC):
     """Epochs; after each, the held-out loss is measured."""
     steps_per_epoch: int = 256
     """Steps in an epoch, batches of single workers; local steps want a multiple of workers x 16."""
-    batch_size: int = 16
-    """Examples in a step of the GPT."""
-    sequence_length: int = 64
-    """Tokens in an example of the GPT."""
-    vocabulary_size: int = 2048
-    """SentencePiece pieces of the GPT at most."""
-    data: str | None = None
-    """Glob pattern of text files for the GPT, quoted; without it, Python's standard library."""
     classifier_steps_per_epoch: int = 128
     """Steps in an epoch of the classifier."""
     classifier_batch_size: int = 32
@@ -52,14 +47,6 @@ class LearningArguments(abc.ABC):
     """Column of the label."""
     classifier_columns: tuple[str, ...] = ()
     """Names of all columns, for CSV and TSV files without a header line."""
-    repeats: int = 1
-    """How often each is trained with; the medians are compared."""
-    workers: int = 2
-    """Workers, of one thread each."""
-    json: Path | None = None
-    """A file to write the numbers to."""
-    plot: Path | None = None
-    """A PNG file to draw the curves to."""
 
     @property
     @abc.abstractmethod
@@ -69,18 +56,6 @@ class LearningArguments(abc.ABC):
         Raises:
             ValueError: A name is not one of them.
         """
-
-    @property
-    def gpt(self) -> gpt_lm.Settings:
-        """The GPT's settings."""
-        return gpt_lm.Settings(
-            data=self.data,
-            epochs=self.epochs,
-            steps_per_epoch=self.steps_per_epoch,
-            batch_size=self.batch_size,
-            sequence_length=self.sequence_length,
-            vocabulary_size=self.vocabulary_size,
-        )
 
     @property
     def classifier(self) -> bert_classifier.Settings:
@@ -95,18 +70,11 @@ class LearningArguments(abc.ABC):
             batch_size=self.classifier_batch_size,
         )
 
+    @override
     def check(self) -> None:
-        """Check the values.
-
-        Raises:
-            ValueError: Some cannot be.
-        """
-        self.gpt.check()
+        super().check()
         self.classifier.check()
-        for name in ("classifier_steps_per_epoch", "repeats", "workers"):
-            if getattr(self, name) < 1:
-                option = name.replace("_", "-")
-                raise ValueError(f"--{option} is {getattr(self, name)}, but must be at least 1.")
+        self.check_counts("classifier_steps_per_epoch")
         if not self.models:
             raise ValueError("--models is empty: name one, or leave it out.")
         if len(self.contenders) < 2:

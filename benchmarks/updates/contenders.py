@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import tfps
@@ -97,28 +97,6 @@ def local_steps(workers: int) -> dict[str, Contender]:
             for name, contender in everyone.items()
             if name.startswith("local")
         },
-    }
-
-
-def chosen(everyone: dict[str, Contender], names: Sequence[str]) -> dict[str, Contender]:
-    """Return those of some names, and before them those that they are compared with.
-
-    Args:
-        everyone: All that there are.
-        names: Of contenders; none for all.
-
-    Raises:
-        ValueError: A name is not one of them.
-    """
-    for name in names:
-        if name not in everyone:
-            raise ValueError(f"--policies: {name} is not among {', '.join(everyone)}.")
-    wanted = names or tuple(everyone)
-    references = {everyone[name].reference for name in wanted}
-    return {
-        name: contender
-        for name, contender in everyone.items()
-        if name in wanted or name in references
     }
 
 

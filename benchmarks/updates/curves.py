@@ -30,9 +30,10 @@ from typing_extensions import override
 
 from benchmarks import launch, report
 from benchmarks.learning import plot
+from benchmarks.learning.arguments import chosen
 from benchmarks.updates import comparison
 from benchmarks.updates.arguments import Data, LearningArguments
-from benchmarks.updates.contenders import Contender, chosen, policies
+from benchmarks.updates.contenders import Contender, policies
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Arguments(LearningArguments):
     @property
     @override
     def contenders(self) -> dict[str, Contender]:
-        return chosen(policies(self.workers), self.policies)
+        return chosen(policies(self.workers), self.policies, "--policies")
 
 
 def main() -> None:
@@ -60,13 +61,6 @@ def main() -> None:
         ps=2,
         workers=arguments.workers,
     )
-
-
-def read(arguments: Arguments) -> Data:
-    """Check the arguments, and read the data."""
-    arguments.check()
-    assert arguments.contenders
-    return Data.read(arguments)
 
 
 def measure(arguments: Arguments, data: Data) -> None:

@@ -22,11 +22,12 @@ from typing_extensions import override
 
 from benchmarks import launch, report
 from benchmarks.learning import plot
+from benchmarks.learning.arguments import chosen
 from benchmarks.learning.lesson import Lesson
 from benchmarks.learning.results import Results
 from benchmarks.updates import comparison
 from benchmarks.updates.arguments import Data, LearningArguments, Model
-from benchmarks.updates.contenders import SYNCHRONOUS, Contender, chosen, local_steps
+from benchmarks.updates.contenders import SYNCHRONOUS, Contender, local_steps
 
 LEAST_FEWER = 14.0
 
@@ -43,7 +44,7 @@ class Arguments(LearningArguments):
     @property
     @override
     def contenders(self) -> dict[str, Contender]:
-        return chosen(local_steps(self.workers), self.policies)
+        return chosen(local_steps(self.workers), self.policies, "--policies")
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 from typing import NamedTuple
 
@@ -200,8 +199,10 @@ class Account:
     ledger: Ledger
 
 
-class Rule(abc.ABC):
+class Rule:
     """Decides when gradients take effect, and when a step may start; traced on a ps.
+
+    This one has each take effect when it arrives, and nobody wait.
 
     Attributes:
         patience_s: how long others wait for a worker at most, in seconds; None where nobody waits.
@@ -219,7 +220,6 @@ class Rule(abc.ABC):
         """Whether an update is the mean of several gradients."""
         return False
 
-    @abc.abstractmethod
     def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
         """Return whether a gradient is to take effect at all, a bool scalar.
 
@@ -228,14 +228,15 @@ class Rule(abc.ABC):
             worker: who pushed it, int64.
             began: the version at which its step began, int64.
         """
+        return tf.constant(True)
 
-    @abc.abstractmethod
     def takes_effect(self, ledger: Ledger) -> tf.Tensor:
         """Return whether the mean of what has arrived is applied now, a bool scalar."""
+        return ledger.gradients > 0
 
-    @abc.abstractmethod
     def may_start(self, ledger: Ledger) -> tf.Tensor:
         """Return which workers may start a step if they want to: bool, of shape `(W,)`."""
+        return tf.ones_like(ledger.members)
 
     def pulls(self, ledger: Ledger) -> tf.Tensor:
         """Return whose next steps pull, rather than compute on what was pulled before: bool."""

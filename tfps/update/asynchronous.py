@@ -68,14 +68,6 @@ class _Drop(Rule):
     def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
         return ledger.version - began <= self.bound
 
-    @override
-    def takes_effect(self, ledger: Ledger) -> tf.Tensor:
-        return ledger.gradients > 0
-
-    @override
-    def may_start(self, ledger: Ledger) -> tf.Tensor:
-        return tf.ones_like(ledger.members)
-
 
 @dataclasses.dataclass(frozen=True)
 class _Wait(Rule):
@@ -87,14 +79,6 @@ class _Wait(Rule):
 
     bound: int
     patience_s: float = 60.0
-
-    @override
-    def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
-        return tf.constant(True)
-
-    @override
-    def takes_effect(self, ledger: Ledger) -> tf.Tensor:
-        return ledger.gradients > 0
 
     @override
     def may_start(self, ledger: Ledger) -> tf.Tensor:

@@ -53,14 +53,6 @@ class _NotAhead(Rule):
     patience_s: float
 
     @override
-    def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
-        return tf.constant(True)
-
-    @override
-    def takes_effect(self, ledger: Ledger) -> tf.Tensor:
-        return ledger.gradients > 0
-
-    @override
     def may_start(self, ledger: Ledger) -> tf.Tensor:
         # The least clock never falls: whose cache is fresh enough is not too far ahead, either.
         return ~self.pulls(ledger) | (self._ahead(ledger) <= self.bound // 4)

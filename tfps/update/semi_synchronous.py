@@ -47,13 +47,5 @@ class _MeanOfAny(Rule):
         return True
 
     @override
-    def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
-        return tf.constant(True)
-
-    @override
     def takes_effect(self, ledger: Ledger) -> tf.Tensor:
         return ledger.gradients >= self.quorum
-
-    @override
-    def may_start(self, ledger: Ledger) -> tf.Tensor:
-        return tf.ones_like(ledger.members)

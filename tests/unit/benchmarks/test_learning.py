@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.learning import contenders, plot
 from benchmarks.learning.__main__ import LEAST_STEPS, Arguments
+from benchmarks.learning.arguments import chosen
 from benchmarks.learning.lesson import Curve, Scale, order
 from benchmarks.learning.results import Results
 from models.errors import InputError
@@ -26,7 +27,7 @@ def results() -> Results:
         "topk": [[5.5, 4.2]],
     }
     return Results(
-        contenders=contenders.chosen(["int8", "topk"], STEPS),
+        contenders=chosen(contenders.contenders(STEPS), ["int8", "topk"], "--codecs"),
         curves={
             name: [Curve(losses=one, pull_mb=4.0, push_mb=0.5, seconds=60.0) for one in each]
             for name, each in losses.items()
@@ -57,11 +58,12 @@ def test_pulls_leave_nothing_out_and_only_dgc_does_without_the_optimizers_moment
 
 
 def test_who_is_chosen_comes_with_who_it_is_compared_with() -> None:
-    assert list(contenders.chosen(["dgc"], STEPS)) == ["sgd", "dgc"]
-    assert list(contenders.chosen(["topk", "int8"], STEPS)) == ["float32", "int8", "topk"]
-    assert contenders.chosen([], STEPS) == contenders.contenders(STEPS)
+    everyone = contenders.contenders(STEPS)
+    assert list(chosen(everyone, ["dgc"], "--codecs")) == ["sgd", "dgc"]
+    assert list(chosen(everyone, ["topk", "int8"], "--codecs")) == ["float32", "int8", "topk"]
+    assert chosen(everyone, [], "--codecs") == everyone
     with pytest.raises(ValueError, match="--codecs: int4 is not among float32, bfloat16, "):
-        contenders.chosen(["int8", "int4"], STEPS)
+        chosen(everyone, ["int8", "int4"], "--codecs")
 
 
 def test_what_is_sent_falls_by_quarters_from_a_quarter() -> None:

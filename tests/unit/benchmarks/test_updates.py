@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.learning.arguments import chosen
 from benchmarks.learning.lesson import Curve, Lesson, Scale, in_turn
 from benchmarks.learning.results import Results
 from benchmarks.updates import bounds, classifier, comparison, contenders, pace, waits
@@ -72,8 +73,8 @@ def results() -> Results:
     of_policies = {**curve, "updates": (updates_of(), updates_of(dropped=3, waited_s=5.0))}
     alone = {**curve, "pull_mb": 0.0, "push_mb": 0.0}
     return Results(
-        contenders=contenders.chosen(
-            contenders.policies(WORKERS), ["asynchronous", "semi-synchronous"]
+        contenders=chosen(
+            contenders.policies(WORKERS), ["asynchronous", "semi-synchronous"], "--policies"
         ),
         curves={
             ONE_PROCESS: [Curve(losses=[3.0, 2.0], **alone)],
@@ -107,12 +108,9 @@ def test_local_steps_are_compared_with_synchronous_updates_at_2_percent() -> Non
     assert {(one.reference, one.allowed_percent) for _, one in others} == {(SYNCHRONOUS, 2.0)}
 
 
-def test_who_is_chosen_comes_with_who_it_is_compared_with() -> None:
-    everyone = contenders.policies(WORKERS)
-    assert list(contenders.chosen(everyone, ["synchronous"])) == [ONE_PROCESS, "synchronous"]
-    assert contenders.chosen(everyone, []) == everyone
+def test_a_policy_that_does_not_exist_is_answered_by_all_that_do() -> None:
     with pytest.raises(ValueError, match="--policies: hogwild is not among one process, asynchr"):
-        contenders.chosen(everyone, ["hogwild"])
+        curves_command.Arguments(policies=("hogwild",)).check()
 
 
 @pytest.mark.parametrize("name", ["synchronous", "semi-synchronous"])
