@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import optimizers
 
 from tests.cluster.conftest import NUM_WORKERS, MakeStrategy
+from tests.cluster.row_model import ROWS, row_model
 from tfps import wire
 from tfps.update import (
     Asynchronous,
@@ -23,7 +24,7 @@ from tfps.update import (
     Synchronous,
 )
 
-STEPS, BATCH, ROWS = 96, 4, 40
+STEPS, BATCH = 96, 4
 # What one worker moves counts whole, though there are others.
 ALONE, *ALONE_WITH_ROWS = (Local(steps, optimizers.SGD(1.0)) for steps in (4, 5, STEPS))
 IDS = np.random.default_rng(3).integers(0, ROWS, STEPS * BATCH)
@@ -58,20 +59,6 @@ def dense_model(optimizer: Any, **compiled: Any) -> keras.Model:
             keras.layers.CategoryEncoding(ROWS, output_mode="one_hot"),
             keras.layers.Dense(8, activation="tanh", kernel_constraint="non_neg"),
             keras.layers.BatchNormalization(),
-            keras.layers.Dense(1),
-        ]
-    )
-    model.compile(optimizer, "mse", **compiled)
-    return model
-
-
-def row_model(optimizer: Any, **compiled: Any) -> keras.Model:
-    keras.utils.set_random_seed(3)
-    model = keras.Sequential(
-        [
-            keras.Input((), dtype="int64"),
-            keras.layers.Lambda(lambda ids: keras.ops.cast(ids, "int32")),  # found before a pull
-            keras.layers.Embedding(ROWS, 4),
             keras.layers.Dense(1),
         ]
     )

@@ -33,6 +33,12 @@ class Cluster:
     def serve(self, task_type: str, index: int) -> Popen[bytes]:
         return self._start(task_type, index, SERVE)
 
+    def replace_worker(self, index: int) -> None:
+        """Kill a worker, and start another in its place."""
+        self.workers[index].kill()
+        self.workers[index].wait()
+        self.workers[index] = self.serve("worker", index)
+
     def _start(self, task_type: str, index: int, command: list[str]) -> Popen[bytes]:
         task = Task(type=task_type, index=index)
         config = TFConfig(cluster=self._spec, task=task).to_json()
@@ -57,9 +63,7 @@ def test_a_worker_killed_in_the_middle_loses_and_repeats_no_batch(tmp_path: Path
         cluster = Cluster(ours, fits=2)
         for lost in (0, 1):
             cluster.until_training(fits=lost + 1)
-            cluster.workers[lost].kill()
-            cluster.workers[lost].wait()
-            cluster.workers[lost] = cluster.serve("worker", lost)
+            cluster.replace_worker(lost)
         assert cluster.chief.wait(timeout=120) == 0, ours.err()
         assert cluster.said("distinct") == [{"distinct": 100}]
         for fit in cluster.said("iterations"):
@@ -84,9 +88,7 @@ def test_nobody_waits_for_a_worker_that_was_killed(tmp_path: Path, update: str) 
         cluster = Cluster(ours, fits=2, update=update)
         for lost in (0, 1):
             cluster.until_training(fits=lost + 1)
-            cluster.workers[lost].kill()
-            cluster.workers[lost].wait()
-            cluster.workers[lost] = cluster.serve("worker", lost)
+            cluster.replace_worker(lost)
         assert cluster.chief.wait(timeout=120) == 0, ours.err()
         for fit in cluster.said("iterations"):
             assert fit["count"] == EXAMPLES

@@ -12,10 +12,11 @@ from tensorflow.python.data.experimental.ops import testing
 
 import tfps
 from tests.cluster.conftest import NUM_WORKERS, MakeStrategy
+from tests.cluster.row_model import ROWS, row_model
 from tfps import wire
 from tfps.update import Asynchronous, SemiSynchronous, Synchronous
 
-STEPS, BATCH, ROWS = 120, 4, 40
+STEPS, BATCH = 120, 4
 SLOW_MICROSECONDS = 5000
 
 
@@ -27,22 +28,9 @@ def data(context: tf.distribute.InputContext) -> tf.data.Dataset:
     return pairs.apply(testing.sleep(SLOW_MICROSECONDS)) if slow else pairs
 
 
-def make_model(optimizer: Any = "sgd", **compiled: Any) -> keras.Model:
-    model = keras.Sequential(
-        [
-            keras.Input((), dtype="int64"),
-            keras.layers.Lambda(lambda ids: keras.ops.cast(ids, "int32")),  # found before a pull
-            keras.layers.Embedding(ROWS, 4),
-            keras.layers.Dense(1),
-        ]
-    )
-    model.compile(optimizer, "mse", **compiled)
-    return model
-
-
 def fit(strategy: tfps.ParameterServerStrategy, **arguments: Any) -> keras.callbacks.History:
     with strategy.scope():
-        model = make_model(**arguments)
+        model = row_model(**arguments)
     return model.fit(data, steps_per_epoch=STEPS, verbose=0)
 
 
@@ -67,7 +55,7 @@ def test_what_only_one_worker_does_is_not_stale(make_strategy: MakeStrategy, ove
         return data(context).take(STEPS if context.input_pipeline_id == 0 else 0)
 
     with make_strategy(overlap=overlap).scope():
-        model = make_model(steps_per_execution=4)
+        model = row_model(steps_per_execution=4)
     [updates] = model.fit(of_one, verbose=0).updates
     assert updates.updates == STEPS
     assert updates.max_staleness == 0
@@ -104,7 +92,7 @@ def test_no_gradient_is_too_stale_where_steps_wait(
 @pytest.mark.parametrize("quorum", [1, 3])
 def test_semi_synchronous_updates_are_of_a_quorum(make_strategy: MakeStrategy, quorum: int) -> None:
     with make_strategy(2, update=SemiSynchronous(quorum=quorum)).scope():
-        model = make_model(steps_per_execution=5)
+        model = row_model(steps_per_execution=5)
     [updates] = model.fit(data, steps_per_epoch=STEPS, verbose=0).updates
     assert updates.measured.updates.tolist() == [STEPS // quorum] * 2
     assert int(model.optimizer.iterations.numpy()) == STEPS // quorum
@@ -131,7 +119,7 @@ def test_a_synchronous_model_learns_with_rows_codecs_and_optimizers(
     make_strategy: MakeStrategy, make: Any, arguments: dict[str, Any]
 ) -> None:
     with make_strategy(2, update=Synchronous(), **arguments).scope():
-        model = make_model(make(), steps_per_execution=4)
+        model = row_model(make(), steps_per_execution=4)
     losses = model.fit(data, epochs=3, steps_per_epoch=STEPS, verbose=0).history["loss"]
     assert losses[-1] < 0.3 * losses[0]
 
@@ -140,7 +128,7 @@ def test_logs_and_a_table_tell_of_the_updates(
     make_strategy: MakeStrategy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with make_strategy(update=Synchronous()).scope():
-        model = make_model()
+        model = row_model()
     fitted = model.fit(data, epochs=2, steps_per_epoch=STEPS, verbose=2)
     slow, *others = fitted.updates[-1].waited_s
     assert slow < min(others)
