@@ -20,14 +20,18 @@ def adam(learning_rate: float, steps: int, *, global_clipnorm: float) -> keras.o
     return keras.optimizers.Adam(rate, beta_1=0.5, beta_2=0.95, global_clipnorm=global_clipnorm)
 
 
-def schedule(learning_rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+def schedule(
+    learning_rate: float, steps: int, warmup_steps: int | None = None
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """Make a learning rate that rises linearly, then falls as a cosine to a tenth.
 
     Args:
         learning_rate: The highest.
         steps: Steps of the whole job, those of all workers together.
+        warmup_steps: Of these, how many it rises; None for 100, or a tenth of fewer than 1,000.
     """
-    warmup_steps = min(100, steps // 10)
+    if warmup_steps is None:
+        warmup_steps = min(100, steps // 10)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=learning_rate,

@@ -35,8 +35,10 @@ def optimizer(contender: Contender, what: Lesson) -> keras.optimizers.Optimizer:
 
     first, second = contender.betas
     iterations = max(1, what.steps // contender.batches)
+    share = contender.warmup
+    warmup = None if share is None else int(share * iterations)
     return keras.optimizers.Adam(
-        schedule(what.learning_rate * contender.rate, iterations),
+        schedule(what.learning_rate * contender.rate, iterations, warmup),
         beta_1=first,
         beta_2=second,
         global_clipnorm=what.clip_norm,

@@ -104,7 +104,9 @@ def test_every_policy_of_the_package_takes_part() -> None:
 def test_local_steps_are_compared_with_synchronous_updates_at_2_percent() -> None:
     (first, reference), *others = contenders.local_steps(WORKERS).items()
     assert (first, reference.reference, reference.allowed_percent) == (SYNCHRONOUS, None, None)
-    assert {name for name, _ in others} == {"local", "local-averaging", "local-elastic"}
+    assert {name for name, _ in others} == {
+        *("local", "local-4", "local-8", "local-averaging", "local-elastic")
+    }
     assert {(one.reference, one.allowed_percent) for _, one in others} == {(SYNCHRONOUS, 2.0)}
 
 
@@ -126,6 +128,13 @@ def test_one_process_takes_the_adam_of_the_recipes() -> None:
     made = optimizer(contenders.policies(WORKERS)[ONE_PROCESS], lesson())
     expected = adam(lesson().learning_rate, lesson().steps, global_clipnorm=0.25)
     assert {**made.get_config(), "name": "adam"} == {**expected.get_config(), "name": "adam"}
+
+
+def test_the_rate_of_local_steps_rises_over_a_fifth_of_all_examples() -> None:
+    made = optimizer(contenders.policies(WORKERS)["local"], lesson())
+    schedule = made.get_config()["learning_rate"]["config"]
+    assert schedule["warmup_steps"] == lesson().steps // 5
+    assert schedule["warmup_steps"] + schedule["decay_steps"] == lesson().steps
 
 
 def test_all_that_was_set_is_said() -> None:
@@ -164,9 +173,10 @@ def test_tables_tell_losses_updates_and_what_was_trained_with(results: Results) 
 
 
 def test_bytes_of_an_example_are_compared_with_synchronous_updates() -> None:
-    moved = {SYNCHRONOUS: 4.0, "local": 0.25, "local-averaging": 0.5}
+    moved = {SYNCHRONOUS: 4.0, "local": 0.25, "local-averaging": 0.5, "local-4": 1.0}
+    everyone = contenders.local_steps(WORKERS)
     results = Results(
-        contenders=contenders.local_steps(WORKERS),
+        contenders=everyone,
         curves={
             name: [Curve(losses=[2.0], pull_mb=mb, push_mb=mb, seconds=60.0)]
             for name, mb in moved.items()
@@ -176,10 +186,11 @@ def test_bytes_of_an_example_are_compared_with_synchronous_updates() -> None:
         kind="policy",
         versus="Synchronous()",
     )
-    first, *others = local_command.bytes_per_example(lesson(), results).as_records()
+    first, *others = local_command.bytes_per_example(lesson(), results, everyone).as_records()
     assert first["KB"] == 1000.0
-    assert [row["times fewer"] for row in others] == [16.0, 8.0]
-    assert [row[">= 14"] for row in others] == [True, False]
+    assert [row["times fewer"] for row in others] == [16.0, 8.0, 4.0]
+    assert [row["local steps"] for row in others] == [16, 16, 4]
+    assert [row[">= 0.875 a step"] for row in others] == [True, False, True]
 
 
 def test_the_shares_of_classes_in_training_are_the_classifiers_yardstick() -> None:
