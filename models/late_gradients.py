@@ -28,7 +28,7 @@ def schedule(
     Args:
         learning_rate: The highest.
         steps: Steps of the whole job, those of all workers together.
-        warmup_steps: Of these, how many it rises; None for 100, or a tenth of fewer than 1,000.
+        warmup_steps: For how many of these it rises; None for 100, or a tenth of fewer than 1,000.
     """
     if warmup_steps is None:
         warmup_steps = min(100, steps // 10)

@@ -31,8 +31,6 @@ class LearningArguments(TextArguments, abc.ABC):
     """What is trained: models/gpt_lm.py and models/bert_classifier.py."""
     epochs: int = 4
     """Epochs; after each, the held-out loss is measured."""
-    steps_per_epoch: int = 256
-    """Steps in an epoch, batches of single workers; local steps want a multiple of workers x 16."""
     classifier_steps_per_epoch: int = 128
     """Steps in an epoch of the classifier."""
     classifier_batch_size: int = 32

@@ -12,12 +12,11 @@ from models.update import LOCAL_STEPS, STALENESS_STEPS, diloco
 from tfps.update import Policy
 
 ONE_PROCESS, ASYNCHRONOUS, SYNCHRONOUS = "one process", "asynchronous", "synchronous"
-_LATE_BETAS = (0.5, 0.95)  # As in models/late_gradients.py.
 _ELASTIC_RATE = 0.9
 _RATE_OF_MEANS = 2.0  # The GPT learns less with 1.4 on 2 workers, and with 4 on 4.
-# The GPT learns less with half or 1.5 times the rate, with a momentum of 0.9, and far less with the
-# recipe's warm-up: before the second moments have settled, copies run apart.
-_LOCAL: dict[str, Any] = {"rate": 2.0, "betas": (0.5, 0.98), "warmup": 0.2}
+# Late gradients have a momentum of their own (Mitliagkas et al. 2016, "Asynchrony begets momentum,
+# with an application to deep learning").
+_LATE: dict[str, Any] = {"betas": (0.2, 0.98)}
 _FEWER_LOCAL_STEPS = (4, 8)
 _PERCENT_ABOVE_ONE_PROCESS, _PERCENT_ABOVE_SYNCHRONOUS = 3.0, 2.0
 
@@ -31,7 +30,8 @@ class Contender:
         batches: How many batches, of single workers, the optimizer counts as one iteration.
         rate: Times the recipe's learning rate.
         betas: Adam's.
-        warmup: Over which share of all examples the learning rate rises; None for the recipe's.
+        warmup: Over which share of all examples the learning rate rises. In the recipes it rises
+            faster: what is late does most harm before the second moments have settled.
         reference: Who it is compared with; None for whom others are compared with.
         allowed_percent: By how much its loss may be above the reference's.
     """
@@ -39,8 +39,8 @@ class Contender:
     make_update: Callable[[], Policy] | None
     batches: int = 1
     rate: float = 1.0
-    betas: tuple[float, float] = _LATE_BETAS
-    warmup: float | None = None
+    betas: tuple[float, float] = (0.5, 0.98)
+    warmup: float = 0.2
     reference: str | None = ONE_PROCESS
     allowed_percent: float | None = _PERCENT_ABOVE_ONE_PROCESS
 
@@ -54,10 +54,9 @@ class Contender:
         """Say all that was set."""
         update = said(self.make_update()) if self.make_update else "plain Keras, no strategy"
         first, second = self.betas
-        warmup = "" if self.warmup is None else f", warm-up {100 * self.warmup:g} %"
         return (
-            f"{update}; rate x {self.rate:g}{warmup}, betas {first:g} and {second:g}, "
-            f"batches in an iteration: {self.batches}"
+            f"{update}; rate x {self.rate:g}, betas {first:g} and {second:g}, "
+            f"warm-up {100 * self.warmup:g} %, batches in an iteration: {self.batches}"
         )
 
 
@@ -72,25 +71,28 @@ def policies(workers: int) -> dict[str, Contender]:
     """
     update = tfps.update
     wide: dict[str, Any] = {"batches": workers, "rate": _RATE_OF_MEANS}
+    local = _for_local_steps(LOCAL_STEPS, workers)
     most = workers - 1
     return {
         ONE_PROCESS: Contender(make_update=None, reference=None, allowed_percent=None),
-        ASYNCHRONOUS: Contender(make_update=update.Asynchronous),
-        "asynchronous-drop": Contender(make_update=lambda: update.Asynchronous(max_staleness=most)),
+        ASYNCHRONOUS: Contender(make_update=update.Asynchronous, **_LATE),
+        "asynchronous-drop": Contender(
+            make_update=lambda: update.Asynchronous(max_staleness=most), **_LATE
+        ),
         "asynchronous-wait": Contender(
-            make_update=lambda: update.Asynchronous(max_staleness=most, above="wait")
+            make_update=lambda: update.Asynchronous(max_staleness=most, above="wait"), **_LATE
         ),
         "inverse-staleness": Contender(
-            make_update=lambda: update.Asynchronous(learning_rate="inverse-staleness")
+            make_update=lambda: update.Asynchronous(learning_rate="inverse-staleness"), **_LATE
         ),
         SYNCHRONOUS: Contender(make_update=update.Synchronous, **wide),
         "semi-synchronous": Contender(make_update=update.SemiSynchronous, **wide),
         "bounded-staleness": Contender(
-            make_update=lambda: update.BoundedStaleness(STALENESS_STEPS)
+            make_update=lambda: update.BoundedStaleness(STALENESS_STEPS), **_LATE
         ),
-        "local": Contender(make_update=lambda: diloco(LOCAL_STEPS), **_LOCAL),
-        "local-averaging": Contender(make_update=lambda: update.Local(LOCAL_STEPS), **_LOCAL),
-        "local-elastic": Contender(make_update=_elastic, **_LOCAL),
+        "local": Contender(make_update=lambda: diloco(LOCAL_STEPS), **local),
+        "local-averaging": Contender(make_update=lambda: update.Local(LOCAL_STEPS), **local),
+        "local-elastic": Contender(make_update=_elastic, **local),
         "dense-and-rows": Contender(make_update=lambda: update.DenseAndRows(), **wide),
     }
 
@@ -104,7 +106,9 @@ def local_steps(workers: int) -> dict[str, Contender]:
     everyone = policies(workers)
     for steps in _FEWER_LOCAL_STEPS:
         make_update = functools.partial(diloco, steps)
-        everyone[f"local-{steps}"] = Contender(make_update=make_update, **_LOCAL)
+        everyone[f"local-{steps}"] = Contender(
+            make_update=make_update, **_for_local_steps(steps, workers)
+        )
     allowed = {"reference": SYNCHRONOUS, "allowed_percent": _PERCENT_ABOVE_SYNCHRONOUS}
     synchronous = dataclasses.replace(everyone[SYNCHRONOUS], reference=None, allowed_percent=None)
     return {
@@ -115,6 +119,14 @@ def local_steps(workers: int) -> dict[str, Contender]:
             if name.startswith("local")
         },
     }
+
+
+def _for_local_steps(steps: int, workers: int) -> dict[str, Any]:
+    """Return the Adam for local steps; the more batches make an update, the longer the warm-up.
+
+    With half or 1.5 times this rate, or a momentum of 0.9, the GPT learns less.
+    """
+    return {"rate": 2.0, "warmup": min(0.5, steps * workers / 128)}
 
 
 def said(policy: Policy) -> str:

@@ -40,6 +40,9 @@ from benchmarks.updates.contenders import Contender, policies
 class Arguments(LearningArguments):
     """Draw the learning curves of every update policy on a local cluster, at equal examples."""
 
+    steps_per_epoch: int = 512
+    """Steps in an epoch of the GPT, batches of single workers; local steps want a multiple of
+    workers x 16."""
     asynchronous_repeats: int = 3
     """How often Asynchronous() is trained with, at least."""
 

@@ -41,7 +41,8 @@ class Arguments(LearningArguments):
     models: tuple[Model, ...] = ("gpt",)
     """What is trained: models/gpt_lm.py, or models/bert_classifier.py."""
     steps_per_epoch: int = 1024
-    """Steps in an epoch, batches of single workers; a multiple of workers x 16 is wanted."""
+    """Steps in an epoch, batches of single workers; local steps want a multiple of
+    workers x 16."""
     workers: int = 4
     """Workers, of one thread each."""
 

@@ -35,8 +35,7 @@ def optimizer(contender: Contender, what: Lesson) -> keras.optimizers.Optimizer:
 
     first, second = contender.betas
     iterations = max(1, what.steps // contender.batches)
-    share = contender.warmup
-    warmup = None if share is None else int(share * iterations)
+    warmup = int(contender.warmup * iterations)
     return keras.optimizers.Adam(
         schedule(what.learning_rate * contender.rate, iterations, warmup),
         beta_1=first,
