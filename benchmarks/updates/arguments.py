@@ -13,7 +13,7 @@ from typing_extensions import override
 from benchmarks.learning.arguments import TextArguments
 from benchmarks.learning.lesson import Lesson
 from benchmarks.learning.text import Text
-from benchmarks.updates.contenders import Contender
+from benchmarks.updates.contenders import RATE_OF_MEANS, Contender
 from models import bert_classifier
 from models.labelled_texts import LabelledTexts
 
@@ -31,6 +31,9 @@ class LearningArguments(TextArguments, abc.ABC):
     """What is trained: models/gpt_lm.py and models/bert_classifier.py."""
     epochs: int = 4
     """Epochs; after each, the held-out loss is measured."""
+    rate_of_means: float = RATE_OF_MEANS
+    """Times the recipe's learning rate, where an update is a mean: of batches, or of what local
+    steps have moved."""
     classifier_steps_per_epoch: int = 128
     """Steps in an epoch of the classifier."""
     classifier_batch_size: int = 32
@@ -73,6 +76,8 @@ class LearningArguments(TextArguments, abc.ABC):
         super().check()
         self.classifier.check()
         self.check_counts("classifier_steps_per_epoch")
+        if self.rate_of_means <= 0:
+            raise ValueError(f"--rate-of-means is {self.rate_of_means}, but must be above 0.")
         if not self.models:
             raise ValueError("--models is empty: name one, or leave it out.")
         if len(self.contenders) < 2:

@@ -49,7 +49,7 @@ class Arguments(LearningArguments):
     @property
     @override
     def contenders(self) -> dict[str, Contender]:
-        return chosen(policies(self.workers), self.policies, "--policies")
+        return chosen(policies(self.workers, self.rate_of_means), self.policies, "--policies")
 
 
 def main() -> None:

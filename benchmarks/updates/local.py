@@ -49,7 +49,7 @@ class Arguments(LearningArguments):
     @property
     @override
     def contenders(self) -> dict[str, Contender]:
-        return chosen(local_steps(self.workers), self.policies, "--policies")
+        return chosen(local_steps(self.workers, self.rate_of_means), self.policies, "--policies")
 
 
 def main() -> None:

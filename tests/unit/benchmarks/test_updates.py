@@ -299,6 +299,8 @@ def test_arguments_that_cannot_be_are_told_before_anything_starts() -> None:
         curves_command.Arguments(epochs=0).check()
     with pytest.raises(ValueError, match="--models is empty"):
         curves_command.Arguments(models=()).check()
+    with pytest.raises(ValueError, match="--rate-of-means is 0, but must be above 0"):
+        curves_command.Arguments(rate_of_means=0).check()
     with pytest.raises(ValueError, match="asynchronous is not among synchronous, local"):
         local_command.Arguments(policies=("asynchronous",)).check()
     with pytest.raises(ValueError, match="--policies has nobody to compare with others"):
