@@ -113,13 +113,15 @@ def workers(coordinator: tf.distribute.coordinator.ClusterCoordinator) -> list[A
 def on_worker(
     worker: Any,
     *,
-    on_failure: Callable[[Exception], None],
+    on_failure: Callable[[], None],
     on_recovery: Callable[[], None],
 ) -> Iterator[None]:
     """Run eager ops and concrete functions of the block on one worker.
 
     A worker that is lost during the block does not raise: `on_failure` is called, the block waits
-    until the worker is back, and `on_recovery` is called on it. What was made there is gone.
+    until the worker is back, and `on_recovery` is called on it. What was made there is gone. The
+    same, without a wait, where the worker is there, but had lost its connection to a ps: nobody
+    knows how far the block came.
 
     Raises:
         Exception: what the block raises for any other reason than a lost worker.
@@ -129,10 +131,15 @@ def on_worker(
         with tf.device(worker.device_name), context.executor_scope(worker.executor):
             on_recovery()
 
+    def begin_anew() -> None:
+        on_failure()
+        with on_worker(worker, on_failure=on_failure, on_recovery=on_recovery):
+            on_recovery()
+
     with (
         worker.failure_handler.wait_on_failure(
-            on_failure_fn=on_failure,
-            on_transient_failure_fn=lambda: None,
+            on_failure_fn=lambda _: on_failure(),
+            on_transient_failure_fn=begin_anew,
             on_recovery_fn=recover,
             worker_device_name=worker.device_name,
         ),

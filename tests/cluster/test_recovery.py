@@ -114,7 +114,7 @@ def test_nobody_waits_for_ever_for_a_worker_that_stands_still(tmp_path: Path) ->
         cluster.workers[1].send_signal(signal.SIGCONT)
         assert cluster.chief.wait(timeout=60) == 0, ours.err()
         [fit] = cluster.said("iterations")
-        assert fit["count"] == EXAMPLES
+        assert fit["count"] == EXAMPLES, ours.err()
 
 
 @pytest.mark.timeout(120)

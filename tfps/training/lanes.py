@@ -46,7 +46,7 @@ class Lane:
         In that case `on_lost` is called at once, and `on_back`, on the worker, when it is back.
         """
 
-        def lost(_: Exception) -> None:
+        def lost() -> None:
             self._numbers.clear()
             worker_local.begin()
             on_lost()
