@@ -94,13 +94,14 @@ def read(arguments: Arguments) -> Text:
 def measure(arguments: Arguments, text: Text) -> None:
     """Train all contenders on the cluster of TF_CONFIG, one after another, and publish."""
     what = lesson(arguments.gpt, text)
-    curves: dict[str, list[Curve]] = {name: [] for name in arguments.contenders}
+    everyone = arguments.contenders
+    curves: dict[str, list[Curve]] = {name: [] for name in everyone}
     for name in order(list(curves), arguments.repeats, FLOAT32, arguments.float32_repeats):
-        curve = train(arguments.contenders[name], what)
+        curve = train(everyone[name], what)
         curves[name].append(curve)
         print(f"{name}: {curve}", file=sys.stderr, flush=True)
     results = Results(
-        contenders=arguments.contenders,
+        contenders=everyone,
         curves=curves,
         examples=what.examples,
         scale=what.scale,

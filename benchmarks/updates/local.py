@@ -68,9 +68,10 @@ def main() -> None:
 
 def measure(arguments: Arguments, data: Data) -> None:
     """Train all contenders on the cluster of TF_CONFIG, and publish."""
-    found = comparison.compare(arguments, data, arguments.contenders, versus="Synchronous()")
+    everyone = arguments.contenders
+    found = comparison.compare(arguments, data, everyone, versus="Synchronous()")
     tables = [
-        *(bytes_per_example(lesson, results, arguments.contenders) for lesson, results in found),
+        *(bytes_per_example(lesson, results, everyone) for lesson, results in found),
         *comparison.tables(found, arguments.workers),
     ]
     report.publish(tables, arguments.json, [results.each() for _, results in found])

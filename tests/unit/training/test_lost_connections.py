@@ -25,12 +25,15 @@ class Handler:
             on_transient_failure_fn()
 
 
-def test_it_is_left_and_built_anew_until_that_succeeds() -> None:
-    worker = types.SimpleNamespace(
+def worker() -> types.SimpleNamespace:
+    return types.SimpleNamespace(
         device_name="/device:CPU:0",
         executor=executor.new_executor(enable_async=False),
         failure_handler=Handler(),
     )
+
+
+def test_it_is_left_and_built_anew_until_that_succeeds() -> None:
     called: list[str] = []
 
     def recover() -> None:
@@ -38,20 +41,15 @@ def test_it_is_left_and_built_anew_until_that_succeeds() -> None:
         if called.count("recover") == 1:
             raise tf.errors.UnavailableError(None, None, "again")
 
-    with on_worker(worker, on_failure=lambda: called.append("fail"), on_recovery=recover):
+    with on_worker(worker(), on_failure=lambda: called.append("fail"), on_recovery=recover):
         raise tf.errors.UnavailableError(None, None, "socket closed")
     assert called == ["fail", "recover", "fail", "recover"]
 
 
 def test_nothing_is_built_anew_where_nothing_failed() -> None:
-    worker = types.SimpleNamespace(
-        device_name="/device:CPU:0",
-        executor=executor.new_executor(enable_async=False),
-        failure_handler=Handler(),
-    )
     called: list[str] = []
     with on_worker(
-        worker,
+        worker(),
         on_failure=lambda: called.append("fail"),
         on_recovery=lambda: called.append("recover"),
     ):
