@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 
@@ -32,3 +33,42 @@ class TaskTypeError(ValueError):
 
 class ServerStartError(OSError):
     """The server of a task could not start."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a job spec.
+
+    Attributes:
+        path: The keys and list indices that lead to the value, from the top of the spec.
+        sentence: What is wrong with which value, what is allowed, what to do.
+    """
+
+    path: tuple[str | int, ...]
+    sentence: str
+
+    def __str__(self) -> str:
+        """Write path and sentence, e.g. `roles.worker.mounts[0].path: 'data' is not ...`."""
+        where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path)
+        return f"{where.lstrip('.')}: {self.sentence}" if self.path else self.sentence
+
+    def below(self, *path: str | int) -> Fault:
+        """Return the same fault as seen from further up: `path` leads to where it begins."""
+        return Fault((*path, *self.path), self.sentence)
+
+
+class JobSpecError(ValueError):
+    """A job spec has faults, or cannot be run by the target that was asked for.
+
+    Attributes:
+        faults: All of them.
+    """
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        """Make the error from every fault that was found."""
+        self.faults: tuple[Fault, ...] = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class LaunchError(RuntimeError):
+    """A platform refused a job, could not be reached, or knows no such job."""

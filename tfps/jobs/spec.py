@@ -1,0 +1,225 @@
+"""A job spec: what to launch, wherever TF_CONFIG reaches."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+from tfps.cluster.spec import TASK_TYPES
+from tfps.errors import Fault
+from tfps.jobs import checks, names
+from tfps.jobs.platforms import Kubernetes, Vertex
+from tfps.jobs.role import Role, command_faults, port_faults
+from tfps.jobs.storage import Mount, Volume
+from tfps.jobs.tuning import Tuning
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Roles:
+    """The roles of a job.
+
+    Attributes:
+        chief: It trains: one task.
+        ps: The parameter servers.
+        worker: The workers.
+        evaluator: It evaluates the chief's checkpoints: one task, or None for none.
+    """
+
+    chief: Role = dataclasses.field(default_factory=Role)
+    ps: Role
+    worker: Role
+    evaluator: Role | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        checks.check(self._faults())
+
+    def __iter__(self) -> Iterator[tuple[str, Role]]:
+        """Iterate over the roles that the job has, in the order of `TASK_TYPES`."""
+        for task_type in TASK_TYPES:
+            role = getattr(self, task_type)
+            if role is not None:
+                yield task_type, role
+
+    def _faults(self) -> Iterator[Fault]:
+        for task_type, role in self:
+            if task_type in ("chief", "evaluator") and role.replicas != 1:
+                yield Fault(
+                    (task_type, "replicas"),
+                    f"{role.replicas} is not possible: a job has one {task_type}. Leave it out.",
+                )
+            if task_type != "worker" and role.minimum_replicas not in (None, role.replicas):
+                yield Fault(
+                    (task_type, "minimum_replicas"),
+                    "only workers can be fewer than they were. Leave it out.",
+                )
+        if self.ps.gpus:
+            yield Fault(
+                ("ps", "gpus"),
+                f"{self.ps.gpus} would lie idle: a ps hides GPUs from itself. Leave it out.",
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobSpec:
+    """A job: its roles, and what they share.
+
+    Attributes:
+        name: Of the job, and the first part of the names of all that is made for it.
+        image: Container image.
+        command: Program and arguments of every task. A program that calls `tfps.run` does on each
+            what its task type asks for.
+        env: Environment variables of every task.
+        labels: Labels of every object that is made for the job.
+        port: At which TensorFlow's server of every task listens.
+        checkpoint_dir: Where tasks keep what outlives them: a folder on a shared volume that is
+            mounted, or a URL that TensorFlow reads. They get it as TFPS_CHECKPOINT_DIR.
+        timeout_s: The job is ended after so many seconds; None for never.
+        volumes: Storage, by names of the job's own.
+        mounts: What every task mounts.
+        roles: The tasks.
+        tuning: Search for the best of some arguments, where the platform does that.
+        kubernetes: Settings of this platform.
+        vertex: Settings of this platform.
+
+    Raises:
+        JobSpecError: Values are faulty; all of them are listed.
+    """
+
+    name: str
+    image: str | None = None
+    command: tuple[str, ...] | None = None
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    port: int = 2222
+    checkpoint_dir: str | None = None
+    timeout_s: int | None = None
+    volumes: Mapping[str, Volume] = dataclasses.field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    roles: Roles
+    tuning: Tuning | None = None
+    kubernetes: Kubernetes = dataclasses.field(default_factory=Kubernetes)
+    vertex: Vertex = dataclasses.field(default_factory=Vertex)
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        checks.check((*self._own_faults(), *self._role_faults(), *self._checkpoint_faults()))
+
+    def command_of(self, role: Role) -> tuple[str, ...]:
+        """Return the program and arguments of a role's tasks."""
+        return role.command or self.command or ()
+
+    def image_of(self, role: Role) -> str | None:
+        """Return the image of a role's tasks, or None where none is given."""
+        return role.image or self.image
+
+    def mounts_of(self, role: Role) -> tuple[Mount, ...]:
+        """Return what a role's tasks mount."""
+        return (*self.mounts, *role.mounts)
+
+    def mount_of(self, path: str, role: Role) -> Mount | None:
+        """Return the mount on which a path lies in a role's tasks, or None."""
+        found = [mount for mount in self.mounts_of(role) if mount.holds(path)]
+        return max(found, key=lambda mount: len(mount.path), default=None)
+
+    def _own_faults(self) -> Iterator[Fault]:
+        yield from checks.form("name", self.name, names.job_fault)
+        yield from checks.form("image", self.image, names.image_fault)
+        yield from command_faults(self.command)
+        yield from checks.keys("env", self.env, names.variable_fault)
+        yield from checks.labels(
+            "labels", self.labels, names.label_key_fault, names.label_value_fault
+        )
+        yield from port_faults("port", self.port)
+        yield from checks.above_zero("timeout_s", self.timeout_s)
+        yield from checks.keys("volumes", self.volumes, names.dns_label_fault)
+        yield from checks.repeated("mounts", [mount.path for mount in self.mounts], "path")
+        yield from self._volume_faults(self.mounts)
+
+    def _role_faults(self) -> Iterator[Fault]:
+        for task_type, role in self.roles:
+            if not self.command_of(role):
+                yield Fault(
+                    ("roles", task_type),
+                    "neither the role nor the job has a command. Give one for all roles at the "
+                    "top of the spec, e.g. command: [python, train.py].",
+                )
+            faults = (
+                *self._volume_faults(role.mounts),
+                *self._mount_faults(role),
+                *self._port_faults(role),
+            )
+            yield from (fault.below("roles", task_type) for fault in faults)
+
+    def _volume_faults(self, mounts: tuple[Mount, ...]) -> Iterator[Fault]:
+        for index, mount in enumerate(mounts):
+            if mount.volume not in self.volumes:
+                yield Fault(
+                    ("mounts", index, "volume"),
+                    f"{mount.volume!r} is not one of the job's volumes "
+                    f"({', '.join(self.volumes) or 'it has none'}). Add it to volumes.",
+                )
+
+    def _mount_faults(self, role: Role) -> Iterator[Fault]:
+        taken = {mount.path for mount in self.mounts}
+        for index, mount in enumerate(role.mounts):
+            if mount.path in taken:
+                yield Fault(
+                    ("mounts", index, "path"),
+                    f"{mount.path!r} is already where the job's mounts have a volume. Choose "
+                    "another.",
+                )
+
+    def _port_faults(self, role: Role) -> Iterator[Fault]:
+        ports = [self.port, *role.ports.values()]
+        for name, port in role.ports.items():
+            if ports.count(port) > 1:
+                yield Fault(
+                    ("ports", name), f"{port} is also another port of the task. Choose a free one."
+                )
+        if "tfps" in role.ports:
+            yield Fault(("ports", "tfps"), "the server's own port has this name. Choose another.")
+
+    def _checkpoint_faults(self) -> Iterator[Fault]:
+        path, evaluator = self.checkpoint_dir, self.roles.evaluator
+        if path is None:
+            if evaluator is not None:
+                yield Fault(
+                    ("roles", "evaluator"),
+                    "it has no checkpoints to evaluate. Give the job's checkpoint_dir.",
+                )
+            return
+        if names.is_url(path):
+            return
+        if not path.startswith("/"):
+            yield Fault(
+                ("checkpoint_dir",),
+                f"{path!r} is neither absolute nor a URL. Write e.g. '/checkpoints' (and mount a "
+                "volume there) or 'gs://bucket/folder'.",
+            )
+            return
+        for task_type, role in self.roles:
+            if task_type in ("chief", "evaluator"):
+                yield from self._storage_faults(path, task_type, role)
+
+    def _storage_faults(self, path: str, task_type: str, role: Role) -> Iterator[Fault]:
+        mount = self.mount_of(path, role)
+        volume = None if mount is None else self.volumes.get(mount.volume)
+        if mount is None:
+            yield Fault(
+                ("checkpoint_dir",),
+                f"{path!r} lies on no volume that the {task_type} mounts, so it would end with "
+                "the task. Mount a claim, nfs, gcs_bucket or host_path there.",
+            )
+        elif volume is not None and not volume.is_shared:
+            yield Fault(
+                ("checkpoint_dir",),
+                f"{path!r} lies on volume {mount.volume!r}, a {volume.kind}, which is no storage "
+                "that outlives its task. Use a claim, nfs, gcs_bucket or host_path.",
+            )
+        elif mount.read_only:
+            yield Fault(
+                ("checkpoint_dir",),
+                f"{path!r} lies on a mount that the {task_type} cannot write to. Leave out "
+                "read_only.",
+            )
