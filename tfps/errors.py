@@ -47,10 +47,15 @@ class Fault:
     path: tuple[str | int, ...]
     sentence: str
 
+    @property
+    def where(self) -> str:
+        """The path as text, e.g. `roles.worker.mounts[0].path`."""
+        keys = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path)
+        return "".join(keys).removeprefix(".")
+
     def __str__(self) -> str:
-        """Write path and sentence, e.g. `roles.worker.mounts[0].path: 'data' is not ...`."""
-        where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path)
-        return f"{where.lstrip('.')}: {self.sentence}" if self.path else self.sentence
+        """Write path and sentence, e.g. `roles.worker.replicas: 0 is too few. Give ...`."""
+        return f"{self.where}: {self.sentence}" if self.path else self.sentence
 
     def below(self, *path: str | int) -> Fault:
         """Return the same fault as seen from further up: `path` leads to where it begins."""
@@ -72,3 +77,11 @@ class JobSpecError(ValueError):
 
 class LaunchError(RuntimeError):
     """A platform refused a job, could not be reached, or knows no such job."""
+
+
+class ChiefGoneError(TimeoutError):
+    """Nothing has listened at the chief's address for as long as a task waits for it."""
+
+
+class CheckpointMismatchError(ValueError):
+    """A checkpoint holds the weights of another model than the evaluator's."""

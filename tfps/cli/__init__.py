@@ -7,8 +7,14 @@ from collections.abc import Sequence
 
 import tyro
 
+from tfps.cli.cancel import Cancel
 from tfps.cli.local import Local
+from tfps.cli.logs import Logs
+from tfps.cli.render import Render
 from tfps.cli.serve import Serve
+from tfps.cli.status import Status
+from tfps.cli.submit import Submit
+from tfps.cli.validate import Validate
 
 USAGE_ERROR = 2
 
@@ -25,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options, program = _split_at_dashes(given)
     command = tyro.cli(
-        Local | Serve,
+        Local | Serve | Validate | Render | Submit | Status | Logs | Cancel,
         prog="tfps",
         description="Train Keras models on TensorFlow parameter servers.",
         args=options,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from tfps.cluster.spec import Task
 from tfps.jobs.spec import JobSpec
@@ -51,6 +51,20 @@ class JobStatus:
     def is_over(self) -> bool:
         """Whether the state is final."""
         return self.state in ("succeeded", "failed", "cancelled")
+
+    @property
+    def summary(self) -> str:
+        """The job's state in a line, and how many of its tasks run."""
+        running = sum(task.state == "running" for task in self.tasks)
+        of_tasks = f", {running} of {len(self.tasks)} tasks run" if not self.is_over else ""
+        message = f": {self.message}" if self.message else ""
+        return f"{self.name} {self.state}{of_tasks if self.tasks else ''}{message}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the status in plain types."""
+        return dataclasses.asdict(self) | {
+            "tasks": [dataclasses.asdict(task) for task in self.tasks]
+        }
 
 
 class Launcher(Protocol):

@@ -1,0 +1,52 @@
+"""`tfps render`: a job spec as a platform has it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from tfps.cli.spec_file import File, Namespace, SpecFile
+from tfps.jobs.targets import TargetName, renderer
+
+if TYPE_CHECKING:
+    from tfps.jobs.file import JobFile
+    from tfps.jobs.spec import JobSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Render:
+    """Print a job spec as a platform has it: tfps render -f SPEC --target kubernetes.
+
+    Changes nothing and asks nobody: the same spec gives the same text. What of the spec the target
+    has no counterpart for is told on standard error.
+    """
+
+    file: File
+    """Path of the job spec, or - for standard input."""
+
+    target: TargetName
+    """Whom it is for."""
+
+    output: Annotated[Literal["yaml", "json"], tyro.conf.arg(aliases=["-o"])] = "yaml"
+    """How it is written."""
+
+    namespace: Namespace = None
+    """Kubernetes namespace, instead of the spec's."""
+
+    def run(self, program: Sequence[str]) -> int:
+        """Print the rendering and return the exit code."""
+        spec_file = SpecFile(command="render", file=self.file, namespace=self.namespace)
+        return spec_file.use(program, self._print)
+
+    def _print(self, job_file: JobFile, spec: JobSpec) -> int:
+        from tfps.jobs.writing import write
+
+        rendering = renderer(self.target)(spec)
+        for line in job_file.located(rendering.left_out):
+            print(line, file=sys.stderr)
+        sys.stdout.write(write(rendering, self.output))
+        return 0

@@ -1,0 +1,75 @@
+"""`tfps status`: how a job and its tasks are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from tfps.cli.spec_file import File, Namespace, SpecFile
+from tfps.jobs.targets import LaunchTargetName, launcher
+
+if TYPE_CHECKING:
+    from tfps.jobs.file import JobFile
+    from tfps.jobs.launching import JobStatus
+    from tfps.jobs.spec import JobSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Status:
+    """Tell how a submitted job is: tfps status -f SPEC --target kubernetes.
+
+    The exit code says whether the job was found, not how it is.
+    """
+
+    file: File
+    """Path of the job spec, or - for standard input."""
+
+    target: LaunchTargetName
+    """Who runs it."""
+
+    namespace: Namespace = None
+    """Kubernetes namespace, instead of the spec's."""
+
+    output: Annotated[Literal["table", "yaml", "json"], tyro.conf.arg(aliases=["-o"])] = "table"
+    """How it is written."""
+
+    def run(self, program: Sequence[str]) -> int:
+        """Print the status and return the exit code."""
+        spec_file = SpecFile(command="status", file=self.file, namespace=self.namespace)
+        return spec_file.use(program, self._print)
+
+    def _print(self, job_file: JobFile, spec: JobSpec) -> int:
+        status = launcher(self.target).status(spec)
+        if self.output == "json":
+            print(json.dumps(status.as_dict(), indent=2))
+        elif self.output == "yaml":
+            import yaml
+
+            print(yaml.safe_dump(status.as_dict(), sort_keys=False), end="")
+        else:
+            print("\n".join(_table(status)))
+        return 0
+
+
+def _table(status: JobStatus) -> list[str]:
+    rows = [("TASK", "STATE", "RESTARTS", "PLACE", "MESSAGE")]
+    rows += [
+        (
+            f"{task.task.type}:{task.task.index}",
+            task.state,
+            "" if task.restarts is None else str(task.restarts),
+            task.place,
+            task.message,
+        )
+        for task in status.tasks
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return [status.summary, *(lines if status.tasks else ())]

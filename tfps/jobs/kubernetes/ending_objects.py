@@ -1,0 +1,89 @@
+"""The Job NAME-ending, which scales the StatefulSets of a job to zero once its chief has ended.
+
+What it runs is `ending`. It may read and delete the job's Jobs, scale its StatefulSets, and do
+nothing else.
+"""
+
+from __future__ import annotations
+
+from tfps.jobs.kubernetes.pods import container_security, pod_security
+from tfps.jobs.kubernetes.shared import Object, labels, metadata
+from tfps.jobs.spec import JobSpec
+
+
+def ending_objects(spec: JobSpec) -> list[Object]:
+    """Return the Job, and the account by which it may do what it does."""
+    name = f"{spec.name}-ending"
+    meta = metadata(spec, name, "ending")
+    account = {"kind": "ServiceAccount", "name": name}
+    if spec.kubernetes.namespace:
+        account["namespace"] = spec.kubernetes.namespace
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": meta,
+            "rules": _rules(spec),
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [account],
+        },
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": meta,
+            "spec": {
+                "backoffLimit": 6,
+                "ttlSecondsAfterFinished": spec.kubernetes.keep_s,
+                "template": _ending_template(spec, name),
+            },
+        },
+    ]
+
+
+def _rules(spec: JobSpec) -> list[Object]:
+    own_jobs = [kind for kind, _ in spec.roles if kind in ("chief", "evaluator")]
+    return [
+        {
+            "apiGroups": ["batch"],
+            "resources": ["jobs"],
+            "resourceNames": [f"{spec.name}-{kind}" for kind in own_jobs],
+            "verbs": ["get", "delete"],
+        },
+        {
+            "apiGroups": ["apps"],
+            "resources": ["statefulsets/scale"],
+            "resourceNames": [f"{spec.name}-ps", f"{spec.name}-worker"],
+            "verbs": ["get", "patch"],
+        },
+    ]
+
+
+def _ending_template(spec: JobSpec, account: str) -> Object:
+    container = {
+        "name": "ending",
+        "image": spec.image_of(spec.roles.chief),
+        "command": ["python", "-m", "tfps.jobs.kubernetes.ending", spec.name],
+        "resources": {
+            "requests": {"cpu": "50m", "memory": "128Mi"},
+            "limits": {"memory": "128Mi"},
+        },
+        "securityContext": container_security(),
+    }
+    if spec.kubernetes.image_pull_policy is not None:
+        container["imagePullPolicy"] = spec.kubernetes.image_pull_policy
+    pod = {
+        "restartPolicy": "OnFailure",
+        "serviceAccountName": account,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(spec),
+        "containers": [container],
+    }
+    if spec.kubernetes.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in spec.kubernetes.image_pull_secrets]
+    return {"metadata": {"labels": labels(spec, "ending")}, "spec": pod}
