@@ -67,7 +67,8 @@ def parse(text: str) -> Document:
 def _not_yaml(error: Exception) -> Document:
     mark = getattr(error, "problem_mark", None)
     line = 1 if mark is None else mark.line + 1
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    parts = (getattr(error, "context", None), getattr(error, "problem", None))
+    problem = ", ".join(part for part in parts if part) or str(error).splitlines()[0]
     fault = Fault((), f"this is not YAML: {problem}. Correct the line, or the one before it.")
     return Document(data=None, lines={(): line}, faults=(fault,))
 

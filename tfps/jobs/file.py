@@ -43,21 +43,24 @@ class JobFile:
         content.pop("apiVersion", None)
         spec, faults = structure(content, JobSpec)
         if version_faults or faults:
-            raise JobSpecError(self._in_order((*version_faults, *faults)))
+            raise JobSpecError((*version_faults, *faults))
         return spec
 
     def located(self, faults: Iterable[Fault]) -> list[str]:
-        """Write faults as `FILE:LINE: PATH: SENTENCE`."""
+        """Write faults as `FILE:LINE: PATH: SENTENCE`, in the file's order."""
         document = self._document
-        return [f"{self.name}:{document.line(fault.path)}: {fault}" for fault in faults]
+        lines = sorted(
+            (document.line(fault.path), index, fault) for index, fault in enumerate(faults)
+        )
+        return [f"{self.name}:{line}: {fault}" for line, _, fault in lines]
 
     @property
     def _document(self) -> Document:
         return parse(self.text)
 
-    def _in_order(self, faults: Iterable[Fault]) -> list[Fault]:
-        document = self._document
-        return sorted(dict.fromkeys(faults), key=lambda fault: document.line(fault.path))
+
+def _line(located: tuple[int, Fault]) -> int:
+    return located[0]
 
 
 def _version_faults(content: Mapping[str, object]) -> list[Fault]:

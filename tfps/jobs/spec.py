@@ -137,13 +137,14 @@ class JobSpec:
         yield from self._volume_faults(self.mounts)
 
     def _role_faults(self) -> Iterator[Fault]:
+        idle = [task_type for task_type, role in self.roles if not self.command_of(role)]
+        if idle:
+            yield Fault(
+                ("command",),
+                f"there is none for {', '.join(idle)}. Give one for all roles, e.g. "
+                "command: [python, train.py].",
+            )
         for task_type, role in self.roles:
-            if not self.command_of(role):
-                yield Fault(
-                    ("roles", task_type),
-                    "neither the role nor the job has a command. Give one for all roles at the "
-                    "top of the spec, e.g. command: [python, train.py].",
-                )
             faults = (
                 *self._volume_faults(role.mounts),
                 *self._mount_faults(role),
@@ -214,8 +215,8 @@ class JobSpec:
         elif volume is not None and not volume.is_shared:
             yield Fault(
                 ("checkpoint_dir",),
-                f"{path!r} lies on volume {mount.volume!r}, a {volume.kind}, which is no storage "
-                "that outlives its task. Use a claim, nfs, gcs_bucket or host_path.",
+                f"{path!r} lies on volume {mount.volume!r} ({volume.kind}), which does not "
+                "outlive its task. Use a claim, nfs, gcs_bucket or host_path.",
             )
         elif mount.read_only:
             yield Fault(

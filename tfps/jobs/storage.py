@@ -105,7 +105,7 @@ class Mount:
 
     def holds(self, path: str) -> bool:
         """Return whether a path lies on this mount."""
-        return path == self.path or path.startswith(f"{self.path.rstrip('/')}/")
+        return f"{path}/".startswith(f"{self.path.rstrip('/')}/")
 
 
 def _absolute(name: str, path: str) -> Iterator[Fault]:

@@ -18,7 +18,12 @@ T = TypeVar("T")
 Path = tuple[str | int, ...]
 
 _FAULTY = object()
-_KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_KINDS = {
+    str: "text",
+    int: "a whole number, e.g. 2",
+    float: "a number, e.g. 1.5",
+    bool: "true or false",
+}
 
 
 def structure(data: object, into: type[T]) -> tuple[T, tuple[Fault, ...]]:
@@ -64,7 +69,7 @@ class _Structurer:
         self._refuse_unknown(data, fields, path)
         for name, field in fields.items():
             if name not in data and _is_required(field):
-                self._wrong((*path, name), "it is missing. A job spec needs it here.")
+                self._wrong((*path, name), f"it is missing. Add {name}: ...")
         given = {
             name: self.value(data[name], hints[name], (*path, name))
             for name in fields
@@ -79,7 +84,7 @@ class _Structurer:
     ) -> None:
         for key in data:
             if key not in fields:
-                near = difflib.get_close_matches(_snake(str(key)), fields, n=1, cutoff=0.5)
+                near = difflib.get_close_matches(_snake(str(key)), fields, n=1, cutoff=0.6)
                 hint = f"Did you mean {near[0]!r}? " if near else ""
                 self.faults.append(
                     Fault(
@@ -138,8 +143,9 @@ class _Structurer:
     def _scalar(self, data: object, into: Any, path: Path) -> Any:
         if _fits(data, into):
             return into(data)
-        advice = " Put it in quotes." if into is str and isinstance(data, int | float) else ""
-        return self._wrong(path, f"{_shown(data)}, but must be {_KINDS[into]}.{advice}")
+        return self._wrong(
+            path, f"{_shown(data)}, but must be {_KINDS[into]}.{_advice(data, into)}"
+        )
 
 
 def _fits(data: object, kind: type) -> bool:
@@ -159,6 +165,14 @@ def _shown(data: object) -> str:
     if isinstance(data, int | float):
         return f"{data!r} is a number"
     return "the value is a mapping" if isinstance(data, Mapping) else "the value is a list"
+
+
+def _advice(data: object, into: type) -> str:
+    if into is str and isinstance(data, int | float):
+        return " Put it in quotes."
+    if into in (int, float) and isinstance(data, str) and data[:1].isdigit():
+        return " Write the number alone; the key names its unit."
+    return ""
 
 
 def _snake(key: str) -> str:

@@ -55,7 +55,8 @@ class Parameter:
             return
         if not self.minimum < self.maximum:
             yield Fault(
-                ("minimum",), f"{self.minimum:g} is not below the maximum, {self.maximum:g}."
+                ("minimum",),
+                f"{self.minimum:g} is not below the maximum, {self.maximum:g}. Swap them.",
             )
         if self.scale != "linear" and self.minimum <= 0:
             yield Fault(

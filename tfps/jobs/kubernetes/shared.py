@@ -97,12 +97,12 @@ def _disruption_budgets(spec: JobSpec) -> Iterator[Object]:
 
 
 def _faults(spec: JobSpec) -> Iterator[Fault]:
-    for task_type, role in spec.roles:
-        if spec.image_of(role) is None:
-            yield Fault(
-                ("roles", task_type),
-                "neither the role nor the job has an image. Give one, e.g. image: tfps:0.1.0.",
-            )
+    bare = [task_type for task_type, role in spec.roles if spec.image_of(role) is None]
+    if bare:
+        yield Fault(
+            ("image",),
+            f"there is none for {', '.join(bare)}. Give one for all roles, e.g. image: tfps:0.1.0.",
+        )
     for name, volume in spec.volumes.items():
         if volume.gcs_bucket is not None and not cloud_of(spec).mounts_buckets:
             yield Fault(

@@ -1,0 +1,1 @@
+"""Files that tests compare with, and `python -m tests.golden`, which writes them anew."""
