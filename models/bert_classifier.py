@@ -25,7 +25,7 @@ import tyro
 
 import tfps
 from models import recipe
-from models.files import write_atomically
+from models.files import wait_for, write_atomically
 from models.labelled_texts import LabelledTexts, read_files
 from models.preset import check_preset
 from models.run_folder import RunFolder
@@ -34,7 +34,7 @@ from models.stdlib_passages import package_passages
 from models.update import policy
 from models.wire import wire
 
-COMPARISON = "comparison.txt"
+COMPARISON, VOCABULARY = "comparison.txt", "vocabulary.txt"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,9 +107,9 @@ class Settings(RunSettings):
 
 
 def main() -> None:
-    """Check on the chief what the user gave, then train there and serve on the other tasks."""
+    """Check on the chief what the user gave, then train there; evaluate or serve on other tasks."""
     text_ops = functools.partial(importlib.import_module, "tensorflow_text")
-    recipe.run("bert_classifier", tyro.cli(Settings), prepare, before_serving=text_ops)
+    recipe.run("bert_classifier", tyro.cli(Settings), prepare, evaluate, before_serving=text_ops)
 
 
 def prepare(settings: Settings) -> Callable[[], None]:
@@ -145,6 +145,18 @@ def read(settings: Settings) -> LabelledTexts:
     )
 
 
+def evaluate(settings: Settings) -> tfps.SidecarEvaluator:
+    """Return what evaluates each epoch, beside the training."""
+    from models import bert_task, text_batches
+
+    data = read(settings)
+    vocabulary_file = recipe.run_folder(settings).path / VOCABULARY
+    wait_for(vocabulary_file)
+    pieces = bert_task.load_pieces(settings, data, vocabulary_file)
+    held_out = text_batches.held_out(data.held_out, batch_size=settings.batch_size)
+    return recipe.side_car(settings, bert_task.make_model(settings, data, pieces), held_out)
+
+
 def train(settings: Settings, data: LabelledTexts, folder: RunFolder) -> None:
     """Train on the cluster, and leave the results in the run's folder."""
     from models import bert_task, text_batches
@@ -154,7 +166,7 @@ def train(settings: Settings, data: LabelledTexts, folder: RunFolder) -> None:
     (folder.path / COMPARISON).unlink(missing_ok=True)
     # Comes first: functions traced before the cluster is there cause noise when they are freed.
     strategy = tfps.ParameterServerStrategy(**wire(settings), update=policy(settings.update))
-    pieces = bert_task.load_pieces(settings, data, folder.path / "vocabulary.txt")
+    pieces = bert_task.load_pieces(settings, data, folder.path / VOCABULARY)
     make_model = functools.partial(bert_task.make_model, settings, data, pieces)
     with strategy.scope():
         model = make_model()  # Its weights lie on the ps; those made below, in this process.

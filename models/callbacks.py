@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+import tfps
 from models.progress import Progress
 from models.report import Beside, LossCurve, Yardstick
 from models.run_folder import RunFolder
@@ -38,6 +39,7 @@ def make_callbacks(
         keras.callbacks.CSVLogger(folder.history_file, append=True),
         keras.callbacks.TensorBoard(folder.tensorboard_folder, write_graph=False),
         LossCurve(folder, yardstick),
+        tfps.ReportMetric("val_loss"),
         keras.callbacks.ModelCheckpoint(
             folder.best_file,
             save_best_only=True,

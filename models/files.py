@@ -1,9 +1,12 @@
-"""Writing files so that a reader, or a run that resumes, never meets half of one."""
+"""Files that others read: written so that nobody meets half of one, and waited for."""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+
+from models.errors import InputError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -14,3 +17,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         passing.replace(path)
     finally:
         passing.unlink(missing_ok=True)
+
+
+def wait_for(path: Path, *, timeout_s: float = 600.0) -> None:
+    """Wait until another task has written a file.
+
+    Raises:
+        InputError: It is not there after `timeout_s` seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not path.exists():
+        if time.monotonic() >= deadline:
+            raise InputError(
+                f"Waited {timeout_s:g} s for {path}, which the chief writes. Check that it trains "
+                "with the same settings, and that both see the same folder."
+            )
+        time.sleep(min(0.5, timeout_s))

@@ -20,7 +20,7 @@ import tyro
 import tfps
 from models import recipe
 from models.corpus import Corpus, standard_library, text_files
-from models.files import write_atomically
+from models.files import wait_for, write_atomically
 from models.run_folder import RunFolder
 from models.settings import RunSettings
 from models.update import policy
@@ -80,13 +80,13 @@ class Settings(RunSettings):
 
 
 def main() -> None:
-    """Check on the chief what the user gave, then train there and serve on the other tasks."""
-    recipe.run("gpt_lm", tyro.cli(Settings), prepare, before_serving=_load_text_ops)
+    """Check on the chief what the user gave, then train there; evaluate or serve on other tasks."""
+    recipe.run("gpt_lm", tyro.cli(Settings), prepare, evaluate, before_serving=_load_text_ops)
 
 
 def prepare(settings: Settings) -> Callable[[], None]:
     """Check text and run folder, and make the vocabulary, before TensorFlow is imported."""
-    corpus = text_files(settings.data) if settings.data else standard_library()
+    corpus = read(settings)
     recipe.introduce(settings, corpus)
     vocabulary = load_or_train(corpus, settings.vocabulary_size, recipe.RUNS / ".vocabularies")
     packages = ("keras-nlp", "sentencepiece", "tensorflow-text")
@@ -99,6 +99,28 @@ def prepare(settings: Settings) -> Callable[[], None]:
         last_file=folder.path / SAMPLE,
         summary=summary,
     )
+
+
+def read(settings: Settings) -> Corpus:
+    """Read the texts that the settings name, or else the standard library."""
+    return text_files(settings.data) if settings.data else standard_library()
+
+
+def evaluate(settings: Settings) -> tfps.SidecarEvaluator:
+    """Return what evaluates each epoch, beside the training."""
+    import sentencepiece
+
+    from models.blocks import Blocks
+
+    corpus = read(settings)
+    vocabulary_file = recipe.run_folder(settings).path / VOCABULARY
+    wait_for(vocabulary_file)
+    pieces = vocabulary_file.read_bytes()
+    size = sentencepiece.SentencePieceProcessor(model_proto=pieces).get_piece_size()
+    model = make_model(settings, size)
+    compile_to_train(model, settings)
+    blocks = Blocks(pieces, settings.sequence_length, settings.batch_size)
+    return recipe.side_car(settings, model, blocks.held_out(corpus.held_out))
 
 
 def train(settings: Settings, corpus: Corpus, vocabulary: Vocabulary, folder: RunFolder) -> None:

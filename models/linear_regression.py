@@ -33,6 +33,7 @@ from models.wire import wire
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,15 +57,26 @@ class Settings(RunSettings):
 
 
 def main() -> None:
-    """Check on the chief what the user gave, then train there and serve on the other tasks."""
-    recipe.run("linear_regression", tyro.cli(Settings), prepare)
+    """Check on the chief what the user gave, then train there; evaluate or serve on other tasks."""
+    recipe.run("linear_regression", tyro.cli(Settings), prepare, evaluate)
 
 
 def prepare(settings: Settings) -> Callable[[], None]:
     """Read the points, before TensorFlow is imported, and return what is left to do."""
+    return recipe.start_or_resume(settings, read(settings), train)
+
+
+def read(settings: Settings) -> Points:
+    """Read the columns that the settings name."""
     x, y = settings.x, settings.y
-    points = read_points(settings.data, x, y) if settings.data else diabetes(x, y)
-    return recipe.start_or_resume(settings, points, train)
+    return read_points(settings.data, x, y) if settings.data else diabetes(x, y)
+
+
+def evaluate(settings: Settings) -> tfps.SidecarEvaluator:
+    """Return what evaluates each epoch, beside the training."""
+    points = read(settings)
+    held_out = one_batch(points, *points.held_out)
+    return recipe.side_car(settings, make_model(settings), held_out)
 
 
 def train(settings: Settings, points: Points, folder: RunFolder) -> None:
@@ -108,25 +120,32 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Line:
     """Train a model where its variables lie, on the cluster or in this process."""
-    import tensorflow as tf
-
-    mean, deviation = points.train[0].mean(), points.train[0].std()
-
-    def one_batch(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
-        # Gradient descent is fastest where x has mean 0 and deviation 1.
-        columns = (x - mean) / deviation, y
-        return tf.data.Dataset.from_tensors(tuple(np.float32(c)[:, None] for c in columns))
-
     model.fit(
-        one_batch(*points.train).repeat(settings.steps_per_epoch),
+        one_batch(points, *points.train).repeat(settings.steps_per_epoch),
         epochs=settings.epochs,
-        validation_data=one_batch(*points.held_out),
+        validation_data=one_batch(points, *points.held_out),
         callbacks=list(callbacks),
         shuffle=False,
         verbose=0,
     )
+    mean, deviation = scale(points)
     kernel, bias = (weight.item() for weight in model.get_weights())
     return Line(bias - kernel * mean / deviation, kernel / deviation)
+
+
+def one_batch(points: Points, x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
+    """Make a dataset of one batch, in which x is scaled."""
+    import tensorflow as tf
+
+    mean, deviation = scale(points)
+    columns = (x - mean) / deviation, y
+    return tf.data.Dataset.from_tensors(tuple(np.float32(c)[:, None] for c in columns))
+
+
+def scale(points: Points) -> tuple[float, float]:
+    """Return mean and deviation of x; gradient descent is fastest where they are 0 and 1."""
+    x, _ = points.train
+    return x.mean(), x.std()
 
 
 def closed_form(x: np.ndarray, y: np.ndarray) -> Line:

@@ -63,13 +63,19 @@ class Settings(RunSettings):
 
 
 def main() -> None:
-    """Check on the chief what the user gave, then train there and serve on the other tasks."""
-    recipe.run("mlp", tyro.cli(Settings), prepare)
+    """Check on the chief what the user gave, then train there; evaluate or serve on other tasks."""
+    recipe.run("mlp", tyro.cli(Settings), prepare, evaluate)
 
 
 def prepare(settings: Settings) -> Callable[[], None]:
     """Read the images, before TensorFlow is imported, and return what is left to do."""
     return recipe.start_or_resume(settings, read(settings.data, settings.labels), train)
+
+
+def evaluate(settings: Settings) -> tfps.SidecarEvaluator:
+    """Return what evaluates each epoch, beside the training."""
+    images = read(settings.data, settings.labels)
+    return recipe.side_car(settings, make_model(settings), images.held_out)
 
 
 def read(data: Path | None, labels: Path | None) -> Images:

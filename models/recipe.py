@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import tfps
 from models.errors import InputError
@@ -19,7 +20,12 @@ from models.files import write_atomically
 from models.run_folder import RunFolder
 from models.settings import RunSettings
 
-RUNS = Path("runs")
+if TYPE_CHECKING:
+    import keras
+
+# A job spec sets it to where the tasks of all machines find it.
+RUNS_VARIABLE = "TFPS_CHECKPOINT_DIR"
+RUNS = Path(os.environ.get(RUNS_VARIABLE) or "runs")
 
 
 class Data(Protocol):
@@ -38,30 +44,68 @@ def run(
     recipe: str,
     settings: AnySettings,
     prepare: Callable[[AnySettings], Callable[[], None]],
+    evaluate: Callable[[AnySettings], tfps.SidecarEvaluator],
     *,
     before_serving: Callable[[], None] = lambda: None,
 ) -> None:
-    """Check on the chief what the user gave, then train there; serve on the other tasks.
+    """Check on the chief what the user gave, then train there; evaluate or serve on other tasks.
 
     Args:
         recipe: The recipe's name, which its error messages begin with.
         settings: What the user gave.
         prepare: Reads the data and claims the run's folder, without TensorFlow, and returns what
             is left to do. An InputError ends the process with code 2.
+        evaluate: Returns what an evaluator does; called there only.
         before_serving: Called on a worker or ps; imports what the data's ops need there.
     """
     config = tfps.TFConfig.from_environment()
-    if config is not None and config.task.type != "chief":
+    task_type = config.task.type if config else "chief"
+    if task_type in ("worker", "ps"):
         before_serving()
         tfps.run(lambda: None)
         return
     try:
+        _check_place(config)
         settings.check()
-        left_to_do = prepare(settings)
+        left_to_do = prepare(settings) if task_type == "chief" else lambda: None
+        tfps.run(left_to_do, functools.partial(evaluate, settings))
     except InputError as error:
         print(f"{recipe}: {error}", file=sys.stderr)
         sys.exit(2)
-    tfps.run(left_to_do)
+
+
+def _check_place(config: tfps.TFConfig | None) -> None:
+    given = os.environ.get(RUNS_VARIABLE, "")
+    if "://" in given:
+        raise InputError(
+            f"{RUNS_VARIABLE} is {given!r}, but a recipe needs a folder: mount what it means, and "
+            "give the path (on Vertex AI, gs://mine is mounted at /gcs/mine)."
+        )
+    if config and config.task.type == "evaluator" and config.task.index > 0:
+        raise InputError(f"{config.task} has nothing to do: one evaluator does all there is.")
+
+
+def side_car(settings: RunSettings, model: keras.Model, held_out: Any) -> tfps.SidecarEvaluator:
+    """Return what evaluates each epoch of a run on held-out data, and keeps the best.
+
+    Args:
+        settings: Of the run.
+        model: Like the one that is trained, compiled.
+        held_out: The data.
+    """
+    folder = run_folder(settings)
+    return tfps.SidecarEvaluator(
+        model,
+        held_out,
+        folder.backup_folder,
+        log_dir=folder.evaluator_folder,
+        keep_best=folder.evaluator_folder / "best.weights.h5",
+    )
+
+
+def run_folder(settings: RunSettings) -> RunFolder:
+    """Return the folder of the run that settings name."""
+    return RunFolder(RUNS / settings.name)
 
 
 def start_or_resume(
@@ -119,7 +163,7 @@ def claim(
     Raises:
         InputError: The folder holds another run, or is damaged.
     """
-    folder = RunFolder(RUNS / settings.name)
+    folder = run_folder(settings)
     versions = {
         package: importlib.metadata.version(package)
         for package in sorted({"keras", "tensorflow", *packages})

@@ -19,7 +19,7 @@ _BACKUP_METADATA = "training_metadata.json"
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """What a run writes, all of it by the chief. A recipe adds files of its own to `path`.
+    """What a run writes: the chief, but for `evaluator`. A recipe adds files of its own to `path`.
 
     Attributes:
         path: The folder, made by `claim`.
@@ -61,6 +61,11 @@ class RunFolder:
     def best_file(self) -> Path:
         """The weights of the epoch with the lowest held-out loss."""
         return self.path / "checkpoints" / "best.weights.h5"
+
+    @property
+    def evaluator_folder(self) -> Path:
+        """What the evaluator leaves, if the job has one: events for TensorBoard, the best."""
+        return self.path / "evaluator"
 
     def claim(self, identity: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         """Make the folder and write its config, or check that it belongs to the same run.

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from tfps.cluster.run import run
     from tfps.cluster.spec import ClusterSpec, Task
     from tfps.cluster.tf_config import TFConfig
+    from tfps.evaluator.sidecar import SidecarEvaluator
     from tfps.params.partition import AutoPartitioner
     from tfps.strategy import ParameterServerStrategy
+    from tfps.training.report_metric import ReportMetric
 
 __all__ = [
     "AutoPartitioner",
     "ClusterSpec",
     "ParameterServerStrategy",
+    "ReportMetric",
+    "SidecarEvaluator",
     "TFConfig",
     "Task",
     "run",
@@ -31,6 +35,8 @@ _HOMES = {
     "AutoPartitioner": "tfps.params.partition",
     "ClusterSpec": "tfps.cluster.spec",
     "ParameterServerStrategy": "tfps.strategy",
+    "ReportMetric": "tfps.training.report_metric",
+    "SidecarEvaluator": "tfps.evaluator.sidecar",
     "TFConfig": "tfps.cluster.tf_config",
     "Task": "tfps.cluster.spec",
     "run": "tfps.cluster.run",

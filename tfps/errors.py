@@ -13,10 +13,10 @@ class TFConfigError(ValueError):
         faults: Each fault as a sentence that names the entry, what is allowed and what to do.
     """
 
-    def __init__(self, faults: Iterable[str]) -> None:
-        """Make the error from every fault that was found."""
+    def __init__(self, faults: Iterable[str], variable: str = "TF_CONFIG") -> None:
+        """Make the error from every fault that was found in an environment variable."""
         self.faults: tuple[str, ...] = tuple(faults)
-        super().__init__("\n".join(f"TF_CONFIG: {fault}" for fault in self.faults))
+        super().__init__("\n".join(f"{variable}: {fault}" for fault in self.faults))
 
 
 class ClusterTimeoutError(TimeoutError):

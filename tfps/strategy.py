@@ -13,6 +13,7 @@ from tfps import _keras
 from tfps.cluster.embedded import embedded_cluster
 from tfps.cluster.spec import ClusterSpec
 from tfps.cluster.tf_config import TFConfig
+from tfps.errors import TaskTypeError
 from tfps.params.initialize import initial_value
 from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
 from tfps.params.variables import VariableCreation
@@ -218,8 +219,17 @@ _connected: list[dict[str, Any]] = []
 
 
 def default_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """Return the resolver of TF_CONFIG's cluster, or else of one inside of this process."""
+    """Return the resolver of TF_CONFIG's cluster, or else of one inside of this process.
+
+    Raises:
+        TaskTypeError: This process is an evaluator, and would take the chief's place.
+    """
     config = TFConfig.from_environment()
+    if config is not None and config.task.type == "evaluator":
+        raise TaskTypeError(
+            f"TF_CONFIG: task {config.task} is no part of the cluster. Make the model that it "
+            "evaluates without a strategy."
+        )
     cluster = embedded_cluster() if config is None else config.cluster
     return _resolver(cluster)
 

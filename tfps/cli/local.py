@@ -16,10 +16,11 @@ from tfps.cluster.local import plan, supervise
 class Local:
     """Run a whole job on this machine: tfps local --ps P --workers W -- PROGRAM ARGS.
 
-    Starts a chief, W workers and P parameter servers, one process each. All of them run PROGRAM
-    with their own TF_CONFIG; a program that calls tfps.run trains on the chief and serves on the
-    others. The chief's output is shown as it is, each line of the others after its task's name. The
-    exit code is the chief's. No process outlives the command.
+    Starts a chief, W workers, P parameter servers and the evaluators that were asked for, one
+    process each. All of them run PROGRAM with their own TF_CONFIG; a program that calls tfps.run
+    trains on the chief, evaluates on an evaluator and serves on the others. The chief's output is
+    shown as it is, each line of the others after its task's name. The exit code is the chief's. No
+    process outlives the command.
     """
 
     ps: int
@@ -28,8 +29,11 @@ class Local:
     workers: int
     """Number of workers, at least 1."""
 
+    evaluators: int = 0
+    """Number of evaluators."""
+
     threads_per_worker: int | None = None
-    """Threads that each worker computes with. Without it, every worker takes all cores."""
+    """Threads that each worker or evaluator computes with. Without it, each takes all cores."""
 
     def run(self, program: Sequence[str]) -> int:
         """Run the job and return the chief's exit code, or 2 for a usage error."""
@@ -38,9 +42,10 @@ class Local:
             print(f"tfps local: {fault}", file=sys.stderr)
         if faults:
             return 2
-        ports = addresses.free_ports(1 + self.workers + self.ps, host=plan.HOST)
+        num_tasks = 1 + self.workers + self.ps + self.evaluators
+        ports = addresses.free_ports(num_tasks, host=plan.HOST)
         processes = plan.processes(
-            plan.cluster_spec(self.ps, self.workers, ports),
+            plan.cluster_spec(self.ps, self.workers, ports, num_evaluators=self.evaluators),
             program,
             environment=os.environ,
             threads_per_worker=self.threads_per_worker,
@@ -49,13 +54,14 @@ class Local:
 
     def _number_faults(self) -> list[str]:
         return [
-            f"--{name} is {number}, but must be at least 1."
-            for name, number in (
-                ("ps", self.ps),
-                ("workers", self.workers),
-                ("threads-per-worker", self.threads_per_worker),
+            f"--{name} is {number}, but must be at least {least}."
+            for name, number, least in (
+                ("ps", self.ps, 1),
+                ("workers", self.workers, 1),
+                ("evaluators", self.evaluators, 0),
+                ("threads-per-worker", self.threads_per_worker, 1),
             )
-            if number is not None and number < 1
+            if number is not None and number < least
         ]
 
 

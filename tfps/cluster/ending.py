@@ -64,7 +64,7 @@ def wait_until_told(server: tf.distribute.Server, task: Task) -> None:
     graph, queue = _queue_of(task)
     with graph.as_default():
         told = queue.dequeue()
-    with tf.compat.v1.Session(server.target, graph=graph, config=_only(task)) as session:
+    with tf.compat.v1.Session(server.target, graph=graph, config=only(task)) as session:
         session.run(told)
 
 
@@ -75,7 +75,7 @@ def _tell(task: Task, address: str, timeout_s: float, told: list[Task]) -> None:
     graph, queue = _queue_of(task)
     with graph.as_default():
         tell = queue.enqueue("end")
-    config = _only(task)
+    config = only(task)
     config.operation_timeout_in_ms = int(timeout_s * 1000)
     # The caller names a task that was not told. One that was may be gone before the session closes.
     with contextlib.suppress(tf.errors.OpError):
@@ -93,6 +93,9 @@ def _queue_of(task: Task) -> tuple[tf.Graph, tf.queue.FIFOQueue]:
     return graph, queue
 
 
-def _only(task: Task) -> tf.compat.v1.ConfigProto:
-    # Without the filter the session first waits for every other task of the server's cluster.
+def only(task: Task) -> tf.compat.v1.ConfigProto:
+    """Return the configuration of a session with the server of one task.
+
+    Without its filter the session first waits for every other task of the server's cluster.
+    """
     return tf.compat.v1.ConfigProto(device_filters=[f"/job:{task.type}/task:{task.index}"])

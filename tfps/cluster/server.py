@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from tfps.cluster import addresses
+from tfps.cluster.signals import SignalReceived, raise_on_signals
 from tfps.cluster.tf_config import TFConfig
 from tfps.errors import ServerStartError, TaskTypeError
 
@@ -48,13 +47,13 @@ def serve(config: TFConfig, *, chief_timeout_s: float = 300.0) -> int:
             "that trains on the chief, and correct task.type if this process is another task."
         )
     try:
-        _end_on_signals()
+        raise_on_signals()
         told = threading.Event()
         server = start_server(config)
         threading.Thread(target=_wait_until_told, args=(server, config, told), daemon=True).start()
         return _watch(config, told, chief_timeout_s)
-    except _SignalReceived as received:
-        return 128 + received.number
+    except SignalReceived as received:
+        return received.code
 
 
 def serve_and_exit(config: TFConfig, *, chief_timeout_s: float = 300.0) -> NoReturn:
@@ -119,25 +118,6 @@ def session_config(
     # A thread that waits for work sleeps: the others have the processor, tasks beside it included.
     config.experimental.disable_thread_spinning = True
     return config
-
-
-class _SignalReceived(BaseException):
-    """Raised in the main thread, wherever it is, when a signal asks the process to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def _end_on_signals() -> None:
-    def end(number: int, frame: FrameType | None) -> None:
-        # A second signal must not interrupt the ending that the first one started.
-        for ending in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(ending, signal.SIG_IGN)
-        raise _SignalReceived(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
 
 
 def _wait_until_told(server: tf.distribute.Server, config: TFConfig, told: threading.Event) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import floor
 
+from tfps.cluster.environment import DEFAULTS, NO_GPUS, threads
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec
@@ -31,25 +32,20 @@ def tasks(spec: JobSpec) -> Iterator[Task]:
             yield Task(type=task_type, index=index)
 
 
-def environment(spec: JobSpec, task_type: str, role: Role) -> dict[str, str]:
+def environment(
+    spec: JobSpec, task_type: str, role: Role, inherited: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Return the environment of a role's tasks, TF_CONFIG left out.
 
     What the spec sets goes before what tfps would set.
+
+    Args:
+        spec: The job.
+        task_type: The role's.
+        role: What a task needs.
+        inherited: What a task on this platform finds set already. It goes before tfps's defaults,
+            but not before what the role asks for.
     """
     own = {} if spec.checkpoint_dir is None else {CHECKPOINT_DIR: spec.checkpoint_dir}
-    return {**_defaults(task_type, role), **spec.env, **role.env, **own}
-
-
-def _defaults(task_type: str, role: Role) -> dict[str, str]:
-    threads = str(max(1, floor(role.cpu)))
-    return {
-        # In pages of 2 MB a look at a row of a large table misses the address cache less.
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-        "OMP_NUM_THREADS": threads,
-        # Output comes line by line, not in blocks of a few kilobytes.
-        "PYTHONUNBUFFERED": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        # Without it TensorFlow takes a thread for each core of the node.
-        "TF_NUM_INTRAOP_THREADS": threads,
-        **({"CUDA_VISIBLE_DEVICES": "-1"} if not role.gpus else {}),
-    }
+    asked = {**threads(max(1, floor(role.cpu))), **({} if role.gpus else NO_GPUS)}
+    return {**DEFAULTS, **(inherited or {}), **asked, **spec.env, **role.env, **own}

@@ -53,6 +53,10 @@ def test_wrong_arguments_exit_with_2(
         (["local", "--ps", "0", "--workers", "1", "--", "true"], "--ps is 0, but must be at least"),
         (["local", "--ps", "1", "--workers", "-2", "--", "true"], "--workers is -2"),
         ([*LOCAL, "--threads-per-worker", "0", "--", "true"], "--threads-per-worker is 0"),
+        (
+            [*LOCAL, "--evaluators", "-1", "--", "true"],
+            "--evaluators is -1, but must be at least 0",
+        ),
         (["serve", "--", "true"], "runs no program"),
         (["serve", "--chief-timeout-s", "0"], "--chief-timeout-s is 0; use more than 0"),
         (["serve"], "TF_CONFIG is not set. Set it"),

@@ -22,9 +22,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         calls.append(f"waited up to {timeout_s:g} s for {len(spec.serving())}")
 
     monkeypatch.setattr(rendezvous, "wait_for_tasks", wait_for_tasks)
-    monkeypatch.setattr(
-        run, "_tell_tasks_to_end", lambda spec: calls.append(f"told {len(spec.serving())}")
-    )
+
+    def end_job(spec: ClusterSpec, has_evaluate: bool, evaluator_timeout_s: float) -> None:
+        expected = "expected" if has_evaluate else "not expected"
+        calls.append(f"evaluators {expected}, for {evaluator_timeout_s:g} s")
+        calls.append(f"told {len(spec.serving())}")
+
+    monkeypatch.setattr(run, "_end_job", end_job)
     return calls
 
 
@@ -42,7 +46,17 @@ def test_without_tf_config_the_function_runs(told: list[str]) -> None:
 @pytest.mark.usefixtures("as_chief")
 def test_the_chief_waits_trains_and_tells_the_others(told: list[str]) -> None:
     assert run.run(lambda: told.append("trained"), start_timeout_s=9) is None
-    assert told == ["waited up to 9 s for 2", "trained", "told 2"]
+    evaluators = "evaluators not expected, for 600 s"
+    assert told == ["waited up to 9 s for 2", "trained", evaluators, "told 2"]
+
+
+@pytest.mark.usefixtures("as_chief")
+def test_the_chief_does_not_evaluate_but_waits_for_who_does(told: list[str]) -> None:
+    def evaluate() -> run.Evaluator:
+        raise AssertionError("called on the chief")
+
+    run.run(lambda: None, evaluate, evaluator_timeout_s=7)
+    assert "evaluators expected, for 7 s" in told
 
 
 @pytest.mark.usefixtures("as_chief")
@@ -81,10 +95,12 @@ def test_training_does_not_start_when_tasks_are_missing(
     assert told == []
 
 
-def test_an_evaluator_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluator_without_a_function_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     config = {"cluster": CLUSTER, "task": {"type": "evaluator", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    with pytest.raises(TaskTypeError, match=r"evaluator 0 has nothing to run.*validation_data"):
+    with pytest.raises(TaskTypeError, match=r"evaluator 0 has nothing to run.*run\(train, evalu"):
         run.run(lambda: None)
 
 

@@ -70,7 +70,7 @@ def test_other_settings_for_the_same_name_end_with_2(
 ) -> None:
     other = dataclasses.replace(prepared, width=64)
     with pytest.raises(SystemExit) as ended:
-        recipe.run("gpt_lm", other, gpt_lm.prepare)
+        recipe.run("gpt_lm", other, gpt_lm.prepare, gpt_lm.evaluate)
     assert ended.value.code == 2
     assert "width: 128 then, 64 now" in capsys.readouterr().err
 

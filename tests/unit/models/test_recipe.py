@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,10 @@ def train(settings: Settings, data: Data, folder: RunFolder) -> None:
 
 def start(settings: Settings, data: Data | None = None) -> Callable[[], None]:
     return recipe.start_or_resume(settings, data or Data(), train)
+
+
+def no_evaluation(settings: Settings) -> Any:
+    raise AssertionError("evaluates")
 
 
 def save_epochs(epochs: int, settings: Settings | None = None) -> RunFolder:
@@ -132,11 +138,46 @@ def test_run_ends_with_2_and_the_recipes_name_on_a_fault(
         (Settings(width=0), "--width is 0, but must be at least 1."),
     ):
         with pytest.raises(SystemExit) as ended:
-            recipe.run("mine", settings, refuse)
+            recipe.run("mine", settings, refuse, no_evaluation)
         assert ended.value.code == 2
         assert capsys.readouterr().err == f"mine: {fault}\n"
 
 
 def test_run_does_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
-    recipe.run("mine", Settings(), lambda settings: functools.partial(print, settings.width))
+    def prepare(settings: Settings) -> Callable[[], None]:
+        return functools.partial(print, settings.width)
+
+    recipe.run("mine", Settings(), prepare, no_evaluation)
     assert capsys.readouterr().out == "8\n"
+
+
+def test_runs_cannot_lie_in_a_bucket(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TFPS_CHECKPOINT_DIR", "gs://mine/runs")
+    with pytest.raises(SystemExit) as ended:
+        recipe.run("mine", Settings(), no_evaluation, no_evaluation)
+    assert ended.value.code == 2
+    assert "mine: TFPS_CHECKPOINT_DIR is 'gs://mine/runs', but a rec" in capsys.readouterr().err
+
+
+def test_a_second_evaluator_has_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = {"chief": ["a:1"], "worker": ["a:2"], "ps": ["a:3"]}
+    task = {"type": "evaluator", "index": 1}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    with pytest.raises(SystemExit) as ended:
+        recipe.run("mine", Settings(), no_evaluation, no_evaluation)
+    assert ended.value.code == 2
+    assert "mine: evaluator 1 has nothing to do" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("environment", "runs"), [({}, "runs"), ({"TFPS_CHECKPOINT_DIR": "/shared"}, "/shared")]
+)
+def test_runs_lie_where_the_environment_says(environment: dict[str, str], runs: str) -> None:
+    code = "from models import recipe; print(recipe.RUNS)"
+    command = [sys.executable, "-c", code]
+    environment = {**environment, "PYTHONPATH": str(Path(__file__).parents[3])}
+    assert subprocess.check_output(command, env=environment, text=True) == f"{runs}\n"

@@ -78,6 +78,14 @@ def kill_descendants(*, timeout_s: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+def kill_session(leader: int) -> None:
+    """Kill the descendants of this process that a leader, which has ended, left in its session."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(process.pid) == leader:
+                process.kill()
+
+
 def _work_and_exit(work: Callable[[int], int], launcher_gone: int) -> None:
     code = 1
     try:

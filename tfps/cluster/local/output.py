@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextlib
 import re
+import sys
 from typing import BinaryIO
 
 # How TensorFlow writes INFO, also before it looks at TF_CPP_MIN_LOG_LEVEL; how SentencePiece does.
@@ -66,6 +67,13 @@ async def copy_prefixed(
     while chunk := await source.read(_CHUNK_BYTES):
         _write(prefixer.feed(chunk), sink, last)
     _write(prefixer.end(), sink, last)
+
+
+def say(sentence: str) -> None:
+    """Tell on standard error what becomes of the job."""
+    # Whoever read our standard error may be gone; the tasks must end all the same.
+    with contextlib.suppress(BrokenPipeError):
+        print(f"tfps local: {sentence}", file=sys.stderr, flush=True)
 
 
 def _write(lines: list[bytes], sink: BinaryIO, last: collections.deque[bytes]) -> None:

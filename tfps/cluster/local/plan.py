@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from tfps.cluster.environment import DEFAULTS, LOG_LEVEL, NO_GPUS, threads
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.cluster.tf_config import VARIABLE, TFConfig
 
 HOST = "127.0.0.1"
-_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,11 +22,20 @@ class TaskProcess:
         task: Which task it is.
         command: The program and its arguments.
         environment: The whole environment of the process.
+        output: A file to which it appends its output; None passes the output on.
+        restarts: How often it is started again when it fails.
+        is_needed: Whether the job fails with it.
+        holds_input: Whether it has an open standard input, whose end tells it to end, before any
+            signal does.
     """
 
     task: Task
     command: tuple[str, ...]
     environment: Mapping[str, str]
+    output: Path | None = None
+    restarts: int = 0
+    is_needed: bool = True
+    holds_input: bool = False
 
     @property
     def prefix(self) -> str:
@@ -34,14 +45,19 @@ class TaskProcess:
     @property
     def shows_remarks(self) -> bool:
         """Whether the INFO lines of TensorFlow are wanted: with TF_CPP_MIN_LOG_LEVEL=0."""
-        return self.environment.get(_LOG_LEVEL) == "0"
+        return self.environment.get(LOG_LEVEL) == "0"
 
 
-def cluster_spec(num_ps: int, num_workers: int, ports: Sequence[int]) -> ClusterSpec:
-    """Return the cluster of a chief, workers and ps on loopback, at the ports in this order."""
-    found = tuple(f"{HOST}:{port}" for port in ports)
+def cluster_spec(
+    num_ps: int, num_workers: int, ports: Sequence[int], *, num_evaluators: int = 0
+) -> ClusterSpec:
+    """Return the cluster of a chief, workers, ps and evaluators, at the ports in this order."""
+    found = iter(f"{HOST}:{port}" for port in ports)
     return ClusterSpec(
-        chief=found[:1], worker=found[1 : 1 + num_workers], ps=found[1 + num_workers :][:num_ps]
+        chief=tuple(itertools.islice(found, 1)),
+        worker=tuple(itertools.islice(found, num_workers)),
+        ps=tuple(itertools.islice(found, num_ps)),
+        evaluator=tuple(itertools.islice(found, num_evaluators)),
     )
 
 
@@ -58,8 +74,8 @@ def processes(
         cluster: The tasks and their addresses.
         command: The program and its arguments.
         environment: What the processes inherit.
-        threads_per_worker: How many threads a worker computes with. None leaves it to TensorFlow,
-            which takes as many as there are cores, in every worker.
+        threads_per_worker: How many threads a worker or evaluator computes with. None leaves it to
+            TensorFlow, which takes as many as there are cores, in each of them.
     """
     return tuple(
         TaskProcess(
@@ -71,30 +87,22 @@ def processes(
                 **_settings(task, threads_per_worker),
                 VARIABLE: TFConfig(cluster=cluster, task=task).to_json(),
             },
+            is_needed=task.type != "evaluator",
         )
         for task, _ in cluster
     )
 
 
 _DEFAULTS = {
-    # Output reaches the launcher line by line, not in blocks of a few kilobytes.
-    "PYTHONUNBUFFERED": "1",
-    # Each process would repeat TensorFlow's remarks on the machine.
-    _LOG_LEVEL: "2",
-    # In pages of 2 MB a look at a row of a large table misses the processor's address cache less.
-    # glibc reads it when the process starts.
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-    # The chief and the workers share the GPUs of this machine.
+    **DEFAULTS,
+    # The chief, the workers and the evaluators share the GPUs of this machine.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
 
 
-def _settings(task: Task, threads_per_worker: int | None) -> dict[str, str]:
+def _settings(task: Task, threads_per_worker: int | None) -> Mapping[str, str]:
     if task.type == "ps":
-        return {"CUDA_VISIBLE_DEVICES": "-1"}
-    if task.type == "worker" and threads_per_worker is not None:
-        return {
-            "TF_NUM_INTRAOP_THREADS": str(threads_per_worker),
-            "OMP_NUM_THREADS": str(threads_per_worker),
-        }
+        return NO_GPUS
+    if task.type in ("worker", "evaluator") and threads_per_worker is not None:
+        return threads(threads_per_worker)
     return {}

@@ -8,7 +8,7 @@ from tfps.cluster.local import plan
 from tfps.cluster.spec import Task
 from tfps.cluster.tf_config import TFConfig
 
-CLUSTER = plan.cluster_spec(num_ps=2, num_workers=3, ports=[1, 2, 3, 4, 5, 6])
+CLUSTER = plan.cluster_spec(num_ps=2, num_workers=3, ports=range(1, 8), num_evaluators=1)
 
 
 def planned(
@@ -30,6 +30,11 @@ def test_every_task_gets_its_own_port() -> None:
     assert CLUSTER.chief == ("127.0.0.1:1",)
     assert CLUSTER.worker == ("127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4")
     assert CLUSTER.ps == ("127.0.0.1:5", "127.0.0.1:6")
+    assert CLUSTER.evaluator == ("127.0.0.1:7",)
+
+
+def test_there_is_no_evaluator_unless_one_is_asked_for() -> None:
+    assert plan.cluster_spec(1, 1, [1, 2, 3]).evaluator == ()
 
 
 def test_every_task_runs_the_command_with_its_own_tf_config() -> None:
@@ -44,6 +49,10 @@ def test_a_prefix_names_the_task() -> None:
     assert planned()[2].task == Task(type="worker", index=1)
 
 
+def test_a_job_does_not_fail_with_its_evaluator() -> None:
+    assert {p.task.type for p in planned() if not p.is_needed} == {"evaluator"}
+
+
 def test_an_inherited_tf_config_is_replaced() -> None:
     for process in planned({"TF_CONFIG": "{}", "HOME": "/home/me"}):
         assert process.environment["TF_CONFIG"] != "{}"
@@ -56,9 +65,9 @@ def test_no_ps_sees_a_gpu_whatever_is_inherited() -> None:
     assert {p.environment["CUDA_VISIBLE_DEVICES"] for p in of_type("worker", processes)} == {"0"}
 
 
-def test_threads_are_set_for_workers_only() -> None:
+def test_threads_are_set_for_workers_and_evaluators_only() -> None:
     processes = planned(threads_per_worker=3)
-    for worker in of_type("worker", processes):
+    for worker in (*of_type("worker", processes), *of_type("evaluator", processes)):
         assert worker.environment["TF_NUM_INTRAOP_THREADS"] == "3"
         assert worker.environment["OMP_NUM_THREADS"] == "3"
     for other in (*of_type("ps", processes), *of_type("chief", processes)):
