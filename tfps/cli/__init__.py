@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import tyro
 
 from tfps.cli.cancel import Cancel
+from tfps.cli.doctor import Doctor
 from tfps.cli.local import Local
 from tfps.cli.logs import Logs
 from tfps.cli.render import Render
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options, program = _split_at_dashes(given)
     command = tyro.cli(
-        Local | Serve | Validate | Render | Submit | Status | Logs | Cancel,
+        Local | Serve | Doctor | Validate | Render | Submit | Status | Logs | Cancel,
         prog="tfps",
         description="Train Keras models on TensorFlow parameter servers.",
         args=options,
