@@ -6,7 +6,7 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from tests.golden import bad_specs
+from tests.golden import bad_specs, rendered
 
 with tempfile.TemporaryDirectory() as folder:
     bad_specs.write(
@@ -15,3 +15,5 @@ with tempfile.TemporaryDirectory() as folder:
             for case in bad_specs.read()
         ]
     )
+
+rendered.write_all()

@@ -68,8 +68,8 @@ class Vertex:
             "projects/NUMBER/global/networks/NAME"; None for none.
         base_output_dir: A gs:// folder; the tasks get folders of it as AIP_MODEL_DIR,
             AIP_CHECKPOINT_DIR and AIP_TENSORBOARD_LOG_DIR.
-        tensorboard: Full name of a Vertex AI TensorBoard, which needs a service account.
-        max_wait_s: Seconds to wait for machines; None leaves it to Vertex AI.
+        tensorboard: Full name of a Vertex AI TensorBoard, which needs a service account and a
+            base_output_dir.
         web_access: Whether a shell on the tasks can be opened in the console.
     """
 
@@ -79,7 +79,6 @@ class Vertex:
     network: str | None = None
     base_output_dir: str | None = None
     tensorboard: str | None = None
-    max_wait_s: int | None = None
     web_access: bool = False
 
     def __post_init__(self) -> None:
@@ -95,7 +94,7 @@ class Vertex:
         yield from _like(
             "network",
             self.network,
-            r"projects/[^/]+/global/networks/[^/]+",
+            r"projects/[0-9]+/global/networks/[^/]+",
             "projects/12345/global/networks/default",
         )
         yield from _like(
@@ -110,7 +109,11 @@ class Vertex:
                 ("tensorboard",),
                 "a Vertex AI TensorBoard needs a service_account that may write to it. Give one.",
             )
-        yield from checks.at_least("max_wait_s", self.max_wait_s, 0)
+        if self.tensorboard is not None and self.base_output_dir is None:
+            yield Fault(
+                ("tensorboard",),
+                "a Vertex AI TensorBoard gets its logs from a folder of base_output_dir. Give one.",
+            )
 
 
 def _like(name: str, value: str | None, pattern: str, example: str) -> Iterator[Fault]:

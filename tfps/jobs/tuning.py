@@ -82,7 +82,7 @@ class Tuning:
         goal: Whether less or more of it is better.
         trials: Number of trials.
         parallel_trials: How many run at the same time.
-        failed_trials: So many may fail until the search does; None leaves it to the platform.
+        failed_trials: When so many have failed, the search has; None leaves it to the platform.
         algorithm: How the next values are chosen.
         parameters: The chief's program gets `--KEY=VALUE` for each.
     """
@@ -102,13 +102,14 @@ class Tuning:
     def _faults(self) -> Iterator[Fault]:
         yield from checks.at_least("trials", self.trials, 1)
         yield from checks.at_least("parallel_trials", self.parallel_trials, 1)
-        yield from checks.at_least("failed_trials", self.failed_trials, 0)
-        if self.parallel_trials > self.trials:
-            yield Fault(
-                ("parallel_trials",),
-                f"{self.parallel_trials} is more than the {self.trials} "
-                "trials. Give at most as many.",
-            )
+        yield from checks.at_least("failed_trials", self.failed_trials, 1)
+        for name in ("parallel_trials", "failed_trials"):
+            number = getattr(self, name)
+            if number is not None and number > self.trials:
+                yield Fault(
+                    (name,),
+                    f"{number} is more than the {self.trials} trials. Give at most as many.",
+                )
         yield from checks.form("metric", self.metric, names.parameter_fault)
         if not self.parameters:
             yield Fault(("parameters",), "there is nothing to search. Give at least one.")

@@ -60,7 +60,7 @@ tuning:
     layers: {minimum: 2, maximum: 8, integer: true}
     optimizer: {values: [adam, sgd]}
 kubernetes: {namespace: training, cloud: karpenter, image_pull_secrets: [key], keep_s: 60}
-vertex: {project: my-project, location: europe-west4, max_wait_s: 600}
+vertex: {project: my-project, location: europe-west4, web_access: true}
 """
 
 
@@ -117,7 +117,7 @@ def test_every_field_is_read() -> None:
         kubernetes=Kubernetes(
             namespace="training", cloud="karpenter", image_pull_secrets=("key",), keep_s=60
         ),
-        vertex=Vertex(project="my-project", location="europe-west4", max_wait_s=600),
+        vertex=Vertex(project="my-project", location="europe-west4", web_access=True),
     )
 
 
