@@ -23,7 +23,7 @@ help:
 	@echo 'make test       run the tests, the slow ones and those for root left out'
 	@echo 'make test-slow  run the tests that make test leaves out'
 	@echo 'make test-all   run all tests'
-	@echo 'make lint       run ruff, mypy and import-linter'
+	@echo 'make lint       run ruff, mypy, import-linter and hadolint'
 	@echo 'make clean      remove .venv and caches; runs/ stays'
 
 # Bad options are an error of one process, before there are five. Help is asked for once.
@@ -46,6 +46,7 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/hadolint Dockerfile
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -45,9 +45,10 @@ class RunSettings:
     """Pull and push while computing; --steps-per-execution has to be above 1."""
     update: Update = "asynchronous"
     """When updates take effect. asynchronous: each gradient when it arrives; synchronous: the mean
-    of one of each worker; semi-synchronous: the mean of as many as there are workers;
-    bounded-staleness: workers compute on parameters that lack 4 steps of others at most; local:
-    workers take 16 steps by themselves, then what they moved by is taken together."""
+    of one of each worker; synchronous-backup: the same without the slowest worker;
+    semi-synchronous: the mean of as many as there are workers; bounded-staleness: workers compute
+    on parameters that lack 4 steps of others at most; local: workers take 16 steps by themselves,
+    then what they moved by is taken together."""
     check_only: bool = False
     """Check the settings and the data, and leave; silent if they are good."""
 

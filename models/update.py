@@ -12,7 +12,14 @@ import tfps
 if TYPE_CHECKING:
     from tfps.update import Policy
 
-Update = Literal["asynchronous", "synchronous", "semi-synchronous", "bounded-staleness", "local"]
+Update = Literal[
+    "asynchronous",
+    "synchronous",
+    "synchronous-backup",
+    "semi-synchronous",
+    "bounded-staleness",
+    "local",
+]
 
 STALENESS_STEPS = 4
 LOCAL_STEPS = 16
@@ -31,6 +38,8 @@ def policy(name: Update) -> Policy | None:
         return None
     if name == "synchronous":
         return tfps.update.Synchronous()
+    if name == "synchronous-backup":
+        return tfps.update.Synchronous(backup_workers=1)
     if name == "semi-synchronous":
         return tfps.update.SemiSynchronous()
     if name == "bounded-staleness":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,8 @@ HEAVY = {"keras", "keras_hub", "keras_nlp", "matplotlib", "tensorflow", "tensorf
         "import tfps.cli",
         "import tfps.errors",
         "from tfps.cluster.tf_config import TFConfig",
+        "import tfps.doctor.run",
+        "import tfps.jobs.file, tfps.jobs.writing",
     ],
 )
 def test_import_leaves_tensorflow_alone(statement: str) -> None:
@@ -34,6 +37,20 @@ def test_help_leaves_tensorflow_alone() -> None:
     )
     assert "tfps.cli" in loaded
     assert not HEAVY & loaded
+
+
+@pytest.mark.parametrize(
+    "target", ["kubernetes", "jobset", "tfjob", "vertex", "local", "tf-config"]
+)
+def test_rendering_leaves_tensorflow_and_the_clients_of_platforms_alone(target: str) -> None:
+    spec = Path(__file__).parents[2] / "cluster_specs" / "vertex_2ps_4gpu_workers.yaml"
+    loaded = _modules_after(
+        "import contextlib, sys, tfps.cli\n"
+        "with contextlib.redirect_stdout(sys.stderr):\n"
+        f"    tfps.cli.main(['render', '-f', {str(spec)!r}, '--target', {target!r}])"
+    )
+    assert "tfps.jobs.spec" in loaded
+    assert not (HEAVY | {"kubernetes", "google.cloud.aiplatform_v1", "google.auth"}) & loaded
 
 
 def _modules_after(statement: str) -> set[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 
 from tfps.cluster import addresses
 from tfps.cluster.local import plan, supervise
+from tfps.cluster.local.programs import program_fault
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,5 @@ class Local:
 def _program_faults(program: Sequence[str]) -> list[str]:
     if not program:
         return ["no program to run. Give one after --, e.g. -- python train.py"]
-    if shutil.which(program[0]) is not None:
-        return []
-    if program[0].endswith(".py") and os.path.exists(program[0]):
-        return [f"{program[0]!r} is not executable. Write -- python {program[0]}"]
-    return [f"program {program[0]!r} was not found. Give its path, or one that is on PATH."]
+    fault = program_fault(program[0])
+    return [] if fault is None else [fault]

@@ -31,8 +31,8 @@ class Render:
     target: TargetName
     """Whom it is for."""
 
-    output: Annotated[Literal["yaml", "json"], tyro.conf.arg(aliases=["-o"])] = "yaml"
-    """How it is written."""
+    output: Annotated[Literal["yaml", "json"] | None, tyro.conf.arg(aliases=["-o"])] = None
+    """How it is written. Without it, as the target takes it: as YAML, or as a script for slurm."""
 
     namespace: Namespace = None
     """Kubernetes namespace, instead of the spec's."""

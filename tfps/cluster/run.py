@@ -9,7 +9,7 @@ from typing import NoReturn, Protocol, TypeVar
 
 from tfps.cluster import rendezvous
 from tfps.cluster.server import CHIEF_GONE, serve_and_exit
-from tfps.cluster.signals import SignalReceived, raise_on_signals
+from tfps.cluster.signals import SignalReceived, end_on_sigterm_as_init, raise_on_signals
 from tfps.cluster.spec import ClusterSpec
 from tfps.cluster.tf_config import TFConfig
 from tfps.errors import ChiefGoneError, TaskTypeError
@@ -71,6 +71,7 @@ def run(
                 "evaluator out of the job."
             )
         _evaluate_and_exit(evaluate, config, chief_timeout_s)
+    end_on_sigterm_as_init()
     rendezvous.wait_for_tasks(config.cluster, timeout_s=start_timeout_s)
     try:
         result = train()

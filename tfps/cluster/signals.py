@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 
@@ -30,3 +31,14 @@ def raise_on_signals() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+
+
+def end_on_sigterm_as_init() -> None:
+    """Have SIGTERM end this process where it is the first of its container.
+
+    The kernel spares a process of id 1 each signal that it has no handler for, so that whoever
+    stops the container would wait in vain, and then kill it.
+    """
+    if os.getpid() == 1 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # At once, as elsewhere; a program that wants more has a handler of its own.
+        signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))

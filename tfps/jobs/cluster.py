@@ -32,6 +32,17 @@ def tasks(spec: JobSpec) -> Iterator[Task]:
             yield Task(type=task_type, index=index)
 
 
+def role_of(spec: JobSpec, task: Task) -> Role:
+    """Return the role of a task."""
+    role: Role = getattr(spec.roles, task.type)
+    return role
+
+
+def name_of(task: Task) -> str:
+    """Name a task as `tfps logs --task` does, e.g. `worker:1`."""
+    return f"{task.type}:{task.index}"
+
+
 def environment(
     spec: JobSpec, task_type: str, role: Role, inherited: Mapping[str, str] | None = None
 ) -> dict[str, str]:

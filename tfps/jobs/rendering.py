@@ -20,10 +20,12 @@ class Rendering:
     Attributes:
         documents: What the platform is given, in this order.
         left_out: What of the spec the platform has no counterpart for, and what that means.
+        text: What a platform is given that takes neither YAML nor JSON; the documents hold it, too.
     """
 
     documents: tuple[Document, ...]
     left_out: tuple[Fault, ...] = ()
+    text: str | None = None
 
 
 Renderer = Callable[[JobSpec], Rendering]

@@ -11,10 +11,12 @@ from tfps.jobs.rendering import Renderer
 if TYPE_CHECKING:
     from tfps.jobs.launching import Launcher
 
-TargetName = Literal["tf-config", "local", "kubernetes", "jobset", "tfjob", "vertex"]
+TargetName = Literal[
+    "tf-config", "local", "ssh", "slurm", "kubernetes", "jobset", "tfjob", "vertex"
+]
 """What `--target` takes."""
 
-LaunchTargetName = Literal["local", "kubernetes", "jobset", "tfjob", "vertex"]
+LaunchTargetName = Literal["local", "ssh", "kubernetes", "jobset", "tfjob", "vertex"]
 """What `--target` takes where a job is handed over."""
 
 TARGET_NAMES: tuple[TargetName, ...] = get_args(TargetName)
@@ -23,6 +25,8 @@ TARGET_NAMES: tuple[TargetName, ...] = get_args(TargetName)
 _RENDERERS: Mapping[TargetName, str] = {
     "tf-config": "tfps.jobs.tf_configs",
     "local": "tfps.jobs.local.render",
+    "ssh": "tfps.jobs.ssh.render",
+    "slurm": "tfps.jobs.slurm",
     "kubernetes": "tfps.jobs.kubernetes.plain",
     "jobset": "tfps.jobs.kubernetes.jobset",
     "tfjob": "tfps.jobs.kubernetes.tfjob",
@@ -37,5 +41,24 @@ def renderer(target: TargetName) -> Renderer:
 
 
 def launcher(target: LaunchTargetName) -> Launcher:
-    """Return what hands a job to a target."""
-    raise NotImplementedError(target)
+    """Return what hands jobs to a target."""
+    if target == "local":
+        from tfps.jobs.local.launcher import LocalLauncher
+
+        return LocalLauncher()
+    if target == "ssh":
+        from tfps.jobs.ssh.launcher import SshLauncher
+
+        return SshLauncher()
+    if target == "vertex":
+        from tfps.jobs.vertex.launcher import VertexLauncher
+
+        return VertexLauncher()
+    from tfps.jobs.kubernetes import launcher as kubernetes
+
+    forms = {
+        "kubernetes": kubernetes.PLAIN,
+        "jobset": kubernetes.AS_JOB_SET,
+        "tfjob": kubernetes.AS_TF_JOB,
+    }
+    return kubernetes.KubernetesLauncher(form=forms[target])

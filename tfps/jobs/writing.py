@@ -12,13 +12,19 @@ from tfps.jobs.rendering import Rendering
 Format = Literal["yaml", "json"]
 
 
-def write(rendering: Rendering, form: Format) -> str:
-    """Write all documents, the last line ended.
+def write(rendering: Rendering, form: Format | None = None) -> str:
+    """Write what was rendered, the last line ended.
 
-    YAML has them one after the other. JSON, which has no such thing, has a Kubernetes List, which
-    kubectl takes, or else an array; one document is written as it is.
+    YAML has the documents one after the other. JSON, which has no such thing, has a Kubernetes
+    List, which kubectl takes, or else an array; one document is written as it is.
+
+    Args:
+        rendering: What was rendered.
+        form: How; None for what the platform takes, a text of its own or else YAML.
     """
-    if form == "yaml":
+    if form is None and rendering.text is not None:
+        return rendering.text
+    if form != "json":
         return yaml.dump_all(
             rendering.documents,
             Dumper=_Dumper,

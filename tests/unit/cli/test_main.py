@@ -77,7 +77,7 @@ def test_a_script_that_cannot_be_executed_gets_advice(
     script = tmp_path / "train.py"
     script.write_text("")
     assert cli.main([*LOCAL, "--", str(script)]) == 2
-    assert f"Write -- python {script}" in capsys.readouterr().err
+    assert f"Write python {script}" in capsys.readouterr().err
 
 
 def test_serve_lists_the_faults_of_tf_config(

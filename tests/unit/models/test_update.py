@@ -19,7 +19,11 @@ def test_by_default_the_strategys_own_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("synchronous", Synchronous()), ("semi-synchronous", SemiSynchronous())],
+    [
+        ("synchronous", Synchronous()),
+        ("synchronous-backup", Synchronous(backup_workers=1)),
+        ("semi-synchronous", SemiSynchronous()),
+    ],
 )
 def test_a_name_gives_its_policy(name: Update, expected: Policy) -> None:
     assert policy(name) == expected
@@ -42,5 +46,5 @@ def test_a_name_that_is_not_allowed_ends_with_2(tmp_path: Path, recipe: str) -> 
     assert (done.returncode, done.stdout) == (2, "")
     said = " ".join(done.stderr.replace("│", " ").split())
     assert "invalid choice 'sometimes' for argument '--update'" in said
-    assert "'asynchronous', 'synchronous', 'semi-synchronous'" in said
+    assert "'asynchronous', 'synchronous', 'synchronous-backup'" in said
     assert not list(tmp_path.iterdir())

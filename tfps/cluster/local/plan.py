@@ -25,6 +25,7 @@ class TaskProcess:
         output: A file to which it appends its output; None passes the output on.
         restarts: How often it is started again when it fails.
         is_needed: Whether the job fails with it.
+        host: Where the task runs, if the process only stands for it; None for here.
         holds_input: Whether it has an open standard input, whose end tells it to end, before any
             signal does.
     """
@@ -35,6 +36,7 @@ class TaskProcess:
     output: Path | None = None
     restarts: int = 0
     is_needed: bool = True
+    host: str | None = None
     holds_input: bool = False
 
     @property

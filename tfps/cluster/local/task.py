@@ -138,7 +138,7 @@ class RunningTask:
         line = f"{self.planned.task} {sentence}"
         output.say(line)
         if self.planned.output is not None:
-            with self.planned.output.open("a") as file:
+            with contextlib.suppress(OSError), self.planned.output.open("a") as file:
                 file.write(f"tfps: {line}\n")
 
     def _set(self, state: Literal["pending", "running", "ended"]) -> None:

@@ -89,7 +89,9 @@ def _container(
 ) -> Object:
     variables = environment(spec, task_type, role)
     ports = {port_name: spec.port, **role.ports} if task_type != "evaluator" else role.ports
-    probe = {"tcpSocket": {"port": spec.port}, "periodSeconds": 5}
+    # A pod that was ready stays so for a minute: a chief closes its port between finding all tasks
+    # and starting its own server.
+    probe = {"tcpSocket": {"port": spec.port}, "periodSeconds": 5, "failureThreshold": 12}
     return without_empty(
         {
             "name": _CONTAINER,

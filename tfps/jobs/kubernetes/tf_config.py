@@ -39,4 +39,4 @@ def tf_config_entries(
 
 def literal(text: str) -> str:
     """Write text so that Kubernetes, which expands `$(NAME)` and `$$`, leaves it as it is."""
-    return re.sub(r"\$(?=[($])", "$$$$", text)
+    return re.sub(r"\$(?=[($])", "$$", text)

@@ -1,7 +1,6 @@
 """A job as a TFJob, of Kubeflow's Training Operator v1.
 
-The operator gives each pod its TF_CONFIG and a Service of its name. It leaves evaluators out of the
-cluster.
+The operator gives each pod its TF_CONFIG and a Service of its name.
 """
 
 from __future__ import annotations

@@ -1,0 +1,71 @@
+"""The end of a job of plain objects, whatever the API server answers meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.jobs.kubernetes.kept import AnswerError, Kept, refused
+from tfps.jobs.kubernetes.ending import end_with_chief
+
+CHIEF = ("Job", "job-chief")
+OTHERS = ["scale statefulset.apps/job-worker", "scale statefulset.apps/job-ps"]
+EVALUATOR = "delete job.batch/job-evaluator"
+
+
+def chief(*conditions: str) -> Any:
+    return {"status": {"conditions": [{"type": one, "status": "True"} for one in conditions]}}
+
+
+def end(server: Kept) -> str:
+    return end_with_chief(server, "job", look_every_s=0.0)  # type: ignore[arg-type]
+
+
+def after_looking(server: Kept) -> list[str]:
+    return [line for line in server.done if not line.startswith("get")]
+
+
+def test_others_end_with_a_chief_that_has_succeeded() -> None:
+    server = Kept(objects={CHIEF: chief("SuccessCriteriaMet", "Complete")})
+    assert end(server) == "succeeded"
+    assert after_looking(server) == OTHERS
+
+
+def test_the_evaluator_ends_too_with_a_chief_that_has_failed() -> None:
+    server = Kept(objects={CHIEF: chief("FailureTarget", "Failed")})
+    assert end(server) == "failed"
+    assert after_looking(server) == [*OTHERS, EVALUATOR]
+
+
+def test_a_job_without_an_evaluator_gives_no_right_to_delete_one() -> None:
+    forbidden = refused("no right", AnswerError(403))
+    failing = {("delete", "Job", "job-evaluator"): [forbidden]}
+    server = Kept(objects={CHIEF: chief("Failed")}, failing=failing)
+    assert end(server) == "failed"
+
+
+def test_a_chief_that_stays_away_was_deleted() -> None:
+    server = Kept()
+    assert end(server) == "cancelled"
+    assert server.done[:-3] == ["get job.batch/job-chief"] * 30
+    assert after_looking(server) == [*OTHERS, EVALUATOR]
+
+
+def test_a_server_that_fails_is_asked_again_and_told_of_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    failing = {
+        ("get", *CHIEF): [refused("away"), refused("away"), refused("late")],
+        ("scale", "StatefulSet", "job-ps"): [refused("away")],
+        ("delete", "Job", "job-evaluator"): [refused("broken", AnswerError(500))],
+    }
+    server = Kept(objects={CHIEF: chief("Failed")}, failing=failing)
+    assert end(server) == "failed"
+    assert after_looking(server) == [*OTHERS, *OTHERS, EVALUATOR, *OTHERS, EVALUATOR]
+    assert capsys.readouterr().err.splitlines() == [
+        "tfps: away",
+        "tfps: late",
+        "tfps: away",
+        "tfps: broken",
+    ]
