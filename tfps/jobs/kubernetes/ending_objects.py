@@ -1,7 +1,7 @@
 """The Job NAME-ending, which scales the StatefulSets of a job to zero once its chief has ended.
 
-What it runs is `ending`. It may read and delete the job's Jobs, scale its StatefulSets, and do
-nothing else.
+What it runs is `ending`. It may read the chief's Job, scale the job's StatefulSets, delete the
+evaluator's Job, and do nothing else.
 """
 
 from __future__ import annotations
@@ -47,21 +47,22 @@ def ending_objects(spec: JobSpec) -> list[Object]:
 
 
 def _rules(spec: JobSpec) -> list[Object]:
-    own_jobs = [kind for kind, _ in spec.roles if kind in ("chief", "evaluator")]
-    return [
-        {
-            "apiGroups": ["batch"],
-            "resources": ["jobs"],
-            "resourceNames": [f"{spec.name}-{kind}" for kind in own_jobs],
-            "verbs": ["get", "delete"],
-        },
-        {
-            "apiGroups": ["apps"],
-            "resources": ["statefulsets/scale"],
-            "resourceNames": [f"{spec.name}-ps", f"{spec.name}-worker"],
-            "verbs": ["get", "patch"],
-        },
+    rules = [
+        _rule("batch", "jobs", "get", f"{spec.name}-chief"),
+        _rule("apps", "statefulsets/scale", "patch", f"{spec.name}-ps", f"{spec.name}-worker"),
     ]
+    if spec.roles.evaluator is not None:
+        rules.append(_rule("batch", "jobs", "delete", f"{spec.name}-evaluator"))
+    return rules
+
+
+def _rule(group: str, resource: str, verb: str, *names: str) -> Object:
+    return {
+        "apiGroups": [group],
+        "resources": [resource],
+        "resourceNames": list(names),
+        "verbs": [verb],
+    }
 
 
 def _ending_template(spec: JobSpec, account: str) -> Object:
