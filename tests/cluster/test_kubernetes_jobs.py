@@ -40,8 +40,9 @@ EACH_FORM = pytest.mark.parametrize(
     "form",
     [
         pytest.param(PLAIN, id="plain"),
-        pytest.param(AS_JOB_SET, id="jobset", marks=needs_schemas),
-        pytest.param(AS_TF_JOB, id="tfjob", marks=needs_schemas),
+        # Only that of TF_CONFIG and of the end differs, which other tests see without TensorFlow.
+        pytest.param(AS_JOB_SET, id="jobset", marks=[needs_schemas, pytest.mark.slow]),
+        pytest.param(AS_TF_JOB, id="tfjob", marks=[needs_schemas, pytest.mark.slow]),
     ],
 )
 

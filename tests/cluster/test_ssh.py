@@ -88,6 +88,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
             ours.kill()
 
 
+@pytest.mark.slow
 def test_a_job_trains_on_its_hosts(job: Job) -> None:
     command = tuple(program("train.py"))
     roles: dict[str, Any] = {

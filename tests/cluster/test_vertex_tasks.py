@@ -28,7 +28,9 @@ SEARCH = spec(
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("variable", ["TF_CONFIG", "CLUSTER_SPEC"])
+@pytest.mark.parametrize(
+    "variable", ["TF_CONFIG", pytest.param("CLUSTER_SPEC", marks=pytest.mark.slow)]
+)
 def test_a_trial_trains_and_reports(variable: str, tmp_path: Path) -> None:
     (document,) = render(SEARCH).documents
     pools = document["trialJobSpec"]["workerPoolSpecs"]

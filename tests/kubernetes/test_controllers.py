@@ -193,8 +193,10 @@ def test_pods_of_an_indexed_job_have_an_index_and_restarts_of_their_own(
 
 @needs_job_set
 def test_a_job_set_ends_with_its_chief(kubernetes: Cluster) -> None:
-    kubernetes.apply(job_set("sleep 0.3"))
+    go = kubernetes.folder / "go"
+    kubernetes.apply(job_set(f"until [ -e {go} ]; do sleep 0.05; done"))
     kubernetes.until(lambda: list(phases(kubernetes).values()) == ["Running"] * 3)
+    go.touch()
     assert labels_of(kubernetes.store.list(JOB)[0])["jobset.sigs.k8s.io/jobset-name"] == "js"
     kubernetes.until(lambda: conditions(kubernetes, JOB_SET, "js") == ["Completed"])
     kubernetes.until(lambda: [name_of(one) for one in kubernetes.store.list(JOB)] == ["js-chief-0"])
@@ -215,9 +217,11 @@ def test_a_job_set_fails_with_any_of_its_jobs_or_starts_all_again(kubernetes: Cl
 
 @needs_tf_job
 def test_a_tf_job_ends_with_its_chief_and_leaves_the_chiefs_pod(kubernetes: Cluster) -> None:
-    kubernetes.apply(tf_job("sleep 0.3"))
+    go = kubernetes.folder / "go"
+    kubernetes.apply(tf_job(f"until [ -e {go} ]; do sleep 0.05; done"))
     names = ("tj-chief-0", "tj-ps-0", "tj-worker-0", "tj-worker-1")
     kubernetes.until(lambda: runs(kubernetes, *names))
+    go.touch()
     assert [name_of(one) for one in kubernetes.store.list(SERVICE)] == list(names)
     kubernetes.until(lambda: phases(kubernetes) == {"tj-chief-0": "Succeeded"})
     assert conditions(kubernetes, TF_JOB, "tj") == ["Created", "Succeeded"]
