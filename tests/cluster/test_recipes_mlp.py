@@ -12,6 +12,7 @@ from models.run_folder import RunFolder
 from tests.cluster.recipes import row, run_recipe
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_digits_are_learned_and_a_run_resumes(tmp_path: Path) -> None:
     said = run_recipe("mlp", tmp_path, "--epochs", "3", "--name", "digits")

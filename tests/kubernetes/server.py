@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,7 +45,7 @@ class Server:
         self.closing = threading.Event()
         self.requests: list[str] = []
         """What was asked for, e.g. `GET /version`."""
-        self._listeners: list[ThreadingHTTPServer] = []
+        self._listeners: list[_Listener] = []
         self.listen(lambda address: socket.create_server(address))
 
     @property
@@ -59,7 +60,7 @@ class Server:
             make: Makes a listening socket there.
         """
         port = self._listeners[0].server_port if self._listeners else 0
-        http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self), bind_and_activate=False)
+        http = _Listener(("127.0.0.1", port), _handler(self), bind_and_activate=False)
         http.socket.close()
         http.socket = make(("127.0.0.1", port))
         http.server_port = http.socket.getsockname()[1]
@@ -101,6 +102,13 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
         api_server = server
 
     return Handler
+
+
+class _Listener(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that was ended in the middle of a request is nothing to tell.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
