@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from typing_extensions import override
 
+from tfps.step.ledger import Rule
 from tfps.step.settings import LocalSteps, Timing
 from tfps.update.policy import Policy
 from tfps.update.synchronous import Synchronous
@@ -61,7 +62,8 @@ class Local(Policy):
             `ElasticAveraging`.
         update: when differences take effect. `Synchronous()`: in rounds, the mean of one of each
             worker. `Asynchronous()`: each when it arrives, every worker on its own clock; averaging
-            then counts one difference as its share of all workers. `SemiSynchronous()` likewise.
+            then counts one difference as its share of all workers. `SemiSynchronous()` likewise
+            counts the mean of `quorum` differences as theirs.
     """
 
     steps: int
@@ -87,8 +89,7 @@ class Local(Policy):
                 "own steps. Give Synchronous(...), SemiSynchronous(...), or Asynchronous(...) with "
                 'above="drop".'
             )
-        in_rounds = timing.rule is not None and timing.rule.takes_means
-        share = 1.0 if in_rounds else 1.0 / num_workers
+        share = (timing.rule or Rule()).share(num_workers)
         elasticity = None
         make_outer: Callable[[], keras.optimizers.Optimizer]
         if isinstance(self.outer, keras.optimizers.Optimizer):

@@ -20,8 +20,7 @@ class SemiSynchronous(Policy):
     and a worker computes on with the parameters that are there.
 
     Attributes:
-        quorum: how many gradients an update is made of, or one number for each ps; None is as many
-            as there are workers.
+        quorum: how many gradients an update is made of; None is as many as there are workers.
     """
 
     quorum: int | None = None
@@ -41,10 +40,9 @@ class _MeanOfAny(Rule):
 
     quorum: int
 
-    @property
     @override
-    def takes_means(self) -> bool:
-        return True
+    def share(self, num_workers: int) -> float:
+        return min(1.0, self.quorum / num_workers)
 
     @override
     def takes_effect(self, ledger: Ledger) -> tf.Tensor:

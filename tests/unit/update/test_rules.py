@@ -283,10 +283,15 @@ def test_a_worker_that_joins_again_pulls_before_its_first_step() -> None:
     [
         (lambda: Local(4), 1.0),
         (lambda: Local(4, update=Asynchronous()), 0.25),
-        (lambda: Local(4, update=SemiSynchronous(quorum=2)), 1.0),
+        (lambda: Local(4, update=Synchronous(backup_workers=1)), 1.0),
+        (lambda: Local(4, update=SemiSynchronous(quorum=1)), 0.25),
+        (lambda: Local(4, update=SemiSynchronous(quorum=2)), 0.5),
+        (lambda: Local(4, update=SemiSynchronous()), 1.0),
+        (lambda: Local(4, update=SemiSynchronous(quorum=8)), 1.0),
         (lambda: Local(4, keras.optimizers.SGD(0.7, momentum=0.9)), 0.7),
         (lambda: Local(4, ElasticAveraging(0.8)), 4.0),
         (lambda: Local(4, ElasticAveraging(0.8), Asynchronous()), 1.0),
+        (lambda: Local(4, ElasticAveraging(0.8), SemiSynchronous(quorum=2)), 2.0),
     ],
 )
 def test_differences_take_effect_by_an_outer_optimizer(
