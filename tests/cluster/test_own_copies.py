@@ -192,9 +192,9 @@ def test_models_learn_with_rows_and_codecs(
     make_strategy: MakeStrategy, update: Any, arguments: dict[str, Any]
 ) -> None:
     with make_strategy(2, update=update, **arguments).scope():
-        model = row_model(optimizers.Adam(0.03), steps_per_execution=4)
+        model = row_model(optimizers.Adam(0.01), steps_per_execution=4)
     losses = model.fit(of_all_workers, epochs=4, steps_per_epoch=STEPS, verbose=0).history["loss"]
-    assert losses[-1] < 0.3 * losses[0]
+    assert losses[-1] < 0.1 * losses[0]
 
 
 def test_dense_gradients_in_step_and_rows_at_once(make_strategy: MakeStrategy) -> None:
