@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import tfps
+from tests.cluster.processes import Processes, processes
 from tfps.cluster.embedded import embedded_cluster
 
 NUM_PS, NUM_WORKERS = 2, int(os.environ.get("TFPS_TEST_WORKERS", "2"))
@@ -42,6 +44,13 @@ def make_strategy(_cluster: None) -> MakeStrategy:
 @pytest.fixture
 def strategy(make_strategy: MakeStrategy) -> tfps.ParameterServerStrategy:
     return make_strategy()
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Iterator[Processes]:
+    """The processes that a test starts; none is left after it."""
+    with processes(tmp_path) as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,9 @@ from typing import TypeVar
 
 import psutil
 
+from tfps.cluster.spec import ClusterSpec, Task
+from tfps.cluster.tf_config import TFConfig
+
 PROGRAMS = Path(__file__).parent / "programs"
 _MARK = "TFPS_TEST_PROCESSES"
 
@@ -68,6 +71,13 @@ class Processes:
             )
         self.started.append(process)
         return process
+
+    def start_task(
+        self, command: Sequence[str], cluster: ClusterSpec, task: Task, **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a command as a task of a cluster."""
+        config = TFConfig(cluster=cluster, task=task).to_json()
+        return self.start(command, environment={"TF_CONFIG": config, **environment})
 
     def out(self, number: int = 0) -> str:
         """Return what the process of this number has written to standard output so far."""

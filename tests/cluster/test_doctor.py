@@ -11,17 +11,15 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.lab import network, place
-from tests.cluster.processes import Processes, processes, until
+from tests.cluster.processes import Processes, until
 from tfps.cluster import addresses
 from tfps.cluster.spec import ClusterSpec, Task
-from tfps.cluster.tf_config import TFConfig
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -64,12 +62,6 @@ NONSENSE = (
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> Iterator[Processes]:
-    with processes(tmp_path) as started:
-        yield started
-
-
-@pytest.fixture
 def cluster() -> ClusterSpec:
     chief, *workers, ps = (f"127.0.0.1:{port}" for port in addresses.free_ports(4))
     return ClusterSpec(chief=(chief,), worker=tuple(workers), ps=(ps,))
@@ -84,10 +76,7 @@ def start(
     **environment: str,
 ) -> subprocess.Popen[bytes]:
     """Start the doctor on a task; the report is JSON."""
-    config = TFConfig(cluster=cluster, task=task).to_json()
-    return ours.start(
-        [*command, "-o", "json", *arguments], environment={"TF_CONFIG": config, **environment}
-    )
+    return ours.start_task([*command, "-o", "json", *arguments], cluster, task, **environment)
 
 
 def report_of(ours: Processes, number: int) -> dict[str, Any]:

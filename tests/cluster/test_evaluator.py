@@ -7,14 +7,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tfps
 from tests.cluster.conftest import MakeStrategy
-from tests.cluster.processes import Processes, processes, program, until
+from tests.cluster.processes import Processes, program, until
 from tests.unit.evaluator.trained import X, Y, evaluate, make, save
 from tfps.cluster import addresses, evaluators
 from tfps.cluster.evaluators import Presence, wait_for_evaluators
@@ -32,23 +31,10 @@ SERVE = [sys.executable, "-m", "tfps", "serve"]
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> Iterator[Processes]:
-    with processes(tmp_path) as started:
-        yield started
-
-
-@pytest.fixture
 def cluster() -> ClusterSpec:
-    """A cluster as Kubeflow's TFJob describes it: without the evaluator."""
+    """A cluster as Vertex AI describes it: without the evaluator."""
     chief, worker, ps = (f"127.0.0.1:{port}" for port in addresses.free_ports(3))
     return ClusterSpec(chief=(chief,), worker=(worker,), ps=(ps,))
-
-
-def start(
-    ours: Processes, command: list[str], cluster: ClusterSpec, task: Task
-) -> subprocess.Popen[bytes]:
-    config = TFConfig(cluster=cluster, task=task)
-    return ours.start(command, environment={"TF_CONFIG": config.to_json()})
 
 
 def test_an_evaluator_outlives_a_failing_chief_and_ends_after_the_last_checkpoint(
@@ -57,13 +43,13 @@ def test_an_evaluator_outlives_a_failing_chief_and_ends_after_the_last_checkpoin
     def run(*arguments: str) -> list[str]:
         return program("evaluated.py", str(tmp_path), *arguments)
 
-    served = [start(ours, SERVE, cluster, task) for task in (WORKER, PS)]
-    evaluator = start(ours, run("0"), cluster, EVALUATOR)
-    assert start(ours, run("0", "fail"), cluster, CHIEF).wait(120) == 1
+    served = [ours.start_task(SERVE, cluster, task) for task in (WORKER, PS)]
+    evaluator = ours.start_task(run("0"), cluster, EVALUATOR)
+    assert ours.start_task(run("0", "fail"), cluster, CHIEF).wait(120) == 1
     until(lambda: ours.out(2).count("step") == 2, deadline_s=60)
     assert evaluator.poll() is None
 
-    assert start(ours, run("2"), cluster, CHIEF).wait(120) == 0, ours.err(4)
+    assert ours.start_task(run("2"), cluster, CHIEF).wait(120) == 0, ours.err(4)
     assert evaluator.wait(10) == 0, ours.err(2)
     assert [process.wait(10) for process in served] == [0, 0]
     losses = [float(loss) for chief in (3, 4) for loss in ours.out(chief).split()]
@@ -115,7 +101,7 @@ def test_an_evaluator_cannot_take_the_chiefs_place(
 def test_sigterm_ends_an_evaluator_at_once(
     ours: Processes, cluster: ClusterSpec, tmp_path: Path
 ) -> None:
-    evaluator = start(ours, program("evaluated.py", str(tmp_path), "0"), cluster, EVALUATOR)
+    evaluator = ours.start_task(program("evaluated.py", str(tmp_path), "0"), cluster, EVALUATOR)
     until(lambda: (tmp_path / "logs").exists(), deadline_s=60)
     evaluator.terminate()
     assert evaluator.wait(5) == 143
@@ -128,7 +114,7 @@ def ps(ours: Processes, cluster: ClusterSpec) -> subprocess.Popen[bytes]:
 
 
 def start_ps(ours: Processes, cluster: ClusterSpec) -> subprocess.Popen[bytes]:
-    started = start(ours, SERVE, cluster, PS)
+    started = ours.start_task(SERVE, cluster, PS)
     until(lambda: addresses.accepts_connections(cluster.ps[0]), deadline_s=60)
     return started
 

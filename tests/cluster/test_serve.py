@@ -5,15 +5,12 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.cluster.processes import Processes, processes, program, until
+from tests.cluster.processes import Processes, program, until
 from tfps.cluster import addresses
 from tfps.cluster.spec import ClusterSpec, Task
-from tfps.cluster.tf_config import TFConfig
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -23,41 +20,28 @@ CHIEF = Task(type="chief", index=0)
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> Iterator[Processes]:
-    with processes(tmp_path) as started:
-        yield started
-
-
-@pytest.fixture
 def cluster() -> ClusterSpec:
     chief, worker, ps = (f"127.0.0.1:{port}" for port in addresses.free_ports(3))
     # An evaluator that runs no server must not keep the chief waiting.
     return ClusterSpec(chief=(chief,), worker=(worker,), ps=(ps,), evaluator=("127.0.0.1:1",))
 
 
-def start(
-    ours: Processes, command: list[str], cluster: ClusterSpec, task: Task
-) -> subprocess.Popen[bytes]:
-    config = TFConfig(cluster=cluster, task=task)
-    return ours.start(command, environment={"TF_CONFIG": config.to_json()})
-
-
 def serve(
     ours: Processes, cluster: ClusterSpec, task: Task, *, chief_timeout_s: float = 60
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tfps", "serve", "--chief-timeout-s", str(chief_timeout_s)]
-    return start(ours, command, cluster, task)
+    return ours.start_task(command, cluster, task)
 
 
 def test_tasks_outlive_a_chief_that_fails_and_end_with_the_one_that_succeeds(
     ours: Processes, cluster: ClusterSpec
 ) -> None:
     served = [serve(ours, cluster, WORKER), serve(ours, cluster, PS)]
-    assert start(ours, program("train.py", "fail"), cluster, CHIEF).wait(60) == 1
+    assert ours.start_task(program("train.py", "fail"), cluster, CHIEF).wait(60) == 1
     assert "the training failed" in ours.err(2)
     assert [process.poll() for process in served] == [None, None]
 
-    assert start(ours, program("train.py"), cluster, CHIEF).wait(60) == 0, ours.err(3)
+    assert ours.start_task(program("train.py"), cluster, CHIEF).wait(60) == 0, ours.err(3)
     assert ours.out(3) == "steps: 20\n"
     assert "Failed to" not in ours.err(3)
     assert [process.wait(10) for process in served] == [0, 0]
@@ -74,7 +58,7 @@ def test_a_chief_that_never_connects_ends_its_tasks_and_names_one_that_has_died(
     ps.wait(10)
     with socket.create_server(addresses.host_and_port(cluster.ps[0])) as impostor:
         # It accepts connections and never answers: worse than a task that is gone.
-        chief = start(ours, program("train.py", "idle"), cluster, CHIEF)
+        chief = ours.start_task(program("train.py", "idle"), cluster, CHIEF)
         assert chief.wait(60) == 0, ours.err(2)
         assert impostor.fileno() >= 0
     assert f"could not tell ps 0 ({cluster.ps[0]})" in ours.err(2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import socket
 import sys
@@ -17,23 +16,14 @@ import yaml
 
 from tests.kubernetes import api_errors, discovery
 from tests.kubernetes.api import ADMIN, Api, How
-from tests.kubernetes.kinds import Kind
-from tests.kubernetes.objects import Object, labels_of, matches_query, name_of
-from tests.kubernetes.store import Event, Key
+from tests.kubernetes.objects import Object, name_of
+from tests.kubernetes.store import Key
+from tests.kubernetes.targets import Target, concerns, is_selected, is_true, target_of
 
 Logs = Callable[[Key, dict[str, str]], Iterable[bytes]]
 """The output of a pod's container, by the query of the request."""
 
 _WATCH_TURN_S = 0.5
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """What the path of a request names: objects of a kind, one object, or a part of one."""
-
-    key: Key
-    subresource: str
-    all_namespaces: bool
 
 
 class Server:
@@ -74,27 +64,6 @@ class Server:
         for http in self._listeners:
             http.shutdown()
             http.server_close()
-
-    def target(self, path: str) -> Target | None:
-        """Read a path below /api or /apis; None when no kind of objects is there."""
-        parts = path.strip("/").split("/")
-        group, rest = (
-            ("", parts[2:]) if parts[0] == "api" else (parts[1] if parts[1:] else "", parts[3:])
-        )
-        version = parts[1] if parts[0] == "api" else parts[2] if len(parts) > 2 else ""
-        namespace, all_namespaces = "", True
-        if len(rest) > 2 and rest[0] == "namespaces":
-            namespace, rest, all_namespaces = rest[1], rest[2:], False
-        kind = self._kind(group, version, rest[0] if rest else "")
-        if kind is None:
-            return None
-        name = rest[1] if len(rest) > 1 else ""
-        return Target(Key(kind, namespace, name), rest[2] if len(rest) > 2 else "", all_namespaces)
-
-    def _kind(self, group: str, version: str, plural: str) -> Kind | None:
-        wanted = (group, version, plural)
-        kinds = self.api.kinds
-        return next((one for one in kinds if (one.group, one.version, one.plural) == wanted), None)
 
 
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
@@ -151,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         if found is not None:
             self._send(200, found)
             return
-        target = self.api_server.target(path)
+        target = target_of(path, self.api_server.api.kinds)
         if target is None:
             self._send_text(404, "404 page not found\n")
             return
@@ -163,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _authorize(self, verb: str, target: Target, query: dict[str, str]) -> None:
         if verb == "get" and not target.key.name:
-            verb = "watch" if _is_true(query, "watch") else "list"
+            verb = "watch" if is_true(query, "watch") else "list"
         if verb == "delete" and not target.key.name:
             verb = "deletecollection"
         self.api_server.api.authorize(
@@ -182,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, api.scale_of(target.key))
         elif target.key.name:
             self._send(200, api.store.get(target.key))
-        elif _is_true(query, "watch"):
+        elif is_true(query, "watch"):
             self._stream("application/json", self._watched(target, query))
         else:
             self._send(200, self._listed(target, query))
@@ -193,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
             user=self._user(),
             manager=query.get("fieldManager") or self.headers.get("User-Agent", "").split("/")[0],
             dry_run=query.get("dryRun") == "All" or (body or {}).get("dryRun") == ["All"],
-            force=_is_true(query, "force"),
+            force=is_true(query, "force"),
         )
         if verb == "create" and target.subresource == "eviction":
             api.evict(key)
@@ -236,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
             "kind": f"{kind.name}List",
             "apiVersion": kind.api_version,
             "metadata": {"resourceVersion": str(version)},
-            "items": [item for item in items if _selected(item, query)],
+            "items": [item for item in items if is_selected(item, query)],
         }
 
     def _watched(self, target: Target, query: dict[str, str]) -> Iterator[bytes]:
@@ -246,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         for _ in range(max(1, turns)):
             for event in store.since(version):
                 version = event.version
-                if _concerns(event, target, query):
+                if concerns(event, target, query):
                     yield json.dumps({"type": event.type, "object": event.object}).encode() + b"\n"
             if self.api_server.closing.is_set():
                 return
@@ -280,28 +249,3 @@ class _Handler(BaseHTTPRequestHandler):
             if part:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
         self.wfile.write(b"0\r\n\r\n")
-
-
-def _is_true(query: dict[str, str], name: str) -> bool:
-    return query.get(name, "").lower() in ("true", "1")
-
-
-def _selected(obj: Object, query: dict[str, str]) -> bool:
-    if not matches_query(query.get("labelSelector", ""), labels_of(obj)):
-        return False
-    for part in filter(None, query.get("fieldSelector", "").split(",")):
-        path, _, value = part.replace("==", "=").partition("=")
-        found: Any = obj
-        for step in path.split("."):
-            found = (found or {}).get(step)
-        if found != value:
-            return False
-    return True
-
-
-def _concerns(event: Event, target: Target, query: dict[str, str]) -> bool:
-    return (
-        event.key.kind is target.key.kind
-        and (target.all_namespaces or event.key.namespace == target.key.namespace)
-        and _selected(event.object, query)
-    )

@@ -17,8 +17,6 @@ from tfps.cli.status import Status
 from tfps.cli.submit import Submit
 from tfps.cli.validate import Validate
 
-USAGE_ERROR = 2
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the `tfps` command and return its exit code.

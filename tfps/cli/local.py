@@ -43,7 +43,7 @@ class Local:
         if faults:
             return 2
         num_tasks = 1 + self.workers + self.ps + self.evaluators
-        ports = addresses.free_ports(num_tasks, host=plan.HOST)
+        ports = addresses.free_ports(num_tasks)
         processes = plan.processes(
             plan.cluster_spec(self.ps, self.workers, ports, num_evaluators=self.evaluators),
             program,

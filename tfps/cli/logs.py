@@ -43,9 +43,9 @@ class Logs:
         return spec_file.use(program, self._print)
 
     def _print(self, job_file: JobFile, spec: JobSpec) -> int:
-        from tfps.jobs.cluster import tasks
+        from tfps.jobs.cluster import name_of, tasks
 
-        known = {f"{task.type}:{task.index}": task for task in tasks(spec)}
+        known = {name_of(task): task for task in tasks(spec)}
         task = known.get(self.task if ":" in self.task else f"{self.task}:0")
         if task is None:
             print(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from tfps.cli.spec_file import File, Namespace, SpecFile
+from tfps.jobs.cluster import name_of
 from tfps.jobs.targets import LaunchTargetName, launcher
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _table(status: JobStatus) -> list[str]:
     rows = [("TASK", "STATE", "RESTARTS", "PLACE", "MESSAGE")]
     rows += [
         (
-            f"{task.task.type}:{task.task.index}",
+            name_of(task.task),
             task.state,
             "" if task.restarts is None else str(task.restarts),
             task.place,

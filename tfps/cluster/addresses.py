@@ -8,9 +8,11 @@ import re
 import socket
 from pathlib import Path
 
+LOOPBACK = "127.0.0.1"
+LAST_PORT = 65_535
+
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _FIRST_PORT = 10_000
-_LAST_PORT = 65_535
 
 
 def address_fault(address: object) -> str | None:
@@ -28,7 +30,7 @@ def address_fault(address: object) -> str | None:
         return f"{address!r} has no valid host name. Write it as host:port, e.g. '10.0.0.3:2222'."
     if not re.fullmatch(r"[0-9]+", port):
         return f"{address!r} has the port {port!r}, which is not a number from 1 to 65535."
-    if not 1 <= int(port) <= _LAST_PORT:
+    if not 1 <= int(port) <= LAST_PORT:
         return f"{address!r} has the port {port}, which is out of range. Choose one of 1 to 65535."
     return None
 
@@ -64,7 +66,7 @@ def accepts_connections(address: str, *, timeout_s: float = 1.0) -> bool:
         return False
 
 
-def free_ports(n: int, *, host: str = "127.0.0.1") -> tuple[int, ...]:
+def free_ports(n: int, *, host: str = LOOPBACK) -> tuple[int, ...]:
     """Return `n` different ports on which nothing listens on this machine.
 
     The ports lie outside the range from which the kernel takes the ports of outgoing connections
@@ -91,7 +93,7 @@ def _ports_for_listening() -> range:
     with contextlib.suppress(OSError, ValueError, IndexError):
         first_ephemeral = int(_EPHEMERAL_RANGE.read_text().split()[0])
     if first_ephemeral - _FIRST_PORT < 1_000:
-        return range(_FIRST_PORT, _LAST_PORT + 1)
+        return range(_FIRST_PORT, LAST_PORT + 1)
     return range(_FIRST_PORT, first_ephemeral)
 
 

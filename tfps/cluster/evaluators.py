@@ -1,9 +1,9 @@
 """How an evaluator and the chief know of each other: by a table on the server of ps 0.
 
-An evaluator is no part of the cluster; Kubeflow's TFJob does not even tell the chief its address.
-And the chief's end tears down the whole job, there and on Vertex AI. So an evaluator announces
-itself in the table, and shows there that it lives. The chief, when its training is over, writes
-that into the table, and waits until each evaluator has evaluated what is left.
+An evaluator is no part of the cluster; Vertex AI does not even tell the chief its address. And the
+chief's end tears down the whole job, there and as a TFJob. So an evaluator announces itself in the
+table, and shows there that it lives. The chief, when its training is over, writes that into the
+table, and waits until each evaluator has evaluated what is left.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class TFConfig:
     def __post_init__(self) -> None:
         """Check that the task is one of the cluster's."""
         if self.task.type == "evaluator" and not self.cluster.evaluator:
-            return  # Evaluators are no part of the cluster; TFJob leaves them out of it.
+            return  # Evaluators are no part of the cluster; Vertex AI leaves them out of it.
         self.cluster.address(self.task)
 
     @classmethod

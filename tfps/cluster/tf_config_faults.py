@@ -161,7 +161,7 @@ def _past_the_end_faults(task_type: object, index: int, cluster: object) -> Iter
     if not isinstance(given, list) or index < len(given):
         return
     if not given and task_type == "evaluator":
-        return  # Evaluators are no part of the cluster; TFJob leaves them out of it.
+        return  # Evaluators are no part of the cluster; Vertex AI leaves them out of it.
     if not given:
         yield (
             f"task is {task_type} {index}, but the cluster has no {task_type}. Add its address "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 
 from tfps.errors import Fault, JobSpecError
@@ -54,7 +55,7 @@ class JobFile:
         )
         return [f"{self.name}:{line}: {fault}" for line, _, fault in lines]
 
-    @property
+    @functools.cached_property
     def _document(self) -> Document:
         return parse(self.text)
 

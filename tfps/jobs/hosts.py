@@ -8,20 +8,18 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator
 
+from tfps.cluster import addresses
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.errors import Fault
 from tfps.jobs import checks
 from tfps.jobs.cluster import cluster_spec, role_of, tasks
 from tfps.jobs.spec import JobSpec
 
-HOST = "127.0.0.1"
-_LAST_PORT = 65_535
-
 
 def host_of(spec: JobSpec, task: Task) -> str:
     """Return the host of a task: the spec's, or this machine."""
     role = role_of(spec, task)
-    return role.hosts[task.index] if role.hosts else HOST
+    return role.hosts[task.index] if role.hosts else addresses.LOOPBACK
 
 
 def cluster_at(spec: JobSpec, host: Callable[[Task], str]) -> ClusterSpec:
@@ -68,10 +66,10 @@ def _ports(spec: JobSpec, host: Callable[[Task], str]) -> dict[Task, int]:
             port += 1
         used[place] = ports[task] = port
     last = max(ports.values())
-    if last > _LAST_PORT:
+    if last > addresses.LAST_PORT:
         sentence = (
             f"{spec.port} leaves too few ports for the tasks of one host, the last of which would "
-            f"get {last}. Choose at most {spec.port - (last - _LAST_PORT)}."
+            f"get {last}. Choose at most {spec.port - (last - addresses.LAST_PORT)}."
         )
         checks.check([Fault(("port",), sentence)])
     return ports
@@ -103,7 +101,7 @@ def _host_faults(spec: JobSpec) -> Iterator[Fault]:
 
 def _machine(host: str) -> str:
     """Return the same for hosts that are the same machine, as far as their names tell."""
-    return HOST if _is_loopback(host) else host.lower()
+    return addresses.LOOPBACK if _is_loopback(host) else host.lower()
 
 
 def _is_loopback(host: str) -> bool:

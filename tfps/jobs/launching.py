@@ -10,6 +10,8 @@ from tfps.cluster.spec import Task
 from tfps.jobs.spec import JobSpec
 
 State = Literal["pending", "running", "succeeded", "failed", "cancelled", "unknown"]
+OVER: tuple[State, ...] = ("succeeded", "failed", "cancelled")
+"""The states that are final."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ class JobStatus:
     @property
     def is_over(self) -> bool:
         """Whether the state is final."""
-        return self.state in ("succeeded", "failed", "cancelled")
+        return self.state in OVER
 
     @property
     def summary(self) -> str:
@@ -62,9 +64,8 @@ class JobStatus:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status in plain types."""
-        return dataclasses.asdict(self) | {
-            "tasks": [dataclasses.asdict(task) for task in self.tasks]
-        }
+        content = dataclasses.asdict(self)
+        return {**content, "tasks": list(content["tasks"])}
 
 
 class Launcher(Protocol):

@@ -14,6 +14,7 @@ import math
 import shlex
 from collections.abc import Iterator
 
+from tfps.cluster import addresses
 from tfps.errors import Fault
 from tfps.jobs import machines
 from tfps.jobs.cluster import environment
@@ -21,7 +22,6 @@ from tfps.jobs.rendering import Rendering
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec
 
-_LAST_PORT = 65_535
 _PORTS_OF_A_JOB = 20
 _JOBS = 1000
 
@@ -143,7 +143,7 @@ def _time_limit(spec: JobSpec) -> list[str]:
 
 
 def _first_port(spec: JobSpec) -> str:
-    jobs = max(1, min(_JOBS, (_LAST_PORT - spec.port) // _PORTS_OF_A_JOB))
+    jobs = max(1, min(_JOBS, (addresses.LAST_PORT - spec.port) // _PORTS_OF_A_JOB))
     return f"$(({spec.port} + SLURM_JOB_ID % {jobs} * {_PORTS_OF_A_JOB}))"
 
 

@@ -4,7 +4,7 @@ One document for each task: its host, its program, its environment with TF_CONFI
 are an array; as a file of a service's environment (systemd's EnvironmentFile), e.g.
 
     tfps render -f SPEC --target tf-config -o json |
-        jq -r '.[] | select(.task == "worker:0").env | to_entries[] | "\(.key)=\(.value)"'
+        jq -r '.[] | select(.task == "worker:0").env | to_entries[] | "\(.key)=\(.value | @sh)"'
 """
 
 from __future__ import annotations

@@ -7,11 +7,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tfps.cluster import addresses
 from tfps.cluster.environment import DEFAULTS, LOG_LEVEL, NO_GPUS, threads
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.cluster.tf_config import VARIABLE, TFConfig
-
-HOST = "127.0.0.1"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +23,6 @@ class TaskProcess:
         environment: The whole environment of the process.
         output: A file to which it appends its output; None passes the output on.
         restarts: How often it is started again when it fails.
-        is_needed: Whether the job fails with it.
         host: Where the task runs, if the process only stands for it; None for here.
         holds_input: Whether it has an open standard input, whose end tells it to end, before any
             signal does.
@@ -35,9 +33,13 @@ class TaskProcess:
     environment: Mapping[str, str]
     output: Path | None = None
     restarts: int = 0
-    is_needed: bool = True
     host: str | None = None
     holds_input: bool = False
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the job fails with it; training does not fail with its evaluator."""
+        return self.task.type != "evaluator"
 
     @property
     def prefix(self) -> str:
@@ -54,7 +56,7 @@ def cluster_spec(
     num_ps: int, num_workers: int, ports: Sequence[int], *, num_evaluators: int = 0
 ) -> ClusterSpec:
     """Return the cluster of a chief, workers, ps and evaluators, at the ports in this order."""
-    found = iter(f"{HOST}:{port}" for port in ports)
+    found = iter(f"{addresses.LOOPBACK}:{port}" for port in ports)
     return ClusterSpec(
         chief=tuple(itertools.islice(found, 1)),
         worker=tuple(itertools.islice(found, num_workers)),
@@ -89,7 +91,6 @@ def processes(
                 **_settings(task, threads_per_worker),
                 VARIABLE: TFConfig(cluster=cluster, task=task).to_json(),
             },
-            is_needed=task.type != "evaluator",
         )
         for task, _ in cluster
     )

@@ -6,8 +6,8 @@ evaluator's Job, and do nothing else.
 
 from __future__ import annotations
 
-from tfps.jobs.kubernetes.pods import container_security, pod_security
-from tfps.jobs.kubernetes.shared import Object, labels, metadata
+from tfps.jobs.kubernetes.pods import container_security, pod_security, pull_secrets
+from tfps.jobs.kubernetes.shared import Object, labels, metadata, without_empty
 from tfps.jobs.spec import JobSpec
 
 
@@ -69,6 +69,7 @@ def _ending_template(spec: JobSpec, account: str) -> Object:
     container = {
         "name": "ending",
         "image": spec.image_of(spec.roles.chief),
+        "imagePullPolicy": spec.kubernetes.image_pull_policy,
         "command": ["python", "-m", "tfps.jobs.kubernetes.ending", spec.name],
         "resources": {
             "requests": {"cpu": "50m", "memory": "128Mi"},
@@ -76,15 +77,12 @@ def _ending_template(spec: JobSpec, account: str) -> Object:
         },
         "securityContext": container_security(),
     }
-    if spec.kubernetes.image_pull_policy is not None:
-        container["imagePullPolicy"] = spec.kubernetes.image_pull_policy
     pod = {
         "restartPolicy": "OnFailure",
         "serviceAccountName": account,
         "enableServiceLinks": False,
+        "imagePullSecrets": pull_secrets(spec),
         "securityContext": pod_security(spec),
-        "containers": [container],
+        "containers": [without_empty(container)],
     }
-    if spec.kubernetes.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": name} for name in spec.kubernetes.image_pull_secrets]
-    return {"metadata": {"labels": labels(spec, "ending")}, "spec": pod}
+    return {"metadata": {"labels": labels(spec, "ending")}, "spec": without_empty(pod)}

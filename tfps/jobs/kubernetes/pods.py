@@ -51,7 +51,7 @@ def pod_template(
         "enableServiceLinks": False,
         "serviceAccountName": spec.kubernetes.service_account,
         "priorityClassName": spec.kubernetes.priority_class,
-        "imagePullSecrets": [{"name": name} for name in spec.kubernetes.image_pull_secrets],
+        "imagePullSecrets": pull_secrets(spec),
         "securityContext": pod_security(spec),
         **placement(spec, task_type, role),
         "containers": [_container(spec, task_type, role, tf_config, port_name)],
@@ -77,6 +77,11 @@ def pod_security(spec: JobSpec) -> Object:
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
     }
+
+
+def pull_secrets(spec: JobSpec) -> list[Object]:
+    """Return what gives a pod access to the image's registry."""
+    return [{"name": name} for name in spec.kubernetes.image_pull_secrets]
 
 
 def container_security() -> Object:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tfps.errors import Fault, JobSpecError
+from tfps.errors import Fault
+from tfps.jobs import checks
 from tfps.jobs.kubernetes.clouds import CLOUDS, Cloud
 from tfps.jobs.spec import JobSpec
 
@@ -56,9 +57,7 @@ def check(spec: JobSpec) -> None:
     Raises:
         JobSpecError: It cannot run there as the spec has it.
     """
-    faults = list(_faults(spec))
-    if faults:
-        raise JobSpecError(faults)
+    checks.check(_faults(spec))
 
 
 def left_out(spec: JobSpec) -> tuple[Fault, ...]:

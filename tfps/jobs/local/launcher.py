@@ -8,7 +8,6 @@ from typing import ClassVar
 from tfps.cluster import addresses
 from tfps.cluster.local.programs import program_fault
 from tfps.errors import LaunchError
-from tfps.jobs import hosts
 from tfps.jobs.cluster import tasks
 from tfps.jobs.local import supervisor
 from tfps.jobs.local.supervised import SupervisedLauncher
@@ -35,6 +34,6 @@ class LocalLauncher(SupervisedLauncher):
         if found:
             raise LaunchError("\n".join(found))
         try:
-            addresses.free_ports(len(list(tasks(spec))), host=hosts.HOST)
+            addresses.free_ports(len(list(tasks(spec))))
         except OSError as error:
             raise LaunchError(str(error)) from error

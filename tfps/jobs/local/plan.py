@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tfps.cluster import addresses
 from tfps.cluster.environment import VISIBLE_GPUS
 from tfps.cluster.local.plan import TaskProcess
 from tfps.cluster.spec import ClusterSpec, Task
@@ -30,7 +31,7 @@ def processes(
         inherited: What the processes find set already. Of GPUs they take only those that it shows.
         output: Where a task writes.
     """
-    gpus = hosts.gpus_at(spec, lambda task: hosts.HOST)
+    gpus = hosts.gpus_at(spec, lambda task: addresses.LOOPBACK)
     dropped = set() if keeps_checkpoint_dir(spec) else {CHECKPOINT_DIR}
     for task in tasks(spec):
         role = role_of(spec, task)
@@ -43,8 +44,6 @@ def processes(
             environment={name: value for name, value in environment.items() if name not in dropped},
             output=output(task),
             restarts=role.restarts,
-            # Training does not fail with its evaluator.
-            is_needed=task.type != "evaluator",
         )
 
 

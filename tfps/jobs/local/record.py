@@ -7,11 +7,10 @@ import dataclasses
 from tfps.cluster.spec import TASK_TYPES, Task
 from tfps.errors import Fault
 from tfps.jobs import checks
-from tfps.jobs.launching import State, TaskStatus
+from tfps.jobs.launching import OVER, State, TaskStatus
 from tfps.jobs.local.identity import Supervisor
 
 SUPERVISOR_GONE = "the process that ran it was killed, and with it its tasks"
-OVER: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

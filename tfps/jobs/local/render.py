@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tfps.cluster import addresses
 from tfps.errors import Fault
 from tfps.jobs import hosts, machines
 from tfps.jobs.cluster import name_of
@@ -21,7 +22,7 @@ def render(spec: JobSpec) -> Rendering:
     Raises:
         JobSpecError: There are too few ports after the spec's.
     """
-    cluster = hosts.cluster_at(spec, lambda task: hosts.HOST)
+    cluster = hosts.cluster_at(spec, lambda task: addresses.LOOPBACK)
     documents = (
         {
             "task": name_of(process.task),

@@ -17,11 +17,11 @@ from typing import ClassVar
 import tfps
 from tfps.cluster.spec import Task
 from tfps.errors import LaunchError
-from tfps.jobs.launching import JobStatus
+from tfps.jobs.launching import OVER, JobStatus
 from tfps.jobs.local import supervisor
 from tfps.jobs.local.folder import JobFolder
 from tfps.jobs.local.lines import lines
-from tfps.jobs.local.record import OVER, Record
+from tfps.jobs.local.record import Record
 from tfps.jobs.local.supervisor import Target
 from tfps.jobs.spec import JobSpec
 

@@ -18,7 +18,6 @@ from tfps.cluster.local import supervise
 from tfps.cluster.local.output import say
 from tfps.cluster.local.plan import TaskProcess
 from tfps.cluster.local.task import RunningTask
-from tfps.jobs import hosts
 from tfps.jobs.cluster import cluster_spec, tasks
 from tfps.jobs.launching import State
 from tfps.jobs.local import plan as local_plan
@@ -75,8 +74,8 @@ def _planned(target: Target, spec: JobSpec, folder: JobFolder) -> tuple[TaskProc
     if target == "ssh":
         place = ssh_plan.Place(folder=os.getcwd(), path=own_programs())
         return tuple(ssh_plan.processes(spec, place, os.environ, folder.output))
-    ports = iter(addresses.free_ports(len(list(tasks(spec))), host=hosts.HOST))
-    cluster = cluster_spec(spec, lambda task: f"{hosts.HOST}:{next(ports)}")
+    ports = iter(addresses.free_ports(len(list(tasks(spec)))))
+    cluster = cluster_spec(spec, lambda task: f"{addresses.LOOPBACK}:{next(ports)}")
     inherited = {**os.environ, "PATH": search_path()}
     return tuple(local_plan.processes(spec, cluster, inherited, folder.output))
 

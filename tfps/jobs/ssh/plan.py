@@ -88,7 +88,6 @@ def processes(
             environment=environ,
             output=output(task),
             restarts=role.restarts,
-            is_needed=task.type != "evaluator",
             host=host(task),
             holds_input=True,
         )

@@ -2,99 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.kubernetes import admission, dns, schemas, simulator
-from tests.kubernetes.environment import command, environment
 from tests.kubernetes.kinds import BUILT_IN, CUSTOM, Kind, kind_of
+from tests.unit.jobs.kubernetes.made_jobs import JOBS, each_target, of_kind, rendered
 from tests.unit.jobs.specs import spec
 from tfps.cluster.tf_config import TFConfig
-from tfps.jobs.kubernetes import jobset, plain, tfjob
-from tfps.jobs.kubernetes.pods import GRACE_S
-from tfps.jobs.kubernetes.tf_config import literal
+from tfps.jobs.kubernetes import plain, tfjob
 from tfps.jobs.platforms import Kubernetes
 from tfps.jobs.rendering import Document
-from tfps.jobs.role import Role, Toleration
-from tfps.jobs.spec import JobSpec
-from tfps.jobs.storage import Mount, Nfs, Volume
-
-RENDERERS = {"kubernetes": plain.render, "jobset": jobset.render, "tfjob": tfjob.render}
-CLOUDS = ("gke", "eks", "aks", "karpenter", "none")
-
-
-def rendered(target: str, job: JobSpec) -> tuple[Document, ...]:
-    return RENDERERS[target](job).documents
-
-
-def of_kind(documents: tuple[Document, ...], kind: str) -> dict[str, Document]:
-    return {one["metadata"]["name"]: one for one in documents if one["kind"] == kind}
+from tfps.jobs.role import Role
 
 
 def known_kind(document: Document) -> Kind:
     kind = kind_of(dict(document), (*BUILT_IN, *CUSTOM))
     assert kind is not None
     return kind
-
-
-def variants() -> Iterator[JobSpec]:
-    """Yield jobs that differ in what their objects have."""
-    volumes = {
-        "claim": Volume(claim="runs"),
-        "nfs": Volume(nfs=Nfs(server="10.0.0.9", path="/export")),
-        "scratch": Volume(empty_dir_gib=1.5),
-        "memory": Volume(memory_gib=2.0),
-        "secret": Volume(secret="key"),
-        "config": Volume(config_map="settings"),
-        "node": Volume(host_path="/mnt/data"),
-    }
-    mounts = tuple(Mount(volume=name, path=f"/mnt/{name}") for name in volumes)
-    worker = Role(
-        replicas=3,
-        minimum_replicas=2,
-        cpu=0.5,
-        disk_gib=10.0,
-        gpus=2,
-        gpu_type="nvidia-l4",
-        machine_type="g2-standard-24",
-        env={"PATTERN": "$(HOME) $$ $HOME"},
-        ports={"profiler": 6009},
-        node_selector={"example.com/pool": "a"},
-        tolerations=(Toleration(key="a", operator="Exists"), Toleration(key="b", value="c")),
-        mounts=(Mount(volume="claim", path="/data", read_only=True),),
-    )
-    for cloud, spot, evaluator in itertools.product(CLOUDS, (True, False), (True, False)):
-        roles = {
-            "ps": Role(replicas=2),
-            "worker": Role(**{**vars(worker), "spot": spot}),
-            **({"evaluator": Role()} if evaluator else {}),
-        }
-        yield spec(
-            roles,
-            labels={"team": "search"},
-            checkpoint_dir="/mnt/nfs/runs",
-            timeout_s=3600,
-            volumes=volumes,
-            mounts=mounts,
-            kubernetes=Kubernetes(
-                cloud=cloud,
-                namespace="training",
-                service_account="trainer",
-                priority_class="high",
-                image_pull_secrets=("registry",),
-                image_pull_policy="Always",
-            ),
-        )
-    yield spec()
-    yield spec(volumes={"b": Volume(gcs_bucket="my-runs")}, mounts=(Mount(volume="b", path="/b"),))
-
-
-JOBS = list(variants())
-each_target = pytest.mark.parametrize("target", RENDERERS)
 
 
 @each_target
@@ -210,133 +136,6 @@ def test_drains_leave_the_chief_the_ps_and_enough_workers(target: str) -> None:
                 budget["metadata"]["labels"]["app.kubernetes.io/component"]
             ]
         )
-
-
-@each_target
-def test_pods_keep_to_the_restricted_pod_security_standard(target: str) -> None:
-    pods = simulator.pods([dict(one) for one in rendered(target, JOBS[0])])
-    assert len(pods) >= 6
-    for pod in pods:
-        pod_security = pod["spec"]["securityContext"]
-        assert pod_security["runAsNonRoot"] is True
-        assert pod_security["runAsUser"] == 1000
-        assert pod_security["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod["spec"])
-        for container in pod["spec"]["containers"]:
-            assert container["securityContext"] == {
-                "allowPrivilegeEscalation": False,
-                "capabilities": {"drop": ["ALL"]},
-            }
-
-
-@each_target
-def test_tasks_get_no_token_of_the_cluster(target: str) -> None:
-    for pod in simulator.pods([dict(one) for one in rendered(target, JOBS[0])]):
-        if pod["metadata"]["labels"]["app.kubernetes.io/component"] != "ending":
-            assert pod["spec"]["automountServiceAccountToken"] is False
-            assert pod["spec"]["serviceAccountName"] == "trainer"
-
-
-@each_target
-def test_a_server_is_ready_when_its_port_answers(target: str) -> None:
-    for pod in simulator.pods([dict(one) for one in rendered(target, JOBS[0])]):
-        (container,) = pod["spec"]["containers"]
-        component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
-        probe = container.get("readinessProbe")
-        if component in ("evaluator", "ending"):
-            assert probe is None
-        else:
-            assert probe["tcpSocket"] == {"port": 2222}
-
-
-def test_pods_have_longer_to_end_than_servers_need() -> None:
-    from tfps.cluster import server
-
-    assert server._LEAST_LINGER_S + server._LINGER_S < GRACE_S
-
-
-def worker_pod(target: str, **kubernetes: Any) -> dict[str, Any]:
-    role = Role(replicas=2, gpus=1, gpu_type="nvidia-l4", spot=True)
-    job = spec({"worker": role}, kubernetes=Kubernetes(**kubernetes))
-    return pods_by_role(target, job)["worker"]
-
-
-def pods_by_role(target: str, job: JobSpec) -> dict[str, dict[str, Any]]:
-    pods = simulator.pods([dict(one) for one in rendered(target, job)])
-    return {pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod["spec"] for pod in pods}
-
-
-@each_target
-@pytest.mark.parametrize(
-    ("cloud", "labels", "tainted"),
-    [
-        (
-            "gke",
-            {"cloud.google.com/gke-accelerator": "nvidia-l4", "cloud.google.com/gke-spot": "true"},
-            True,
-        ),
-        (
-            "eks",
-            {"nvidia.com/gpu.product": "nvidia-l4", "eks.amazonaws.com/capacityType": "SPOT"},
-            False,
-        ),
-        (
-            "aks",
-            {
-                "nvidia.com/gpu.product": "nvidia-l4",
-                "kubernetes.azure.com/scalesetpriority": "spot",
-            },
-            True,
-        ),
-        (
-            "karpenter",
-            {
-                "karpenter.k8s.aws/instance-gpu-name": "nvidia-l4",
-                "karpenter.sh/capacity-type": "spot",
-            },
-            False,
-        ),
-        ("none", {"nvidia.com/gpu.product": "nvidia-l4"}, False),
-    ],
-)
-def test_nodes_are_chosen_by_the_labels_of_the_cloud(
-    target: str, cloud: str, labels: dict[str, str], tainted: bool
-) -> None:
-    pod = worker_pod(target, cloud=cloud)
-    assert pod["nodeSelector"] == labels
-    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    keys = [toleration["key"] for toleration in pod["tolerations"]]
-    assert keys == ["nvidia.com/gpu", *([list(labels)[-1]] if tainted else [])]
-
-
-@each_target
-def test_the_chief_and_the_ps_stay_off_spot_nodes(target: str) -> None:
-    job = spec({"worker": Role(spot=True)})
-    pods = pods_by_role(target, job)
-    assert "affinity" not in pods["worker"]
-    for role in ("chief", "ps"):
-        affinity = pods[role]["affinity"]["nodeAffinity"]
-        (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-        assert term["matchExpressions"] == [
-            {"key": "cloud.google.com/gke-spot", "operator": "NotIn", "values": ["true"]}
-        ]
-
-
-@each_target
-def test_what_kubernetes_would_expand_reaches_the_program_as_it_was_written(target: str) -> None:
-    texts = ["$(HOME)", "$$", "$HOME", "$$(HOME)", "a$", "$($", "$$$"]
-    env = {f"TEXT_{index}": text for index, text in enumerate(texts)}
-    job = spec(command=("sh", "-c", *texts), env={**env, "HOME": "/root"})
-    for pod in simulator.pods([dict(one) for one in rendered(target, job)]):
-        (container,) = pod["spec"]["containers"]
-        if container["name"] == "tensorflow":
-            variables = environment(pod, container)
-            assert [variables[name] for name in env] == texts
-            assert command(container, variables)[2:] == texts
-
-
-def test_text_without_dollars_is_not_touched() -> None:
-    assert literal("$HOME costs 5$") == "$HOME costs 5$"
 
 
 def test_what_may_do_something_in_the_cluster_may_do_no_more_than_end_the_job() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.jobs.specs import spec
+from tfps.cluster import addresses
 from tfps.cluster.local.plan import TaskProcess
 from tfps.jobs import hosts
 from tfps.jobs.cluster import name_of
@@ -24,7 +25,7 @@ GPUS = {"worker": Role(replicas=2, gpus=2), "chief": Role(gpus=1)}
 def planned(
     job: JobSpec, inherited: Mapping[str, str] | None = None
 ) -> dict[str, Mapping[str, str]]:
-    cluster = hosts.cluster_at(job, lambda task: hosts.HOST)
+    cluster = hosts.cluster_at(job, lambda task: addresses.LOOPBACK)
     return {
         name_of(process.task): process.environment
         for process in processes(job, cluster, inherited or {})
@@ -32,7 +33,7 @@ def planned(
 
 
 def of_evaluator(job: JobSpec) -> TaskProcess:
-    cluster = hosts.cluster_at(job, lambda task: hosts.HOST)
+    cluster = hosts.cluster_at(job, lambda task: addresses.LOOPBACK)
     (*_, evaluator) = processes(job, cluster, {})
     return evaluator
 
