@@ -31,7 +31,7 @@ def stacked(strategy: Any, **arguments: Any) -> keras.Model:
         layers = [keras.layers.Dense(WIDTH, activation="tanh", use_bias=False) for _ in range(8)]
         embed = [keras.layers.Embedding(100, WIDTH), keras.layers.Flatten()]
         model = keras.Sequential([keras.Input((1,)), *embed, *layers, keras.layers.Dense(1)])
-        model.compile(keras.optimizers.Adam(0.01), "mse", **arguments)
+        model.compile(keras.optimizers.Adam(0.001), "mse", **arguments)
     return model
 
 
@@ -128,7 +128,7 @@ def test_auto_picks_buckets_for_a_slow_link(
     model = stacked(make_strategy(pull="auto", push="auto"), steps_per_execution=4)
     history = run_steps(model, 8, epochs=4).history
     assert "bucket_bytes=6250: they are pushed and" in capfd.readouterr().out
-    assert history["loss"][-1] < history["loss"][0]
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
 
 
 def test_a_bucket_has_at_least_a_byte(make_strategy: Any) -> None:

@@ -25,6 +25,11 @@ KINDS: dict[str, Callable[[int], np.ndarray]] = {
 }
 
 
+def begin_anew() -> None:
+    """Draw from here on what is drawn first."""
+    _random.bit_generator.state = np.random.default_rng(0).bit_generator.state
+
+
 def vector(kind: str, size: int, dtype: str = "float32") -> np.ndarray:
     """Draw a vector of one kind."""
     return KINDS[kind](size).astype(dtype)

@@ -49,8 +49,12 @@ def test_matrices_of_low_rank_are_exact(scale: float) -> None:
     left, right = samples.vector("normal", 80), samples.vector("normal", 60)
     value = left.reshape(40, 2) @ right.reshape(2, 30) * np.float32(scale)
     for rank in (2, 3):
-        [decoded] = samples.through(PowerSGD(rank), [value])
-        np.testing.assert_allclose(decoded, value, atol=1e-5 * abs(value).max())
+        codec = PowerSGD(rank)
+        [initial] = codec.initial_state([value.shape])
+        first, second, *_ = np.linalg.svd(value.astype("float64") @ initial, compute_uv=False)
+        [decoded] = samples.through(codec, [value])
+        # What rounding there is grows with the condition number of what is made orthogonal.
+        np.testing.assert_allclose(decoded, value, atol=2e-6 * first / second * abs(value).max())
 
 
 def test_iterations_lead_to_the_best_matrix_of_the_rank() -> None:
