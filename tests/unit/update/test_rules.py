@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfps.step.cache import KEEP
 from tfps.step.ledger import STALENESS_BINS, Ledger, Rule
-from tfps.update import (
-    Asynchronous,
-    BoundedStaleness,
-    DenseAndRows,
-    ElasticAveraging,
-    Local,
-    SemiSynchronous,
-    Synchronous,
-)
+from tfps.update import Asynchronous, BoundedStaleness, SemiSynchronous, Synchronous
 
 
 class Ps:
@@ -211,30 +202,6 @@ def test_staleness_beyond_the_histogram_is_in_its_last_bin() -> None:
     assert counts[-1] == 6
 
 
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (lambda: Asynchronous(max_staleness=-1), "max_staleness=-1: give 0 or more, or None"),
-        (lambda: Asynchronous(above="hold"), "above='hold': give 'drop' or 'wait'"),
-        (lambda: Asynchronous(learning_rate="slow"), "give 'constant' or 'inverse-staleness'"),
-        (lambda: Synchronous(backup_workers=-1), "backup_workers=-1: give 0 or more"),
-        (lambda: Synchronous(patience_s=0), "patience_s=0: give a number of seconds above 0"),
-        (lambda: Synchronous(backup_workers=2).timing(2).rule, "2 workers, .* Give 1 or less"),
-        (lambda: SemiSynchronous(quorum=0), "quorum=0: give 1 or more, or None"),
-        (lambda: BoundedStaleness(-1), "steps=-1: give 0 or more"),
-        (lambda: Local(0), "steps=0: give 1 or more"),
-        (lambda: ElasticAveraging(1.5), "moving_rate=1.5: give a number above 0, and 1"),
-        (lambda: Local(2, update=BoundedStaleness(1)).timing(2), "Local.update=BoundedStaleness"),
-        (lambda: Local(2, update=Local(2)).timing(2), "between windows of its own steps"),
-        (lambda: DenseAndRows(dense=Local(2)).timing(2), r"DenseAndRows\(dense=Local"),
-        (lambda: DenseAndRows(rows=BoundedStaleness(1)).timing(2), r"\(rows=BoundedStaleness"),
-    ],
-)
-def test_what_is_not_allowed_is_said(make: object, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        make()  # type: ignore[operator]
-
-
 @pytest.mark.parametrize("bound", [0, 1, 4, 8])
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_no_cache_lags_by_more_than_the_bound(bound: int, workers: int) -> None:
@@ -276,31 +243,3 @@ def test_a_worker_that_joins_again_pulls_before_its_first_step() -> None:
     ps.leave(0)
     assert ps.join(0) == [0]
     assert int(ps.told[0]) == 0
-
-
-@pytest.mark.parametrize(
-    ("make", "rate"),
-    [
-        (lambda: Local(4), 1.0),
-        (lambda: Local(4, update=Asynchronous()), 0.25),
-        (lambda: Local(4, update=Synchronous(backup_workers=1)), 1.0),
-        (lambda: Local(4, update=SemiSynchronous(quorum=1)), 0.25),
-        (lambda: Local(4, update=SemiSynchronous(quorum=2)), 0.5),
-        (lambda: Local(4, update=SemiSynchronous()), 1.0),
-        (lambda: Local(4, update=SemiSynchronous(quorum=8)), 1.0),
-        (lambda: Local(4, keras.optimizers.SGD(0.7, momentum=0.9)), 0.7),
-        (lambda: Local(4, ElasticAveraging(0.8)), 4.0),
-        (lambda: Local(4, ElasticAveraging(0.8), Asynchronous()), 1.0),
-        (lambda: Local(4, ElasticAveraging(0.8), SemiSynchronous(quorum=2)), 2.0),
-    ],
-)
-def test_differences_take_effect_by_an_outer_optimizer(
-    make: Callable[[], Local], rate: float
-) -> None:
-    local = make().timing(4).local
-    assert local is not None
-    outer = local.make_outer()
-    assert float(outer.learning_rate) == pytest.approx(rate)
-    assert outer is not local.make_outer()
-    if local.elasticity is not None:
-        assert local.elasticity == pytest.approx(0.2)
