@@ -14,17 +14,17 @@ from tfps.cluster.embedded import embedded_cluster
 from tfps.cluster.spec import ClusterSpec
 from tfps.cluster.tf_config import TFConfig
 from tfps.errors import TaskTypeError
+from tfps.optimizer.averages import reset_averages, swap_averages
 from tfps.params.initialize import initial_value
 from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
 from tfps.params.variables import VariableCreation
-from tfps.step.averages import reset_averages, swap_averages
-from tfps.step.limits import check_timing
 from tfps.step.settings import StepSettings
 from tfps.training.auto import AutoCodec, Codecs
 from tfps.training.fit import Trainer
 from tfps.training.lanes import Lanes
 from tfps.training.loop import Loop, StepFunction
 from tfps.update import Asynchronous, Policy
+from tfps.update.policy import check_timing
 
 
 class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.KerasStrategy):

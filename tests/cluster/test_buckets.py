@@ -12,10 +12,10 @@ import tensorflow as tf
 import tfps
 from tests.cluster.models_on_the_wire import CLASSES, IDS, classifier, run_steps
 from tfps import wire
-from tfps.step.messages import Wire
 from tfps.step.program import Program
 from tfps.step.settings import StepSettings
 from tfps.training import auto
+from tfps.transport.messages import Wire
 from tfps.wire.auto import Measured
 
 pytestmark = pytest.mark.timeout(180)

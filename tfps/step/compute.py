@@ -12,20 +12,8 @@ from typing_extensions import override
 
 from tfps._keras import StepScope
 from tfps._tensorflow import watch
-from tfps.step.tree import take_apart
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Rows:
-    """The pulled rows of one table.
-
-    Attributes:
-        values: the unique rows, of shape `(num_unique, *width)`.
-        inverse: for each lookup of the step, positions in `values`, of the lookup's shape.
-    """
-
-    values: tf.Tensor
-    inverse: Sequence[tf.Tensor]
+from tfps.transport.pull import Rows
+from tfps.transport.tree import take_apart
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from tfps.step.compute import Applied, Computed
 from tfps.step.moves import Moves
-from tfps.step.pull import Pull, RowRequest
 from tfps.step.push import Pushed, deliver, push_differences, push_row_differences
-from tfps.step.replica import Replica
-from tfps.step.row_copy import RowCopy, RowUpdate
 from tfps.step.step import Trained
+from tfps.transport.pull import Pull, RowRequest
+from tfps.worker.replica import Replica
+from tfps.worker.row_copy import RowCopy, RowUpdate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfps.step.compute import Applied, Computed, ComputeFunction, Rows, compute
-from tfps.step.messages import Wire, buckets
-from tfps.step.pull import Pull, pull
+from tfps.step.compute import Applied, Computed, ComputeFunction, compute
 from tfps.step.push import Pushed, push, push_differences
 from tfps.step.step import Step
+from tfps.transport.messages import Wire, buckets
+from tfps.transport.pull import Pull, Rows, pull
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,15 +10,15 @@ import tensorflow as tf
 
 from tfps.step.discover import Demand
 from tfps.step.local_moves import LocalMoves
-from tfps.step.measured import Measured
 from tfps.step.moves import Moves
-from tfps.step.ps_program import PsProgram
 from tfps.step.repeat import Batches, Repeat, State
 from tfps.step.report import Format
 from tfps.step.settings import StepSettings
 from tfps.step.step import Step
 from tfps.step.windows import Windows
-from tfps.step.worker_local import keep_captures
+from tfps.update.measured import Measured
+from tfps.update.ps_program import PsProgram
+from tfps.worker.worker_local import keep_captures
 
 _LONG_DISPATCH = 16
 _UNROLLED_STEPS = 4

@@ -9,21 +9,21 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfps.optimizer.views import RowView
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
-from tfps.step.accumulate import Accumulator, Gradients, requests_for
-from tfps.step.codec_state import CodecState
 from tfps.step.compute import Applied
-from tfps.step.delivery import Delivery
-from tfps.step.effect import Effect
-from tfps.step.messages import Bundle, Message, Wire, messages
-from tfps.step.pull import Pull, RowRequest, rows_by_ps
-from tfps.step.replica import Replica
 from tfps.step.step import Trained
-from tfps.step.transfer import Parcel, Volume, arrival, total, transfer
-from tfps.step.tree import take_apart
-from tfps.step.views import RowView
+from tfps.transport.delivery import Delivery
+from tfps.transport.messages import Bundle, Message, Wire, messages
+from tfps.transport.pull import Pull, RowRequest, rows_by_ps
+from tfps.transport.transfer import Parcel, Volume, arrival, total, transfer
+from tfps.transport.tree import take_apart
+from tfps.update.effect import Effect
 from tfps.wire.codec import Codec, Identity, num_bytes
+from tfps.worker.accumulate import Accumulator, Gradients, requests_for
+from tfps.worker.codec_state import CodecState
+from tfps.worker.replica import Replica
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

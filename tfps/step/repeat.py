@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from tfps.step.compute import Computed, ComputeFunction
 from tfps.step.moves import Moves
-from tfps.step.pull import Pull
 from tfps.step.push import Pushed
-from tfps.step.tree import take_apart
+from tfps.transport.pull import Pull
+from tfps.transport.tree import take_apart
 
 
 class State(NamedTuple):

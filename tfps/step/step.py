@@ -10,24 +10,24 @@ from typing import Any
 import keras
 
 from tfps import _keras
+from tfps.optimizer.apply import Optimizer
 from tfps.params.placement import NEGLIGIBLE_BYTES
 from tfps.params.shards import shards
-from tfps.step.accumulate import Accumulator
-from tfps.step.apply import Optimizer
-from tfps.step.at_once import AtOnce
-from tfps.step.by_rule import ByRule
-from tfps.step.cache import Cache
-from tfps.step.codec_state import CodecState
 from tfps.step.discover import Demand, check_sums, discover
-from tfps.step.effect import Effect
-from tfps.step.frozen import Frozen
-from tfps.step.gate import Gate
-from tfps.step.limits import check_timing
-from tfps.step.measured import Measured
-from tfps.step.ps_program import PsProgram
-from tfps.step.replica import Replica
-from tfps.step.row_copy import RowCopy
-from tfps.step.settings import LocalSteps, StepSettings, Timing
+from tfps.step.settings import StepSettings
+from tfps.update.at_once import AtOnce
+from tfps.update.by_rule import ByRule
+from tfps.update.effect import Effect
+from tfps.update.gate import Gate
+from tfps.update.measured import Measured
+from tfps.update.policy import LocalSteps, Timing, check_timing
+from tfps.update.ps_program import PsProgram
+from tfps.worker.accumulate import Accumulator
+from tfps.worker.cache import Cache
+from tfps.worker.codec_state import CodecState
+from tfps.worker.frozen import Frozen
+from tfps.worker.replica import Replica
+from tfps.worker.row_copy import RowCopy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfps.step.compute import ComputeFunction
 from tfps.step.local_moves import LocalMoves
 from tfps.step.repeat import Batches, State
-from tfps.step.tree import take_apart
+from tfps.transport.tree import take_apart
 
 
 class Windows:

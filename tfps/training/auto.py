@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import keras
 
-from tfps.step.messages import Wire
-from tfps.step.settings import StepSettings, Timing
+from tfps.step.settings import StepSettings
 from tfps.step.step import Step
 from tfps.training.feed import Feed
 from tfps.training.lanes import Lanes
 from tfps.training.measure import measure
+from tfps.transport.messages import Wire
+from tfps.update.policy import Timing
 from tfps.wire.auto import choose_bucket_bytes, choose_pull, choose_push
 from tfps.wire.codec import Codec, Identity
 

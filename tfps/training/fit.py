@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
-from tfps.step.averages import finalize
+from tfps.optimizer.averages import finalize
 from tfps.step.settings import StepSettings
 from tfps.training.auto import Codecs
 from tfps.training.data import FirstBatches, MappedSource, Source, as_source

@@ -11,11 +11,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfps._tensorflow import on_worker, workers
-from tfps.step import worker_local
 from tfps.training.data import Source
 from tfps.training.dispatch import Run
 from tfps.training.feed import Feed
 from tfps.training.serving import Serving
+from tfps.worker import worker_local
 
 
 class Lane:

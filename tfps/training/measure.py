@@ -11,11 +11,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfps.params.placement import ps_device
-from tfps.step.messages import Wire
 from tfps.step.moves import Moves
 from tfps.step.step import Step
 from tfps.training.feed import Feed
 from tfps.training.lanes import Lanes
+from tfps.transport.messages import Wire
 from tfps.wire.auto import Measured
 
 _PROBE_BYTES = (1 << 14, 1 << 22)

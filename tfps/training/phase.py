@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfps import _keras
-from tfps.step.measured import Measured
 from tfps.step.program import Dispatch, Program
 from tfps.training.dispatch import Result
 from tfps.training.feed import Feed
@@ -22,6 +21,7 @@ from tfps.training.lanes import Lanes
 from tfps.training.serving import Serving
 from tfps.training.totals import Totals
 from tfps.training.updates import Updates
+from tfps.update.measured import Measured
 
 Logs = dict[str, Any]
 

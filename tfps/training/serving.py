@@ -11,8 +11,8 @@ from types import TracebackType
 import numpy as np
 import tensorflow as tf
 
-from tfps.step.inbox import Kind
-from tfps.step.ps_program import PsProgram
+from tfps.update.inbox import Kind
+from tfps.update.ps_program import PsProgram
 
 
 class Serving:

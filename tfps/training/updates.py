@@ -11,7 +11,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from tfps.step.measured import Measured
+from tfps.update.measured import Measured
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

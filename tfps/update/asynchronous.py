@@ -8,9 +8,8 @@ from typing import Literal, get_args
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.step.ledger import Ledger, Rule
-from tfps.step.settings import Timing
-from tfps.update.policy import Policy
+from tfps.update.ledger import Ledger, Rule
+from tfps.update.policy import Policy, Timing
 
 _Learning = Literal["constant", "inverse-staleness"]
 _Above = Literal["drop", "wait"]

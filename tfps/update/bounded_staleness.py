@@ -7,10 +7,9 @@ import dataclasses
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.step.cache import KEEP
-from tfps.step.ledger import NONE, Ledger, Rule
-from tfps.step.settings import Timing
-from tfps.update.policy import Policy, check_patience
+from tfps.update.ledger import NONE, Ledger, Rule
+from tfps.update.policy import Policy, Timing, check_patience
+from tfps.worker.cache import KEEP
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,8 @@ import dataclasses
 
 from typing_extensions import override
 
-from tfps.step.settings import Timing
 from tfps.update.asynchronous import Asynchronous
-from tfps.update.policy import Policy
+from tfps.update.policy import Policy, Timing
 from tfps.update.synchronous import Synchronous
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import keras
 from typing_extensions import override
 
-from tfps.step.ledger import Rule
-from tfps.step.settings import LocalSteps, Timing
-from tfps.update.policy import Policy
+from tfps.update.ledger import Rule
+from tfps.update.policy import LocalSteps, Policy, Timing
 from tfps.update.synchronous import Synchronous
 
 

@@ -7,9 +7,8 @@ import dataclasses
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.step.ledger import Ledger, Rule
-from tfps.step.settings import Timing
-from tfps.update.policy import Policy
+from tfps.update.ledger import Ledger, Rule
+from tfps.update.policy import Policy, Timing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfps.step.measured import Measured
 from tfps.training.updates import Updates
+from tfps.update.measured import Measured
 
 WORKERS = 4
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfps.step.cache import KEEP
-from tfps.step.ledger import STALENESS_BINS, Ledger, Rule
 from tfps.update import Asynchronous, BoundedStaleness, SemiSynchronous, Synchronous
+from tfps.update.ledger import STALENESS_BINS, Ledger, Rule
+from tfps.worker.cache import KEEP
 
 
 class Ps:

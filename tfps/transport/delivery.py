@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard
-from tfps.step.messages import Bundle
-from tfps.step.tree import take_apart
+from tfps.transport.messages import Bundle
+from tfps.transport.tree import take_apart
 from tfps.wire.codec import Shape
 
 

@@ -6,9 +6,9 @@ from concurrent import futures
 
 import tensorflow as tf
 
-from tfps.step import worker_local
 from tfps.step.discover import discover
-from tfps.step.worker_local import WorkerLocal, keep_captures
+from tfps.worker import worker_local
+from tfps.worker.worker_local import WorkerLocal, keep_captures
 
 
 def test_each_thread_makes_its_own_once_and_again_for_a_version_or_a_new_life() -> None:

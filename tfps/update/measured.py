@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfps.step.ledger import STALENESS_BINS, Ledger
+from tfps.update.ledger import STALENESS_BINS, Ledger
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfps.step.apply import Optimizer
-from tfps.step.pull import pulling
-from tfps.step.row_copy import RowUpdate
-from tfps.step.views import LocalView, Values
-from tfps.step.worker_local import WorkerVariables
+from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.views import LocalView, Values
+from tfps.transport.pull import pulling
+from tfps.worker.row_copy import RowUpdate
+from tfps.worker.worker_local import WorkerVariables
 
 
 class Replica:

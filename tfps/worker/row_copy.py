@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfps.step.compute import Rows
-from tfps.step.messages import Wire
-from tfps.step.pull import Pull, RowRequest, pull, request_rows
-from tfps.step.views import LocalView
-from tfps.step.worker_local import WorkerVariables
+from tfps.optimizer.views import LocalView
+from tfps.transport.messages import Wire
+from tfps.transport.pull import Pull, RowRequest, Rows, pull, request_rows
+from tfps.worker.worker_local import WorkerVariables
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

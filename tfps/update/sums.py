@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfps.params.variables import variables_on
-from tfps.step.delivery import Piece
+from tfps.transport.delivery import Piece
 
 
 class Sums:

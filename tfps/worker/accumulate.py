@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfps.step.pull import RowRequest, request_rows
-from tfps.step.worker_local import WorkerVariables
+from tfps.transport.pull import RowRequest, request_rows
+from tfps.worker.worker_local import WorkerVariables
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

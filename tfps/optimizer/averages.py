@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
+from tfps.optimizer.views import ShardView
 from tfps.params.shards import shards
-from tfps.step.views import ShardView
 
 
 def averaged_shards(optimizer: keras.optimizers.Optimizer) -> list[tuple[ShardView, ShardView]]:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfps import _tensorflow
 from tfps.params.placement import ps_device
-from tfps.step import worker_local
+from tfps.worker import worker_local
 
 Contents = tuple[tf.TensorSpec, ...]
 """What a push brings, besides its header."""

@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 from keras import optimizers
 
+from tfps.optimizer import apply, kernels, views
+from tfps.optimizer.apply import Optimizer
 from tfps.params.shards import Shard, shards
-from tfps.step import apply, kernels, views
-from tfps.step.apply import Optimizer
-from tfps.step.delivery import Piece
+from tfps.transport.delivery import Piece
 
 STEPS = 20
 SHAPES = [(), (7,), (5, 4), (2, 3, 2, 2)]

@@ -8,12 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfps.step.apply import Optimizer
-from tfps.step.delivery import Delivery
-from tfps.step.measured import Measured
-from tfps.step.ps_program import PsProgram
-from tfps.step.pull import Versions
-from tfps.step.views import Values
+from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.views import Values
+from tfps.transport.delivery import Delivery
+from tfps.transport.pull import Versions
+from tfps.update.measured import Measured
+from tfps.update.ps_program import PsProgram
 
 
 class Effect(abc.ABC):

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfps.params.placement import ps_device
-from tfps.step.inbox import Answers, Inbox, Kind
-from tfps.step.ledger import Account, Ledger, Rule
-from tfps.step.measured import Measured
-from tfps.step.ps_program import PsProgram
+from tfps.update.inbox import Answers, Inbox, Kind
+from tfps.update.ledger import Account, Ledger, Rule
+from tfps.update.measured import Measured
+from tfps.update.ps_program import PsProgram
 
 _PS = 0  # It must be one: two that decide by themselves could each wait for the other.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
-from tfps.step.messages import Bundle
+from tfps.transport.messages import Bundle
 from tfps.wire.codec import Encoded, Identity, Shape, num_bytes, pack
 
 

@@ -11,18 +11,18 @@ import tensorflow as tf
 from typing_extensions import override
 
 from tfps._tensorflow import capture_at_call, take_number
+from tfps.optimizer.apply import Common, Optimizer
+from tfps.optimizer.views import Values
 from tfps.params.placement import ps_device
 from tfps.params.shards import shards
 from tfps.params.variables import variables_on
-from tfps.step import worker_local
-from tfps.step.apply import Common, Optimizer
-from tfps.step.delivery import Delivery
-from tfps.step.effect import Effect
-from tfps.step.ledger import STALENESS_BINS
-from tfps.step.measured import Measured
-from tfps.step.pull import Versions
-from tfps.step.settings import Timing
-from tfps.step.views import Values
+from tfps.transport.delivery import Delivery
+from tfps.transport.pull import Versions
+from tfps.update.effect import Effect
+from tfps.update.ledger import STALENESS_BINS
+from tfps.update.measured import Measured
+from tfps.update.policy import Timing
+from tfps.worker import worker_local
 
 
 class AtOnce(Effect):

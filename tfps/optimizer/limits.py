@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 import keras
 
-from tfps import _keras
 from tfps.params.shards import shards
-from tfps.step.settings import Timing
 
 _BY_ELEMENT = (
     keras.optimizers.Adadelta,
@@ -62,60 +60,6 @@ def check_shards(
                 stacklevel=2,
             )
             return
-
-
-def check_timing(
-    optimizer: keras.optimizers.Optimizer, timing: Timing, *, lazy_rows: bool = True
-) -> None:
-    """Check that an optimizer's updates can be made when an update policy wants them.
-
-    Raises:
-        NotImplementedError: if that is not so.
-    """
-    for inner in _keras.without_wrappers(optimizer):
-        if timing.local is not None:
-            _check_local(inner, lazy_rows=lazy_rows)
-        elif timing.waits_for_gradients:
-            _check_apart(inner)
-
-
-def _check_apart(optimizer: keras.optimizers.Optimizer) -> None:
-    """Check that each ps can make the updates of `optimizer` at times of its own.
-
-    Raises:
-        NotImplementedError: if that is not so.
-    """
-    if _keras.has_shared_update(optimizer):
-        raise NotImplementedError(
-            f"{type(optimizer).__name__} has a number that all ps update together, and by "
-            "this update policy each of them makes its updates by itself. Take Asynchronous() "
-            "without max_staleness, BoundedStaleness or Local, or another optimizer, such as Adam."
-        )
-
-
-def _check_local(optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool) -> None:
-    """Check that a worker can take steps of `optimizer` on a copy of its own.
-
-    Raises:
-        NotImplementedError: if that is not so.
-    """
-    name = type(optimizer).__name__
-    if optimizer.gradient_accumulation_steps:
-        raise NotImplementedError(
-            f"{name}(gradient_accumulation_steps={optimizer.gradient_accumulation_steps}) with "
-            "update=Local(...): what is pushed is added up already, over the steps of a worker. "
-            "Leave gradient_accumulation_steps out, and give larger batches or more steps."
-        )
-    if optimizer.use_ema:
-        raise NotImplementedError(
-            f"{name}(use_ema=True) with update=Local(...): the average is one over steps, and the "
-            "ps see only what several steps have moved. Leave use_ema out."
-        )
-    if not lazy_rows:
-        raise NotImplementedError(
-            "lazy_rows=False with update=Local(...): a worker has only the rows that its batches "
-            "look up. Leave lazy_rows out."
-        )
 
 
 def has_keras_update(optimizer: keras.optimizers.Optimizer) -> bool:

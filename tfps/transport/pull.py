@@ -11,13 +11,25 @@ import tensorflow as tf
 
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
-from tfps.step.compute import Rows
-from tfps.step.messages import Wire, messages
-from tfps.step.transfer import Parcel, Volume, total, transfer
+from tfps.transport.messages import Wire, messages
+from tfps.transport.transfer import Parcel, Volume, total, transfer
 from tfps.wire.codec import Codec, Identity, Shape, num_bytes
 
 Versions = Mapping[int, tf.Tensor]
 """For each ps, by its index, how many updates of an optimizer had taken effect there, int64."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The pulled rows of one table.
+
+    Attributes:
+        values: the unique rows, of shape `(num_unique, *width)`.
+        inverse: for each lookup of the step, positions in `values`, of the lookup's shape.
+    """
+
+    values: tf.Tensor
+    inverse: Sequence[tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,14 +17,11 @@ import tensorflow as tf
 
 from tfps import _keras
 from tfps._tensorflow import take_number
-from tfps.params.placement import ps_device
-from tfps.params.shards import native, shards
-from tfps.step.averages import move_averages
-from tfps.step.delivery import Piece
-from tfps.step.kernels import Rate, UpdateStep
-from tfps.step.limits import check_shards, has_keras_update, keeps_to_rows
-from tfps.step.loss_scale import LossScale
-from tfps.step.views import (
+from tfps.optimizer.averages import move_averages
+from tfps.optimizer.kernels import Rate, UpdateStep
+from tfps.optimizer.limits import check_shards, has_keras_update, keeps_to_rows
+from tfps.optimizer.loss_scale import LossScale
+from tfps.optimizer.views import (
     LocalScope,
     LocalView,
     PsView,
@@ -35,6 +32,9 @@ from tfps.step.views import (
     ViewScope,
     view_of,
 )
+from tfps.params.placement import ps_device
+from tfps.params.shards import native, shards
+from tfps.transport.delivery import Piece
 
 
 class Common(NamedTuple):

@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
-from tfps.step.views import PsView, ShardView, Values, View, ViewScope
+from tfps.optimizer.views import PsView, ShardView, Values, View, ViewScope
 
 # In 16 bits it shows that a kernel, and XLA, round at other places than `update_step`.
 _DTYPES = (tf.float32, tf.float64)

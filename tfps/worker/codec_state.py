@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfps.step.messages import Bundle
-from tfps.step.worker_local import WorkerVariables
+from tfps.transport.messages import Bundle
+from tfps.worker.worker_local import WorkerVariables
 
 _Key = tuple[int, tuple[int, ...], tuple[tf.TensorSpec, ...]]
 

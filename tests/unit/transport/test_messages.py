@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfps.params.shards import Shard
-from tfps.step import messages
+from tfps.transport import messages
 from tfps.wire import Cast, Identity
 
 

@@ -13,8 +13,8 @@ from tfps import _keras
 from tfps._tensorflow import capture_at_call
 from tfps.params.placement import ps_device
 from tfps.params.shards import shards
-from tfps.step.pull import pulling
-from tfps.step.worker_local import WorkerLocal
+from tfps.transport.pull import pulling
+from tfps.worker.worker_local import WorkerLocal
 
 
 class Frozen:

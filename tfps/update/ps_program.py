@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from tfps import _tensorflow
 from tfps.params.placement import ps_device
-from tfps.step.inbox import Inbox, Kind, empty
-from tfps.step.ledger import Account, Ledger, Rule
+from tfps.update.inbox import Inbox, Kind, empty
+from tfps.update.ledger import Account, Ledger, Rule
 
 
 class Work(Protocol):

@@ -9,16 +9,16 @@ from typing import Any
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.step.apply import Common, Optimizer
-from tfps.step.delivery import Delivery
-from tfps.step.effect import Effect
-from tfps.step.inbox import Answers, Contents, Inbox, Kind
-from tfps.step.ledger import Account, Ledger, Rule
-from tfps.step.measured import Measured
-from tfps.step.ps_program import PsProgram
-from tfps.step.pull import Versions
-from tfps.step.sums import Sums
-from tfps.step.views import Values
+from tfps.optimizer.apply import Common, Optimizer
+from tfps.optimizer.views import Values
+from tfps.transport.delivery import Delivery
+from tfps.transport.pull import Versions
+from tfps.update.effect import Effect
+from tfps.update.inbox import Answers, Contents, Inbox, Kind
+from tfps.update.ledger import Account, Ledger, Rule
+from tfps.update.measured import Measured
+from tfps.update.ps_program import PsProgram
+from tfps.update.sums import Sums
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

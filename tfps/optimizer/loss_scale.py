@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from tfps.optimizer.views import Values, view_of
 from tfps.params.shards import native
-from tfps.step.views import Values, view_of
 
 
 class LossScale:

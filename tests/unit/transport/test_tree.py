@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfps.step.tree import take_apart
+from tfps.transport.tree import take_apart
 
 Pair = collections.namedtuple("Pair", "left right")
 

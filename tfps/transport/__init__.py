@@ -1,0 +1,1 @@
+"""What travels between a worker and a ps, coded and counted."""

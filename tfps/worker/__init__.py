@@ -1,0 +1,1 @@
+"""What a worker keeps between steps: its own copies, caches, sums and random state."""
