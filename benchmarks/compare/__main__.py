@@ -33,7 +33,7 @@ from benchmarks.compare import contenders, driver, plot, results
 from benchmarks.compare.arguments import SittingArguments
 from benchmarks.compare.cases import CASES, Chosen, ModelName
 from tfps.cluster import addresses
-from tfps.cluster.local import guard
+from tfps.cluster.processes import guard
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ import psutil
 from benchmarks import traffic
 from benchmarks.compare import protocol
 from benchmarks.compare.protocol import Answer, M, Ready
-from tfps.cluster.local import guard
+from tfps.cluster.processes import guard
 
 _GIB = 1 << 30
 _LAST_LINES = 15

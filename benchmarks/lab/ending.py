@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from benchmarks.lab.network import NetworkError
-from tfps.cluster.local import guard
+from tfps.cluster.processes import guard
 
 
 def guarded(work: Callable[[], int]) -> int:

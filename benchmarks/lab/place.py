@@ -13,8 +13,8 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from tfps.cluster.local import plan, supervise
-from tfps.cluster.local.plan import TaskProcess
+from tfps.cluster.processes import plan, supervise
+from tfps.cluster.processes.plan import TaskProcess
 from tfps.cluster.spec import ClusterSpec, Task
 
 

@@ -23,7 +23,7 @@ _HOLDS = """
 import signal, subprocess, sys
 from benchmarks.lab import network
 from benchmarks.lab.place import inside
-from tfps.cluster.local import guard
+from tfps.cluster.processes import guard
 
 links = network.Network(["worker 0", "ps 0"])
 for link in links.links.values():

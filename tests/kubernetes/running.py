@@ -16,7 +16,7 @@ from typing import IO, Protocol
 from tests.kubernetes import dns
 from tests.kubernetes.objects import Object
 from tfps.cluster import addresses
-from tfps.cluster.local.guard import die_with_parent
+from tfps.cluster.processes.guard import die_with_parent
 
 _NOT_STARTED = 128
 _ROOT = Path(__file__).parents[2]

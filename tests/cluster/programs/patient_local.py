@@ -7,7 +7,7 @@ import os
 import sys
 
 from tfps.cluster import addresses
-from tfps.cluster.local import plan, supervise
+from tfps.cluster.processes import plan, supervise
 
 seconds, *command = sys.argv[1:]
 cluster = plan.cluster_spec(num_ps=1, num_workers=1, ports=addresses.free_ports(3))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfps.cluster import addresses
 from tfps.cluster.environment import VISIBLE_GPUS
-from tfps.cluster.local.plan import TaskProcess
+from tfps.cluster.processes.plan import TaskProcess
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.jobs import hosts, machines, names
 from tfps.jobs.cluster import CHECKPOINT_DIR, role_of, tasks

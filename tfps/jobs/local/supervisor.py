@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tfps.cluster import addresses
-from tfps.cluster.local import supervise
-from tfps.cluster.local.output import say
-from tfps.cluster.local.plan import TaskProcess
-from tfps.cluster.local.task import RunningTask
+from tfps.cluster.processes import supervise
+from tfps.cluster.processes.output import say
+from tfps.cluster.processes.plan import TaskProcess
+from tfps.cluster.processes.task import RunningTask
 from tfps.jobs.cluster import cluster_spec, tasks
 from tfps.jobs.launching import State
 from tfps.jobs.local import plan as local_plan

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tfps.cluster.local.plan import TaskProcess
+from tfps.cluster.processes.plan import TaskProcess
 from tfps.cluster.spec import Task
 from tfps.errors import Fault
 from tfps.jobs import checks, hosts, machines

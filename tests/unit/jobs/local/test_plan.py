@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.jobs.specs import spec
 from tfps.cluster import addresses
-from tfps.cluster.local.plan import TaskProcess
+from tfps.cluster.processes.plan import TaskProcess
 from tfps.jobs import hosts
 from tfps.jobs.cluster import name_of
 from tfps.jobs.local.plan import processes

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.jobs.specs import spec
-from tfps.cluster.local.plan import TaskProcess
+from tfps.cluster.processes.plan import TaskProcess
 from tfps.cluster.tf_config import TFConfig
 from tfps.errors import JobSpecError
 from tfps.jobs.role import Role

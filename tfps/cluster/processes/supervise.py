@@ -8,10 +8,10 @@ import signal
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from tfps.cluster.local import guard
-from tfps.cluster.local.output import say
-from tfps.cluster.local.plan import TaskProcess
-from tfps.cluster.local.task import RunningTask
+from tfps.cluster.processes import guard
+from tfps.cluster.processes.output import say
+from tfps.cluster.processes.plan import TaskProcess
+from tfps.cluster.processes.task import RunningTask
 
 _FAILED = 1
 _OUTPUT_AFTER_END_S = 2.0

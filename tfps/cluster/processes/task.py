@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from tfps.cluster.local import guard, output
-from tfps.cluster.local.plan import TaskProcess
+from tfps.cluster.processes import guard, output
+from tfps.cluster.processes.plan import TaskProcess
 
 USAGE_ERROR = 2
 """With this code a task says that it was started wrongly; starting it again would not help."""

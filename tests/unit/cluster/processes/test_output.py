@@ -6,7 +6,7 @@ import asyncio
 import collections
 import io
 
-from tfps.cluster.local import output
+from tfps.cluster.processes import output
 
 
 def prefixed(*chunks: bytes) -> list[bytes]:

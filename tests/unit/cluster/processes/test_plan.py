@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tfps.cluster.local import plan
+from tfps.cluster.processes import plan
 from tfps.cluster.spec import Task
 from tfps.cluster.tf_config import TFConfig
 
