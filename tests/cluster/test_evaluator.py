@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(180)
 CHIEF, WORKER, PS, EVALUATOR = (
     Task(type=task_type, index=0) for task_type in ("chief", "worker", "ps", "evaluator")
 )
-SERVE = [sys.executable, "-m", "tfps", "serve"]
+TASK_COMMAND = [sys.executable, "-m", "tfps", "task"]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_an_evaluator_outlives_a_failing_chief_and_ends_after_the_last_checkpoin
     def run(*arguments: str) -> list[str]:
         return program("evaluated.py", str(tmp_path), *arguments)
 
-    served = [ours.start_task(SERVE, cluster, task) for task in (WORKER, PS)]
+    served = [ours.start_task(TASK_COMMAND, cluster, task) for task in (WORKER, PS)]
     evaluator = ours.start_task(run("0"), cluster, EVALUATOR)
     assert ours.start_task(run("0", "fail"), cluster, CHIEF).wait(120) == 1
     until(lambda: ours.out(2).count("step") == 2, deadline_s=60)
@@ -114,7 +114,7 @@ def ps(ours: Processes, cluster: ClusterSpec) -> subprocess.Popen[bytes]:
 
 
 def start_ps(ours: Processes, cluster: ClusterSpec) -> subprocess.Popen[bytes]:
-    started = ours.start_task(SERVE, cluster, PS)
+    started = ours.start_task(TASK_COMMAND, cluster, PS)
     until(lambda: addresses.accepts_connections(cluster.ps[0]), deadline_s=60)
     return started
 

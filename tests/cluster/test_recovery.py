@@ -15,7 +15,7 @@ from tfps.cluster.addresses import free_ports
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.cluster.tf_config import TFConfig
 
-SERVE = [sys.executable, "-m", "tfps", "serve", "--chief-timeout-s", "60"]
+TASK_COMMAND = [sys.executable, "-m", "tfps", "task", "--chief-timeout-s", "60"]
 EXAMPLES = 4000
 
 
@@ -27,17 +27,17 @@ class Cluster:
         chief, *workers, ps = [f"127.0.0.1:{port}" for port in free_ports(4)]
         self._spec = ClusterSpec(chief=(chief,), worker=tuple(workers), ps=(ps,))
         self.chief = self._start("chief", 0, program("recovery.py", str(fits), update))
-        self.workers = [self.serve("worker", index) for index in (0, 1)]
-        self.ps = self.serve("ps", 0)
+        self.workers = [self.start_task("worker", index) for index in (0, 1)]
+        self.ps = self.start_task("ps", 0)
 
-    def serve(self, task_type: str, index: int) -> Popen[bytes]:
-        return self._start(task_type, index, SERVE)
+    def start_task(self, task_type: str, index: int) -> Popen[bytes]:
+        return self._start(task_type, index, TASK_COMMAND)
 
     def replace_worker(self, index: int) -> None:
         """Kill a worker, and start another in its place."""
         self.workers[index].kill()
         self.workers[index].wait()
-        self.workers[index] = self.serve("worker", index)
+        self.workers[index] = self.start_task("worker", index)
 
     def _start(self, task_type: str, index: int, command: list[str]) -> Popen[bytes]:
         task = Task(type=task_type, index=index)

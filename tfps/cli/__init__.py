@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import tyro
 
@@ -12,9 +13,9 @@ from tfps.cli.doctor import Doctor
 from tfps.cli.local import Local
 from tfps.cli.logs import Logs
 from tfps.cli.render import Render
-from tfps.cli.serve import Serve
 from tfps.cli.status import Status
 from tfps.cli.submit import Submit
+from tfps.cli.task import TaskServer
 from tfps.cli.validate import Validate
 
 
@@ -30,7 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options, program = _split_at_dashes(given)
     command = tyro.cli(
-        Local | Serve | Doctor | Validate | Render | Submit | Status | Logs | Cancel,
+        Local
+        | Annotated[TaskServer, tyro.conf.subcommand("task")]
+        | Doctor
+        | Validate
+        | Render
+        | Submit
+        | Status
+        | Logs
+        | Cancel,
         prog="tfps",
         description="Train Keras models on TensorFlow parameter servers.",
         args=options,

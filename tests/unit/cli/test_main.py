@@ -19,7 +19,7 @@ def test_help_names_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert "local" in shown
-    assert "serve" in shown
+    assert "task" in shown
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_help_names_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
         ["local", "--ps", "1", "--", "true"],
         ["local", "--ps", "one", "--workers", "1", "--", "true"],
         [*LOCAL, "--no-such-option", "--", "true"],
-        ["serve", "--chief-timeout-s", "soon"],
+        ["task", "--chief-timeout-s", "soon"],
     ],
 )
 def test_wrong_arguments_exit_with_2(
@@ -57,9 +57,9 @@ def test_wrong_arguments_exit_with_2(
             [*LOCAL, "--evaluators", "-1", "--", "true"],
             "--evaluators is -1, but must be at least 0",
         ),
-        (["serve", "--", "true"], "runs no program"),
-        (["serve", "--chief-timeout-s", "0"], "--chief-timeout-s is 0; use more than 0"),
-        (["serve"], "TF_CONFIG is not set. Set it"),
+        (["task", "--", "true"], "runs no program"),
+        (["task", "--chief-timeout-s", "0"], "--chief-timeout-s is 0; use more than 0"),
+        (["task"], "TF_CONFIG is not set. Set it"),
     ],
 )
 def test_a_usage_error_says_what_to_do(
@@ -80,17 +80,17 @@ def test_a_script_that_cannot_be_executed_gets_advice(
     assert f"Write python {script}" in capsys.readouterr().err
 
 
-def test_serve_lists_the_faults_of_tf_config(
+def test_task_lists_the_faults_of_tf_config(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"chief": ["a:1"]}}')
-    assert cli.main(["serve"]) == 2
+    assert cli.main(["task"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
-    assert all(line.startswith("tfps serve: TF_CONFIG: ") for line in lines)
+    assert all(line.startswith("tfps task: TF_CONFIG: ") for line in lines)
 
 
-def test_serve_is_not_for_a_chief(
+def test_task_is_not_for_a_chief(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(
@@ -98,7 +98,7 @@ def test_serve_is_not_for_a_chief(
         '{"cluster": {"chief": ["a:1"], "worker": ["b:1"], "ps": ["c:1"]}, '
         '"task": {"type": "chief", "index": 0}}',
     )
-    assert cli.main(["serve"]) == 2
+    assert cli.main(["task"]) == 2
     assert "chief 0 cannot serve" in capsys.readouterr().err
 
 

@@ -40,7 +40,7 @@ roles:
     gpus: 1
     gpu_type: nvidia-l4
     image: tfps:0.1.0-gpu
-    command: [tfps, serve]
+    command: [tfps, task]
     env: {TF_GPU_ALLOCATOR: cuda_malloc_async}
     ports: {profiler: 6009}
     mounts: [{volume: words, path: /gcs/my-words, read_only: true}]
@@ -91,7 +91,7 @@ def test_every_field_is_read() -> None:
                 gpus=1,
                 gpu_type="nvidia-l4",
                 image="tfps:0.1.0-gpu",
-                command=("tfps", "serve"),
+                command=("tfps", "task"),
                 env={"TF_GPU_ALLOCATOR": "cuda_malloc_async"},
                 ports={"profiler": 6009},
                 mounts=(Mount(volume="words", path="/gcs/my-words", read_only=True),),

@@ -54,11 +54,11 @@ def test_roles_come_in_the_order_of_task_types() -> None:
 
 def test_a_role_goes_before_the_job() -> None:
     role = Role(
-        image="other:1", command=("tfps", "serve"), env={"SEED": "2", "OMP_NUM_THREADS": "1"}
+        image="other:1", command=("tfps", "task"), env={"SEED": "2", "OMP_NUM_THREADS": "1"}
     )
     job = spec({"worker": role}, env={"SEED": "1", "DEBUG": "1"}, checkpoint_dir="gs://bucket")
     assert job.image_of(role) == "other:1"
-    assert job.command_of(role) == ("tfps", "serve")
+    assert job.command_of(role) == ("tfps", "task")
     found = environment(job, "worker", role)
     assert (found["SEED"], found["DEBUG"], found["OMP_NUM_THREADS"]) == ("2", "1", "1")
     assert found["TFPS_CHECKPOINT_DIR"] == "gs://bucket"

@@ -26,17 +26,17 @@ def cluster() -> ClusterSpec:
     return ClusterSpec(chief=(chief,), worker=(worker,), ps=(ps,), evaluator=("127.0.0.1:1",))
 
 
-def serve(
+def start_task(
     ours: Processes, cluster: ClusterSpec, task: Task, *, chief_timeout_s: float = 60
 ) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tfps", "serve", "--chief-timeout-s", str(chief_timeout_s)]
+    command = [sys.executable, "-m", "tfps", "task", "--chief-timeout-s", str(chief_timeout_s)]
     return ours.start_task(command, cluster, task)
 
 
 def test_tasks_outlive_a_chief_that_fails_and_end_with_the_one_that_succeeds(
     ours: Processes, cluster: ClusterSpec
 ) -> None:
-    served = [serve(ours, cluster, WORKER), serve(ours, cluster, PS)]
+    served = [start_task(ours, cluster, WORKER), start_task(ours, cluster, PS)]
     assert ours.start_task(program("train.py", "fail"), cluster, CHIEF).wait(60) == 1
     assert "the training failed" in ours.err(2)
     assert [process.poll() for process in served] == [None, None]
@@ -51,7 +51,7 @@ def test_tasks_outlive_a_chief_that_fails_and_end_with_the_one_that_succeeds(
 def test_a_chief_that_never_connects_ends_its_tasks_and_names_one_that_has_died(
     ours: Processes, cluster: ClusterSpec
 ) -> None:
-    worker, ps = serve(ours, cluster, WORKER), serve(ours, cluster, PS)
+    worker, ps = start_task(ours, cluster, WORKER), start_task(ours, cluster, PS)
     until(lambda: addresses.accepts_connections(cluster.ps[0]))
     until(lambda: addresses.accepts_connections(cluster.worker[0]))
     ps.kill()
@@ -68,7 +68,7 @@ def test_a_chief_that_never_connects_ends_its_tasks_and_names_one_that_has_died(
 def test_a_task_ends_when_its_chief_is_gone_but_not_for_a_gap(
     ours: Processes, cluster: ClusterSpec
 ) -> None:
-    worker = serve(ours, cluster, WORKER, chief_timeout_s=3)
+    worker = start_task(ours, cluster, WORKER, chief_timeout_s=3)
     for _ in range(2):  # The chief comes, goes, comes again; each time the task calls.
         with socket.create_server(addresses.host_and_port(cluster.chief[0])) as chief:
             chief.settimeout(30)
@@ -83,7 +83,7 @@ def test_a_task_ends_when_its_chief_is_gone_but_not_for_a_gap(
 
 
 def test_a_task_whose_chief_never_comes_ends(ours: Processes, cluster: ClusterSpec) -> None:
-    assert serve(ours, cluster, PS, chief_timeout_s=0.5).wait(60) == 1
+    assert start_task(ours, cluster, PS, chief_timeout_s=0.5).wait(60) == 1
     assert "nothing has listened at the chief's address" in ours.err()
 
 
@@ -91,7 +91,7 @@ def test_a_task_whose_chief_never_comes_ends(ours: Processes, cluster: ClusterSp
 def test_a_signal_ends_a_task_within_five_seconds(
     task: Task, number: int, code: int, ours: Processes, cluster: ClusterSpec
 ) -> None:
-    process = serve(ours, cluster, task)
+    process = start_task(ours, cluster, task)
     until(lambda: addresses.accepts_connections(cluster.address(task)))
     process.send_signal(number)
     assert process.wait(5) == code
@@ -102,6 +102,6 @@ def test_a_port_that_is_taken_is_an_error_with_the_address(
     ours: Processes, cluster: ClusterSpec
 ) -> None:
     with socket.create_server(addresses.host_and_port(cluster.ps[0])):
-        assert serve(ours, cluster, PS).wait(60) == 1
+        assert start_task(ours, cluster, PS).wait(60) == 1
     assert f"Could not start the server of ps 0 at {cluster.ps[0]}" in ours.err()
     assert "no other process has this port" in ours.err()

@@ -1,4 +1,4 @@
-"""`tfps serve`: run the server of a worker or ps."""
+"""`tfps task`: run the server of a worker or ps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfps.cluster.tf_config import TFConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Serve:
+class TaskServer:
     """Run the server of a worker or ps, the task that TF_CONFIG names.
 
     Ends with code 0 after the chief's normal end, with 1 when the chief has been gone for the
@@ -23,7 +23,7 @@ class Serve:
     """End when nothing has listened at the chief's address for this many seconds."""
 
     def run(self, program: Sequence[str]) -> int:
-        """Serve, and return the exit code; 2 for a usage error or a faulty TF_CONFIG."""
+        """Run the server and return the exit code; 2 for a usage error or a faulty TF_CONFIG."""
         if program:
             return _usage_error("runs no program; leave out what follows --.")
         if self.chief_timeout_s <= 0:
@@ -39,11 +39,11 @@ class Serve:
         except (errors.TFConfigError, errors.TaskTypeError) as error:
             return _usage_error(str(error))
         except errors.ServerStartError as error:
-            print(f"tfps serve: {error}", file=sys.stderr)
+            print(f"tfps task: {error}", file=sys.stderr)
             return 1
 
 
 def _usage_error(message: str) -> int:
     for line in message.splitlines():
-        print(f"tfps serve: {line}", file=sys.stderr)
+        print(f"tfps task: {line}", file=sys.stderr)
     return 2
