@@ -1,4 +1,4 @@
-"""The tensors in a structure of Python objects, taken out and put back."""
+"""Take the tensors out of a structure of Python objects, and build it again from others."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from tfps.params.variable_map import VariableMap
+
 T = TypeVar("T")
 
 
 def take_apart(structure: T) -> tuple[list[tf.Tensor], Callable[[Sequence[tf.Tensor]], T]]:
-    """Return the tensors of a structure, and the function that builds it from others of their kind.
+    """Return the tensors of a structure, and a function that builds it from other tensors.
 
-    A structure is made of dataclasses, dictionaries, lists and tuples; what else is in it stays as
-    it is. Composite tensors count as their components.
+    A structure is made of dataclasses, mappings (dicts and `VariableMap`s), lists and tuples. Other
+    objects in it stay as they are. A composite tensor counts as its components. The tensors come in
+    the order of the fields and items, for a mapping in the order of insertion; the function takes
+    as many of the same kind.
     """
     tensors: list[tf.Tensor] = []
     builder = _take_apart(structure, tensors)
@@ -41,6 +45,9 @@ def _take_apart(value: Any, tensors: list[tf.Tensor]) -> _Builder:
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         in_fields = _take_apart(fields, tensors)
         return lambda others: type(value)(**in_fields(others))
+    if isinstance(value, VariableMap):
+        in_values = [(variable, _take_apart(item, tensors)) for variable, item in value.items()]
+        return lambda others: VariableMap((key, build(others)) for key, build in in_values)
     if isinstance(value, Mapping):
         in_items = {key: _take_apart(item, tensors) for key, item in value.items()}
         return lambda others: {key: build(others) for key, build in in_items.items()}

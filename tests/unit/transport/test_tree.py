@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfps.params.variable_map import VariableMap
 from tfps.transport.tree import take_apart
 
 Pair = collections.namedtuple("Pair", "left right")
@@ -38,3 +39,14 @@ def test_a_structure_is_built_anew_from_other_tensors() -> None:
     assert doubled[7][1] is variable
     assert doubled[7][2] == 5
     np.testing.assert_array_equal(structure["pair"].left, 3.0)
+
+
+def test_a_map_of_variables_is_built_anew_in_its_order() -> None:
+    variables = [tf.Variable(float(number)) for number in range(5)]
+    values = VariableMap((variable, tf.constant(variable)) for variable in reversed(variables))
+    tensors, build = take_apart({"values": values})
+    assert [tensor.numpy() for tensor in tensors] == [4, 3, 2, 1, 0]
+    built = build([10 * tensor for tensor in tensors])["values"]
+    assert isinstance(built, VariableMap)
+    assert [built[variable].numpy() for variable in variables] == [0, 10, 20, 30, 40]
+    assert [float(variable.numpy()) for variable in built] == [4, 3, 2, 1, 0]
