@@ -24,7 +24,6 @@ from tfps.training.fit import Trainer
 from tfps.training.lanes import Lanes
 from tfps.training.loop import Loop, StepFunction
 from tfps.update import Asynchronous, Policy
-from tfps.update.policy import check_timing
 
 
 class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.KerasStrategy):
@@ -82,8 +81,8 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
                 message costs CPU time, about a millisecond. None is one message for each ps and
                 direction; if a codec is "auto", it is measured and picked, too.
                 `steps_per_execution` must be above 1 for an effect.
-            update: when updates take effect, one of `tfps.update`. None is `Asynchronous()`: each
-                gradient when it arrives.
+            update: a policy of `tfps.update`: when updates take effect. None is `Asynchronous()`,
+                which applies each gradient when it arrives.
 
         Raises:
             TFConfigError: if TF_CONFIG has faults.
@@ -102,8 +101,9 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         )
         partitioner = along_first_axis(partitioner) if partitioner else None
         self._codecs = Codecs(pull, push, num_ps, bucket_bytes)
-        timing = (update or Asynchronous()).timing(num_workers)
-        if overlap and timing.pulls_in_turn:
+        policy = update or Asynchronous()
+        policy.check_cluster(num_workers)
+        if overlap and not policy.allows_overlap:
             raise ValueError(
                 f"overlap=True with update={update!r}: a step would wait for the update of a step "
                 "that is still to be pushed. Take overlap=False, or Asynchronous() without "
@@ -112,7 +112,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         self._settings = StepSettings(
             wire=self._codecs.plain,
             num_workers=num_workers,
-            timing=timing,
+            policy=policy,
             overlap=overlap,
             lazy_rows=lazy_rows,
             shows_updates=update is not None,
@@ -192,7 +192,8 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
 
     def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Refuse an optimizer that the update policy cannot be combined with."""
-        check_timing(optimizer, self._settings.timing, lazy_rows=self._settings.lazy_rows)
+        for inner in _keras.without_wrappers(optimizer):
+            self._settings.policy.check_optimizer(inner, lazy_rows=self._settings.lazy_rows)
 
     def swap_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Exchange the variables of `optimizer` and their moving averages."""

@@ -85,7 +85,7 @@ def policies(workers: int, rate_of_means: float = RATE_OF_MEANS) -> dict[str, Co
             make_update=lambda: update.Asynchronous(max_staleness=most, above="wait"), **_LATE
         ),
         "inverse-staleness": Contender(
-            make_update=lambda: update.Asynchronous(learning_rate="inverse-staleness"), **_LATE
+            make_update=lambda: update.Asynchronous(rate_scale=update.inverse_staleness), **_LATE
         ),
         SYNCHRONOUS: Contender(make_update=update.Synchronous, **wide),
         "semi-synchronous": Contender(make_update=update.SemiSynchronous, **wide),

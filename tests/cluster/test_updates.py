@@ -14,7 +14,7 @@ import tfps
 from tests.cluster.conftest import NUM_WORKERS, MakeStrategy
 from tests.cluster.row_model import ROWS, row_model
 from tfps import wire
-from tfps.update import Asynchronous, SemiSynchronous, Synchronous
+from tfps.update import Asynchronous, SemiSynchronous, Synchronous, inverse_staleness
 
 STEPS, BATCH = 120, 4
 SLOW_MICROSECONDS = 5000
@@ -35,7 +35,7 @@ def fit(strategy: tfps.ParameterServerStrategy, **arguments: Any) -> keras.callb
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 5])
-@pytest.mark.parametrize("update", [None, Asynchronous(learning_rate="inverse-staleness")])
+@pytest.mark.parametrize("update", [None, Asynchronous(rate_scale=inverse_staleness)])
 def test_each_gradient_makes_an_update_at_once(
     make_strategy: MakeStrategy, update: Any, steps_per_execution: int
 ) -> None:

@@ -48,10 +48,9 @@ class Common(NamedTuple):
     rates: Mapping[tf.DType, Rate]
     step: tf.Tensor
 
-    def slowed(self, staleness: tf.Tensor) -> Common:
-        """Return this with the rates divided by a staleness, int64, where it is above 1."""
-        divisor = tf.maximum(staleness, 1)
-        return self._replace(rates={t: rate.divided(divisor) for t, rate in self.rates.items()})
+    def scaled(self, factor: tf.Tensor) -> Common:
+        """Return this with the learning rates multiplied by `factor`, a scalar of any dtype."""
+        return self._replace(rates={t: rate.scaled(factor) for t, rate in self.rates.items()})
 
 
 class Optimizer:
@@ -60,6 +59,7 @@ class Optimizer:
     Attributes:
         loss_scale: its dynamic loss scale; None without one.
         counts: whether its updates are counted in the global step.
+        optimized: the variables that it updates.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool = True) -> None:
@@ -85,8 +85,8 @@ class Optimizer:
         self.counts = True
         self._update_step = UpdateStep(self._keras)
         self._rate = _keras.learning_rate_variable(self._keras)
-        self._optimized = _keras.optimized_variables(self._keras)
-        check_shards(self._keras, self._optimized)
+        self.optimized = _keras.optimized_variables(self._keras)
+        check_shards(self._keras, self.optimized)
 
     @property
     def global_step(self) -> keras.Variable:
@@ -108,7 +108,7 @@ class Optimizer:
         """Return what the optimizer keeps, but for counters, averages, and slots of some tables."""
         apart = [*self.counters, *(average for _, average in _keras.moving_averages(self._keras))]
         if has_keras_update(self._keras):
-            tables = [v for v in self._optimized if any(v is table for table in but_of)]
+            tables = [v for v in self.optimized if any(v is table for table in but_of)]
             apart += [slot for table in tables for slot in self.slots_of(table)]
         others = {id(variable) for variable in apart}
         return [v for v in self._keras.variables if id(v) not in others]
@@ -122,7 +122,7 @@ class Optimizer:
     @property
     def ps(self) -> list[int]:
         """The indices of the ps that updates write to."""
-        written = [*self._optimized, *self.counters]
+        written = [*self.optimized, *self.counters]
         return sorted({shard.ps for variable in written for shard in shards(variable)})
 
     @property

@@ -35,10 +35,10 @@ class Rate(NamedTuple):
     plain: tf.Tensor
     corrected: tf.Tensor
 
-    def divided(self, divisor: tf.Tensor) -> Rate:
-        """Return the rate over an integer."""
-        divisor = tf.cast(divisor, self.plain.dtype)
-        return Rate(self.plain / divisor, self.corrected / divisor)
+    def scaled(self, factor: tf.Tensor) -> Rate:
+        """Return the rate multiplied by `factor`, a scalar of any dtype."""
+        factor = tf.cast(factor, self.plain.dtype)
+        return Rate(self.plain * factor, self.corrected * factor)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import keras
 
+from tfps import _keras
 from tfps.params.shards import shards
 
 _BY_ELEMENT = (
@@ -60,6 +61,20 @@ def check_shards(
                 stacklevel=2,
             )
             return
+
+
+def check_updates_per_ps(optimizer: keras.optimizers.Optimizer) -> None:
+    """Check that each ps can make the updates of `optimizer` at times of its own.
+
+    Raises:
+        NotImplementedError: if it cannot.
+    """
+    if _keras.has_shared_update(optimizer):
+        raise NotImplementedError(
+            f"{type(optimizer).__name__} has a number that all ps update together, and by "
+            "this update policy each of them makes its updates by itself. Take Asynchronous() "
+            "without max_staleness, BoundedStaleness or Local, or another optimizer, such as Adam."
+        )
 
 
 def has_keras_update(optimizer: keras.optimizers.Optimizer) -> bool:

@@ -55,15 +55,15 @@ class Moves:
 
     def pull(self, batch: Any) -> Pull:
         """Read from the ps what the step on `batch` needs, once it may start."""
-        gate, cache, demand = self.step.gate, self.step.cache, self.step.demand
+        step, demand = self.step, self.step.demand
         tables = list(zip(demand.tables, demand.row_ids(batch), strict=True))
-        if gate is None:
-            return pull(self.step.whole, tables, self.wire, self._begin())
-        told = gate.begin()
-        with tf.control_dependencies([told]):
-            if cache is None:
-                return pull(self.step.whole, tables, self.wire, self._begin())
-            return cache.pull(told, self.pull_whole, pull([], tables, self.wire, {}))
+
+        def pull_all() -> Pull:
+            return pull(step.whole, tables, self.wire, self._begin())
+
+        if step.gate is None:
+            return pull_all()
+        return step.gate.pull(pull_all, self.pull_whole, lambda: pull([], tables, self.wire, {}))
 
     def pull_whole(self) -> Pull:
         """Read from the ps what all steps need."""
@@ -101,7 +101,7 @@ class Moves:
         step = self.step
         differences = [(v, computed.values[id(v)] - pulled.values[id(v)]) for v in step.written]
         pushed = push_differences(differences, self.wire)
-        if step.cache is not None and step.replica is not None:
+        if step.replica is not None:
             step.replica.write({id(v): computed.values[id(v)] for v in step.written})
         for applied in computed.applied:
             trained = step.trained[id(applied.optimizer)]
@@ -115,8 +115,7 @@ class Moves:
                 paced=self.paced,
             )
         if step.gate is not None:
-            began = tf.zeros_like(self.worker) if step.cache is None else step.cache.age
-            step.gate.end(self.worker, began, pushed.applied)
+            step.gate.end(self.worker, pushed.applied)
         return pushed
 
     def _seed_values(self, pulled: Pull) -> list[tuple[keras.Variable, tf.Tensor]]:

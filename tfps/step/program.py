@@ -9,12 +9,12 @@ from typing import Any
 import tensorflow as tf
 
 from tfps.step.discover import Demand
-from tfps.step.local_moves import LocalMoves
 from tfps.step.moves import Moves
 from tfps.step.repeat import Batches, Repeat, State
 from tfps.step.report import Format
 from tfps.step.settings import StepSettings
 from tfps.step.step import Step
+from tfps.step.window_moves import WindowMoves
 from tfps.step.windows import Windows
 from tfps.update.measured import Measured
 from tfps.update.ps_program import PsProgram
@@ -92,7 +92,7 @@ class Program:
     @property
     def window(self) -> int:
         """How many steps a worker takes between a pull and a push, all of one dispatch."""
-        return 1 if self._step.local is None else self._step.local.number
+        return 1 if self._step.window is None else self._step.window.steps
 
     @property
     def boundaries(self) -> tuple[int, ...]:
@@ -128,8 +128,8 @@ class Program:
             )
             moves = Moves.of(self._step, wire, worker, paced=several)
             batches = Batches(iterator, steps)
-            if self._step.local is not None:
-                windows = Windows(LocalMoves(moves), batches, self._step.local.number)
+            if self._step.window is not None:
+                windows = Windows(WindowMoves(moves), batches, self._step.window.steps)
                 done, state = windows.run(start)
             elif not several:
                 done, state = Repeat(moves, batches).single(start)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from tfps.transport.messages import Wire
-from tfps.update.policy import Timing
+from tfps.update.asynchronous import Asynchronous
+from tfps.update.policy import Policy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class StepSettings:
     Attributes:
         wire: the format in which parameters and gradients travel.
         num_workers: how many workers there are.
-        timing: when gradients take effect, and when a step may start.
+        policy: when updates take effect.
         overlap: whether the last push and the next pull are under way while a worker computes.
         lazy_rows: whether an update leaves alone the rows that a batch did not look up.
         jit_compile: whether XLA compiles what a worker computes.
@@ -24,7 +25,7 @@ class StepSettings:
 
     wire: Wire
     num_workers: int
-    timing: Timing = dataclasses.field(default_factory=Timing)
+    policy: Policy = dataclasses.field(default_factory=Asynchronous)
     overlap: bool = False
     lazy_rows: bool = True
     jit_compile: bool = False

@@ -15,12 +15,10 @@ from tfps.params.placement import NEGLIGIBLE_BYTES
 from tfps.params.shards import shards
 from tfps.step.discover import Demand, check_sums, discover
 from tfps.step.settings import StepSettings
-from tfps.update.at_once import AtOnce
-from tfps.update.by_rule import ByRule
 from tfps.update.effect import Effect
 from tfps.update.gate import Gate
 from tfps.update.measured import Measured
-from tfps.update.policy import LocalSteps, Timing, check_timing
+from tfps.update.policy import Window
 from tfps.update.ps_program import PsProgram
 from tfps.worker.accumulate import Accumulator
 from tfps.worker.cache import Cache
@@ -78,10 +76,9 @@ class Step:
         written: what it writes itself, and is neither metric state nor a seed.
         whole: what is pulled whole.
         gate: what lets the steps start, if they must wait.
-        cache: what workers keep of `whole` from step to step, if they do.
-        local: the steps between a pull and a push; None if each step pulls and pushes.
-        replica: a worker's own values of `whole`, if `cache` or `local` needs them.
-        row_copies: a worker's own rows of each table, if `local` needs them.
+        window: the steps between a pull and a push; None if each step pulls and pushes.
+        replica: a worker's own values of `whole`, if steps compute on a copy.
+        row_copies: a worker's own rows of each table, if `window` needs them.
         frozen: the parameters that no step changes.
     """
 
@@ -96,7 +93,6 @@ class Step:
             NotImplementedError: if the workers' parts of a metric's state could not be merged, or
                 an optimizer is one that a ps cannot run.
         """
-        timing = settings.timing
         self.computation = computation
         self.num_workers = settings.num_workers
         self.jit_compile = settings.jit_compile
@@ -117,15 +113,15 @@ class Step:
         changing.update(id(v) for one in self.trained.values() for v in one.variables)
         self.whole = [v for key, v in used.items() if key in changing]
         self.frozen = Frozen([v for key, v in used.items() if key not in changing])
-        self.gate = self.cache = self.replica = None
-        self.local: LocalSteps | None = timing.local if self.trained else None
-        if timing.gate is not None and self.trained:
-            self.gate = Gate(self.num_workers, timing.gate, counts_staleness=timing.caches)
-        if self.trained and (timing.caches or self.local):
-            self.replica = Replica(self.whole, self.optimizers, self.demand.tables)
-        if self.replica is not None and timing.caches:
-            self.cache = Cache(self.replica, self.versions)
-        self.row_copies = self._row_copies() if self.local else []
+        self.gate: Gate | None = None
+        self.window: Window | None = None
+        self.replica: Replica | None = None
+        if self.trained:
+            self.gate = settings.policy.gate(self.num_workers, self._make_cache)
+            self.window = settings.policy.window(self.num_workers)
+        if self.window is not None:
+            self._make_replica()
+        self.row_copies = self._row_copies() if self.window else []
 
     @property
     def optimizers(self) -> list[Optimizer]:
@@ -177,7 +173,7 @@ class Step:
         """Prepare for a trace; to be called at the top of a worker's function."""
         for one in self.trained.values():
             one.prepare()
-        for part in (self.gate, self.cache, self.replica, *self.row_copies):
+        for part in (self.gate, self.replica, *self.row_copies):
             if part is not None:
                 part.prepare()
 
@@ -189,17 +185,11 @@ class Step:
     ) -> Trained:
         if not optimizer.built:
             optimizer.build(variables)
-        check_timing(optimizer, settings.timing, lazy_rows=settings.lazy_rows)
+        for inner in _keras.without_wrappers(optimizer):
+            settings.policy.check_optimizer(inner, lazy_rows=settings.lazy_rows)
         made = Optimizer(optimizer, lazy_rows=settings.lazy_rows)
-        applying, timing = made, settings.timing
-        if timing.local is not None:
-            outer = timing.local.make_outer()
-            outer.build(variables)
-            check_timing(outer, dataclasses.replace(timing, local=None))
-            applying = Optimizer(outer)
-        dense = rows = self._effect(applying, timing)
-        if timing.rows is not None:
-            rows = self._effect(applying.without_count(), timing.rows)
+        dense = settings.policy.effect(made, self.num_workers)
+        rows = settings.policy.effect_of_rows(made, self.num_workers, dense)
         accumulator = None
         if made.steps_per_update > 1:
             accumulator = Accumulator(
@@ -214,10 +204,12 @@ class Step:
             codec_state=CodecState(),
         )
 
-    def _effect(self, made: Optimizer, timing: Timing) -> Effect:
-        if timing.rule is None:
-            return AtOnce(made, self.num_workers, timing)
-        return ByRule(made, self.num_workers, timing.rule)
+    def _make_replica(self) -> Replica:
+        self.replica = Replica(self.whole, self.optimizers, self.demand.tables)
+        return self.replica
+
+    def _make_cache(self) -> Cache:
+        return Cache(self._make_replica(), self.versions)
 
     def _row_copies(self) -> list[RowCopy]:
         owners = {id(v): one.optimizer for one in self.trained.values() for v in one.variables}

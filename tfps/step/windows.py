@@ -10,15 +10,15 @@ from typing import Any
 import tensorflow as tf
 
 from tfps.step.compute import ComputeFunction
-from tfps.step.local_moves import LocalMoves
 from tfps.step.repeat import Batches, State
+from tfps.step.window_moves import WindowMoves
 from tfps.transport.tree import take_apart
 
 
 class Windows:
     """Windows on the batches of an iterator; to be made in a worker's function."""
 
-    def __init__(self, moves: LocalMoves, batches: Batches, most_steps: int) -> None:
+    def __init__(self, moves: WindowMoves, batches: Batches, most_steps: int) -> None:
         """Take the moves, the batches, and how many steps a window has at most."""
         self._moves = moves
         self._batches = batches

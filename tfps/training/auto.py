@@ -15,7 +15,7 @@ from tfps.training.feed import Feed
 from tfps.training.lanes import Lanes
 from tfps.training.measure import measure
 from tfps.transport.messages import Wire
-from tfps.update.policy import Timing
+from tfps.update.asynchronous import Asynchronous
 from tfps.wire.auto import choose_bucket_bytes, choose_pull, choose_push
 from tfps.wire.codec import Codec, Identity
 
@@ -67,7 +67,7 @@ class Codecs:
         if not self._auto:
             return self._wire
         if model not in self._picked:
-            at_once = dataclasses.replace(settings, timing=Timing())
+            at_once = dataclasses.replace(settings, policy=Asynchronous())
             step = Step(computation, feed.element_spec, at_once)
             measured = measure(step, feed, lanes, self.plain)
             if measured is None:

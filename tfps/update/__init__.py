@@ -1,6 +1,6 @@
 """When updates take effect: policies to be given to the strategy as `update`."""
 
-from tfps.update.asynchronous import Asynchronous
+from tfps.update.asynchronous import Asynchronous, inverse_staleness
 from tfps.update.bounded_staleness import BoundedStaleness
 from tfps.update.dense_and_rows import DenseAndRows
 from tfps.update.local import ElasticAveraging, Local
@@ -17,4 +17,5 @@ __all__ = [
     "Policy",
     "SemiSynchronous",
     "Synchronous",
+    "inverse_staleness",
 ]

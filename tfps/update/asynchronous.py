@@ -3,63 +3,118 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal, get_args
 
+import keras
 import tensorflow as tf
 from typing_extensions import override
 
+from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.limits import check_updates_per_ps
+from tfps.update.at_once import AtOnce
+from tfps.update.by_rule import ByRule
+from tfps.update.effect import Effect
+from tfps.update.gate import Gate
 from tfps.update.ledger import Ledger, Rule
-from tfps.update.policy import Policy, Timing
+from tfps.update.policy import Policy
+from tfps.worker.cache import Cache
 
-_Learning = Literal["constant", "inverse-staleness"]
 _Above = Literal["drop", "wait"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Asynchronous(Policy):
-    """Apply each gradient when it arrives, however many updates came since its step began.
+def inverse_staleness(staleness: tf.Tensor) -> tf.Tensor:
+    """Return 1 / staleness, and 1 for a staleness of 0: a `rate_scale` of `Asynchronous`.
 
-    That number is its staleness. Each ps counts it by itself.
+    Zhang et al. 2016, "Staleness-aware Async-SGD for Distributed Deep Learning".
+    """
+    return 1 / tf.cast(tf.maximum(staleness, 1), tf.float64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asynchronous(Policy):
+    """Apply each gradient when it arrives, however many updates were made since its step began.
+
+    That number of updates is the gradient's staleness. Each ps counts it for itself.
 
     Attributes:
-        max_staleness: the largest staleness that is allowed; None is any.
-        above: what happens to a gradient above it. "drop": it is dropped, and counted, and its
-            worker goes on. "wait": there is none, since a step only starts once it is sure that
-            neither its gradient nor one of a step under way will be too stale; 0 lets one worker
-            compute at a time. That takes a call to one ps before each step. Nobody waits more than
-            a minute for a worker that is silent, or ten times as long as any step took.
-        learning_rate: "constant", or "inverse-staleness": an update is made with the learning rate
-            divided by its staleness, where that is above 1 (Zhang et al. 2016, "Staleness-aware
-            Async-SGD for Distributed Deep Learning").
+        max_staleness: the largest staleness that is allowed; None allows any.
+        above: what happens above `max_staleness`. "drop": the gradient is dropped and counted, and
+            its worker goes on. "wait": no gradient gets too stale, because a step only starts when
+            neither its own gradient nor one of a step under way can become too stale; with 0, one
+            worker computes at a time. This takes a call to one ps before each step. A silent worker
+            is waited for at most a minute, or ten times the longest step if that is more.
+        rate_scale: a function from staleness (int64 scalar) to the factor by which the learning
+            rate of the update is multiplied, such as `inverse_staleness`. None is a factor of 1.
     """
 
     max_staleness: int | None = None
-    above: _Above = "drop"
-    learning_rate: _Learning = "constant"
+    above: _Above = dataclasses.field(default="drop", kw_only=True)
+    rate_scale: Callable[[tf.Tensor], tf.Tensor] | None = dataclasses.field(
+        default=None, kw_only=True
+    )
 
     def __post_init__(self) -> None:
         if self.max_staleness is not None and self.max_staleness < 0:
             raise ValueError(
                 f"max_staleness={self.max_staleness!r}: give 0 or more, or None for any staleness."
             )
-        for name, allowed in (("above", _Above), ("learning_rate", _Learning)):
-            if getattr(self, name) not in get_args(allowed):
-                choices = " or ".join(repr(choice) for choice in get_args(allowed))
-                raise ValueError(f"{name}={getattr(self, name)!r}: give {choices}.")
+        if self.above not in get_args(_Above):
+            choices = " or ".join(repr(choice) for choice in get_args(_Above))
+            raise ValueError(f"above={self.above!r}: give {choices}.")
+        if self.rate_scale is not None and not callable(self.rate_scale):
+            raise ValueError(
+                f"rate_scale={self.rate_scale!r}: give a function from staleness to a factor, such "
+                "as tfps.update.inverse_staleness, or None."
+            )
+        if self.rate_scale is not None and self._drops:
+            raise ValueError(
+                f"rate_scale={self.rate_scale!r} with max_staleness={self.max_staleness!r}: the "
+                'factor is not applied where stale gradients are dropped. Give above="wait", or '
+                "leave one of them out."
+            )
+
+    @property
+    @override
+    def is_plain(self) -> bool:
+        return not self._waits
+
+    @property
+    @override
+    def allows_overlap(self) -> bool:
+        return self.max_staleness is None
 
     @override
-    def timing(self, num_workers: int) -> Timing:
-        slows_down = self.learning_rate == "inverse-staleness"
-        if self.max_staleness is None:
-            return Timing(slows_down=slows_down)
-        if self.above == "drop":
-            return Timing(rule=_Drop(self.max_staleness), slows_down=slows_down)
-        return Timing(gate=_Wait(self.max_staleness), slows_down=slows_down)
+    def check_optimizer(
+        self, optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool = True
+    ) -> None:
+        if self._drops:
+            check_updates_per_ps(optimizer)
+
+    @override
+    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+        if self.max_staleness is not None and self._drops:
+            return ByRule(optimizer, num_workers, DropAbove(self.max_staleness))
+        return AtOnce(optimizer, num_workers, rate_scale=self.rate_scale, confirms=self._waits)
+
+    @override
+    def gate(self, num_workers: int, make_cache: Callable[[], Cache]) -> Gate | None:
+        if self.max_staleness is None or self._drops:
+            return None
+        return Gate(num_workers, WaitAbove(self.max_staleness))
+
+    @property
+    def _drops(self) -> bool:
+        return self.max_staleness is not None and self.above == "drop"
+
+    @property
+    def _waits(self) -> bool:
+        return self.max_staleness is not None and self.above == "wait"
 
 
 @dataclasses.dataclass(frozen=True)
-class _Drop(Rule):
-    """Takes what is not too stale, at once; nobody waits."""
+class DropAbove(Rule):
+    """Applies each gradient that is not too stale when it arrives; no worker waits."""
 
     bound: int
 
@@ -69,11 +124,11 @@ class _Drop(Rule):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Wait(Rule):
-    """Starts no more steps than may end before the oldest one under way is too stale.
+class WaitAbove(Rule):
+    """Starts no more steps than can end before the oldest step under way is too stale.
 
-    A step that is under way sees at most the updates since it began, and then one of each other
-    step under way; who pushes queues again behind those that wait.
+    The gradient of a step under way misses at most the updates since the step began, and then one
+    of each other step under way: a worker that has pushed queues behind those that wait.
     """
 
     bound: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from tfps.transport.pull import Versions
 from tfps.update.effect import Effect
 from tfps.update.ledger import STALENESS_BINS
 from tfps.update.measured import Measured
-from tfps.update.policy import Timing
 from tfps.worker import worker_local
 
 
@@ -32,16 +31,32 @@ class AtOnce(Effect):
     is pulled and pushed anyway.
     """
 
-    def __init__(self, optimizer: Optimizer, workers: int, timing: Timing) -> None:
-        """Take the optimizer, how many workers there are, and the timing."""
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        num_workers: int,
+        *,
+        rate_scale: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        confirms: bool = False,
+        counts_staleness: bool = True,
+    ) -> None:
+        """Make the counters of versions and staleness, on their ps.
+
+        Args:
+            optimizer: the optimizer.
+            num_workers: how many workers there are.
+            rate_scale: a function from staleness to the factor of the learning rate.
+            confirms: whether a gate waits until a step's updates have been made.
+            counts_staleness: whether `measured` reports the staleness that each ps counts.
+        """
         super().__init__(optimizer)
-        self._workers = workers
-        self._slows_down = timing.slows_down
-        self._confirms = timing.gate is not None
-        self._shows_staleness = not timing.caches
+        self._workers = num_workers
+        self._rate_scale = rate_scale
+        self._confirms = confirms
+        self._counts_staleness = counts_staleness
         self._home: int | None = None
         takes_it = optimizer.counts and optimizer.steps_per_update == 1
-        if takes_it and not (self._slows_down or self._confirms):
+        if takes_it and not (rate_scale or confirms):
             (shard,) = shards(optimizer.global_step)
             self._home = shard.ps
         self._versions: dict[int, tf.Variable] = {}
@@ -52,8 +67,9 @@ class AtOnce(Effect):
                 if ps != self._home:
                     self._versions[ps] = tf.Variable(0, dtype=tf.int64, trainable=False)
                 bins = tf.zeros([STALENESS_BINS], tf.int64)
-                self._staleness[ps] = [tf.Variable(bins, trainable=False) for _ in range(workers)]
-
+                self._staleness[ps] = [
+                    tf.Variable(bins, trainable=False) for _ in range(num_workers)
+                ]
         self.versioned = list(self._versions)
 
     @override
@@ -88,8 +104,10 @@ class AtOnce(Effect):
                 with tf.device(ps_device(delivery.ps)):
                     number = take_number(self._versions[delivery.ps])
                 staleness = self._count(delivery.ps, number, began)
-                if self._slows_down:
-                    common[delivery.ps] = common[delivery.ps].slowed(staleness)
+                if self._rate_scale is not None:
+                    with tf.device(ps_device(delivery.ps)):
+                        factor = self._rate_scale(staleness)
+                    common[delivery.ps] = common[delivery.ps].scaled(factor)
         pieces = [piece for delivery in deliveries for piece in delivery.decoded()]
         number = self.optimizer.apply(pieces, counters, common)
         if self._home in common:
@@ -128,7 +146,7 @@ class AtOnce(Effect):
             histograms = np.stack([histogram.numpy() for histogram in of_workers])
             if self.optimizer.counts:
                 found.updates[ps] = histograms.sum()
-            if self._shows_staleness:
+            if self._counts_staleness:
                 found.staleness[ps] = histograms
         return found
 

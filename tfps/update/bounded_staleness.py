@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import tensorflow as tf
 from typing_extensions import override
 
+from tfps.optimizer.apply import Optimizer
+from tfps.update.at_once import AtOnce
+from tfps.update.effect import Effect
+from tfps.update.gate import CachingGate, Gate
 from tfps.update.ledger import NONE, Ledger, Rule
-from tfps.update.policy import Policy, Timing, check_patience
-from tfps.worker.cache import KEEP
+from tfps.update.policy import Policy, check_patience
+from tfps.worker.cache import KEEP, Cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,21 +37,30 @@ class BoundedStaleness(Policy):
     """
 
     steps: int
-    patience_s: float = 60.0
+    patience_s: float = dataclasses.field(default=60.0, kw_only=True)
 
     def __post_init__(self) -> None:
         check_patience(self.patience_s)
         if self.steps < 0:
             raise ValueError(f"steps={self.steps!r}: give 0 or more.")
 
+    @property
     @override
-    def timing(self, num_workers: int) -> Timing:
-        return Timing(gate=_NotAhead(self.steps, self.patience_s), caches=True)
+    def is_plain(self) -> bool:
+        return False
+
+    @override
+    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+        return AtOnce(optimizer, num_workers, confirms=True, counts_staleness=False)
+
+    @override
+    def gate(self, num_workers: int, make_cache: Callable[[], Cache]) -> Gate | None:
+        return CachingGate(num_workers, NotAhead(self.steps, self.patience_s), make_cache())
 
 
 @dataclasses.dataclass(frozen=True)
-class _NotAhead(Rule):
-    """Lets a step start whose cache is fresh enough, or whose worker is little ahead and pulls."""
+class NotAhead(Rule):
+    """Starts a step if its cache is fresh enough, or if its worker is little ahead and pulls."""
 
     bound: int
     patience_s: float

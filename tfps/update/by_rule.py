@@ -41,13 +41,13 @@ class ByRule(Effect):
 
     reaches_all = True
 
-    def __init__(self, optimizer: Optimizer, workers: int, rule: Rule) -> None:
-        """Take the optimizer, how many workers there are, and the rule."""
+    def __init__(self, optimizer: Optimizer, num_workers: int, rule: Rule) -> None:
+        """Make the answers and the ledger of each ps that `optimizer` writes to."""
         super().__init__(optimizer)
-        self._workers = workers
+        self._workers = num_workers
         self._rule = rule
-        self._answers = {ps: Answers(ps, workers) for ps in optimizer.ps}
-        self._accounts = {ps: Account(Ledger.empty(workers)) for ps in optimizer.ps}
+        self._answers = {ps: Answers(ps, num_workers) for ps in optimizer.ps}
+        self._accounts = {ps: Account(Ledger.empty(num_workers)) for ps in optimizer.ps}
         self.versioned = list(self._answers)
         self._made: dict[tuple[int, Contents], PsProgram] = {}
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import keras
 from typing_extensions import override
 
+from tfps.optimizer.apply import Optimizer
 from tfps.update.asynchronous import Asynchronous
-from tfps.update.policy import Policy, Timing
+from tfps.update.effect import Effect
+from tfps.update.policy import Policy
 from tfps.update.synchronous import Synchronous
 
 
@@ -15,25 +18,52 @@ from tfps.update.synchronous import Synchronous
 class DenseAndRows(Policy):
     """Let gradients of whole variables, and of rows of tables, take effect by two policies.
 
-    By default small dense layers are updated in step, and rows, of which two workers seldom have
-    the same, at once. `optimizer.iterations` counts the updates of whole variables.
+    By default dense layers are updated synchronously, and rows, of which two workers seldom have
+    the same, asynchronously. `optimizer.iterations` counts the updates of whole variables.
 
     Attributes:
-        dense: of whole variables.
-        rows: of the rows of tables that are pulled by row.
+        dense: the policy of whole variables.
+        rows: the policy of the rows of tables that are pulled by row.
     """
 
     dense: Policy = dataclasses.field(default_factory=Synchronous)
     rows: Policy = dataclasses.field(default_factory=Asynchronous)
 
-    @override
-    def timing(self, num_workers: int) -> Timing:
-        dense, rows = self.dense.timing(num_workers), self.rows.timing(num_workers)
-        for name, policy, timing in (("dense", self.dense, dense), ("rows", self.rows, rows)):
-            if timing.gate is not None or timing.local is not None or timing.rows is not None:
+    def __post_init__(self) -> None:
+        for name, policy in (("dense", self.dense), ("rows", self.rows)):
+            if not policy.is_plain:
                 raise ValueError(
-                    f"DenseAndRows({name}={policy!r}): it says when whole steps start, or what "
-                    "they are. Give policies that say when gradients take effect: "
+                    f"DenseAndRows({name}={policy!r}): it decides when steps start, or what they "
+                    "are. Give policies that decide when gradients take effect: "
                     'Synchronous(...), SemiSynchronous(...), or Asynchronous(above="drop").'
                 )
-        return dataclasses.replace(dense, rows=rows)
+
+    @property
+    @override
+    def is_plain(self) -> bool:
+        return False
+
+    @property
+    @override
+    def allows_overlap(self) -> bool:
+        return self.dense.allows_overlap and self.rows.allows_overlap
+
+    @override
+    def check_cluster(self, num_workers: int) -> None:
+        self.dense.check_cluster(num_workers)
+        self.rows.check_cluster(num_workers)
+
+    @override
+    def check_optimizer(
+        self, optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool = True
+    ) -> None:
+        self.dense.check_optimizer(optimizer, lazy_rows=lazy_rows)
+        self.rows.check_optimizer(optimizer, lazy_rows=lazy_rows)
+
+    @override
+    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+        return self.dense.effect(optimizer, num_workers)
+
+    @override
+    def effect_of_rows(self, optimizer: Optimizer, num_workers: int, dense: Effect) -> Effect:
+        return self.rows.effect(optimizer.without_count(), num_workers)

@@ -215,13 +215,6 @@ class Rule:
         """Whether each worker goes on only after one step of every other."""
         return False
 
-    def share(self, num_workers: int) -> float:
-        """Return how much an update counts where workers' parameters are averaged.
-
-        That is the share of all workers whom it stands for: above 0, and 1 at most.
-        """
-        return 1.0 / num_workers
-
     def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
         """Return whether a gradient is to take effect at all, a bool scalar.
 

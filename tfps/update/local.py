@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from typing_extensions import override
 
-from tfps.update.ledger import Rule
-from tfps.update.policy import LocalSteps, Policy, Timing
+from tfps.optimizer.apply import Optimizer
+from tfps.update.effect import Effect
+from tfps.update.policy import Policy, Window
 from tfps.update.synchronous import Synchronous
 
 
@@ -75,29 +74,65 @@ class Local(Policy):
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"steps={self.steps!r}: give 1 or more.")
-        if isinstance(self.outer, keras.optimizers.Optimizer):
-            # Now: what it holds is gone when a strategy connects to its cluster.
-            object.__setattr__(self, "_settings", self.outer.get_config())
-
-    @override
-    def timing(self, num_workers: int) -> Timing:
-        timing = self.update.timing(num_workers)
-        if timing.gate is not None or timing.local is not None or timing.rows is not None:
+        if not self.update.is_plain:
             raise ValueError(
                 f"Local(update={self.update!r}): a worker pulls and pushes between windows of its "
                 "own steps. Give Synchronous(...), SemiSynchronous(...), or Asynchronous(...) with "
                 'above="drop".'
             )
-        share = (timing.rule or Rule()).share(num_workers)
-        elasticity = None
-        make_outer: Callable[[], keras.optimizers.Optimizer]
         if isinstance(self.outer, keras.optimizers.Optimizer):
-            # Each model has slot variables of its own.
-            make_outer = functools.partial(type(self.outer).from_config, self._settings)
-        elif self.outer is None:
-            make_outer = functools.partial(keras.optimizers.SGD, share)
-        else:
-            elasticity = self.outer.moving_rate / num_workers
-            make_outer = functools.partial(keras.optimizers.SGD, share * num_workers)
-        local = LocalSteps(number=self.steps, make_outer=make_outer, elasticity=elasticity)
-        return dataclasses.replace(timing, local=local)
+            # Now: what it holds is gone when a strategy connects to its cluster.
+            object.__setattr__(self, "_settings", self.outer.get_config())
+
+    @property
+    @override
+    def is_plain(self) -> bool:
+        return False
+
+    @override
+    def check_cluster(self, num_workers: int) -> None:
+        self.update.check_cluster(num_workers)
+
+    @override
+    def check_optimizer(
+        self, optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool = True
+    ) -> None:
+        name = type(optimizer).__name__
+        if optimizer.gradient_accumulation_steps:
+            raise NotImplementedError(
+                f"{name}(gradient_accumulation_steps={optimizer.gradient_accumulation_steps}) with "
+                "update=Local(...): a push adds up the steps of a worker already. "
+                "Leave gradient_accumulation_steps out, and give larger batches or more steps."
+            )
+        if optimizer.use_ema:
+            raise NotImplementedError(
+                f"{name}(use_ema=True) with update=Local(...): the average is one over steps, and "
+                "the ps see only what several steps have moved. Leave use_ema out."
+            )
+        if not lazy_rows:
+            raise NotImplementedError(
+                "lazy_rows=False with update=Local(...): a worker has only the rows that its "
+                "batches look up. Leave lazy_rows out."
+            )
+
+    @override
+    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+        outer = self.make_outer(num_workers)
+        outer.build(optimizer.optimized)
+        self.update.check_optimizer(outer)
+        return self.update.effect(Optimizer(outer), num_workers)
+
+    @override
+    def window(self, num_workers: int) -> Window | None:
+        if isinstance(self.outer, ElasticAveraging):
+            return Window(steps=self.steps, elasticity=self.outer.moving_rate / num_workers)
+        return Window(steps=self.steps)
+
+    def make_outer(self, num_workers: int) -> keras.optimizers.Optimizer:
+        """Return a new outer optimizer: each model has slot variables of its own."""
+        share = self.update.share(num_workers)
+        if isinstance(self.outer, keras.optimizers.Optimizer):
+            return type(self.outer).from_config(self._settings)
+        if self.outer is None:
+            return keras.optimizers.SGD(share)
+        return keras.optimizers.SGD(share * num_workers)

@@ -1,4 +1,4 @@
-"""What an update policy says: when gradients take effect, and when a step may start."""
+"""What an update policy decides: how gradients take effect, and when a step may start."""
 
 from __future__ import annotations
 
@@ -8,126 +8,103 @@ from collections.abc import Callable
 
 import keras
 
-from tfps import _keras
-from tfps.update.ledger import Rule
+from tfps.optimizer.apply import Optimizer
+from tfps.update.effect import Effect
+from tfps.update.gate import Gate
+from tfps.worker.cache import Cache
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LocalSteps:
-    """Steps that a worker takes on a copy of its own, between a pull and a push.
+class Window:
+    """The steps that a worker takes on its own copy of the parameters, between a pull and a push.
 
     Attributes:
-        number: how many.
-        make_outer: makes the optimizer by which the ps apply what a copy has moved: its gradient is
-            what was pulled minus the copy.
-        elasticity: the share of that which is pushed, and by which the copy, which is kept from
-            push to push, moves back; None pushes all of it, and the copy begins anew.
+        steps: how many.
+        elasticity: the share of the copy's difference that is pushed, and by which the copy, which
+            is kept from push to push, moves back. None pushes the whole difference, and the next
+            window begins with what the ps hold.
     """
 
-    number: int
-    make_outer: Callable[[], keras.optimizers.Optimizer]
+    steps: int
     elasticity: float | None = None
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Timing:
-    """When gradients take effect, and when a step may start.
-
-    Attributes:
-        rule: the rule by which each ps has gradients take effect; None is at once.
-        gate: the rule by which one ps lets steps start; None is at once.
-        slows_down: whether the learning rate of an update at once is divided by its staleness.
-        caches: whether steps compute on parameters that the worker keeps, until the gate has it
-            pull them again.
-        local: the steps between a pull and a push; None is a pull and a push for each step.
-        rows: when the gradients of rows take effect; None is when the others do.
-    """
-
-    rule: Rule | None = None
-    gate: Rule | None = None
-    slows_down: bool = False
-    caches: bool = False
-    local: LocalSteps | None = None
-    rows: Timing | None = None
+    @property
+    def keeps_copy(self) -> bool:
+        """Whether the copy goes on from push to push."""
+        return self.elasticity is not None
 
     @property
-    def pulls_in_turn(self) -> bool:
-        """Whether what a step pulls depends on the push of the step before."""
-        return self.waits_for_gradients or self.gate is not None or self.local is not None
-
-    @property
-    def waits_for_gradients(self) -> bool:
-        """Whether each ps makes some of its updates at times of its own."""
-        return self.rule is not None or (self.rows is not None and self.rows.rule is not None)
-
-
-def check_patience(patience_s: float) -> None:
-    """Raise ValueError if it is no time to wait for."""
-    if not patience_s > 0:
-        raise ValueError(f"patience_s={patience_s!r}: give a number of seconds above 0.")
+    def pushed_share(self) -> float:
+        """The share of the copy's difference that is pushed."""
+        return 1.0 if self.elasticity is None else self.elasticity
 
 
 class Policy(abc.ABC):
-    """When updates take effect; it is given to the strategy as `update`."""
+    """When updates take effect; given to the strategy as `update`.
 
-    @abc.abstractmethod
-    def timing(self, num_workers: int) -> Timing:
-        """Return what it means on a cluster of so many workers.
+    A policy makes the objects that its behaviour consists of. Only `effect` is needed: by default a
+    step starts at once, pulls, and pushes.
+    """
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it decides only how gradients take effect: other policies can be built on it."""
+        return True
+
+    @property
+    def allows_overlap(self) -> bool:
+        """Whether a step may pull before the step before it has pushed."""
+        return False
+
+    def check_cluster(self, num_workers: int) -> None:
+        """Check that the policy makes sense on a cluster of `num_workers` workers.
 
         Raises:
-            ValueError: if it means nothing there.
+            ValueError: if it does not.
         """
+        return
+
+    def check_optimizer(
+        self, optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool = True
+    ) -> None:
+        """Check that the updates of an optimizer can be made when this policy wants them.
+
+        Args:
+            optimizer: an optimizer without wrappers.
+            lazy_rows: whether an update leaves alone the rows that a batch did not look up.
+
+        Raises:
+            NotImplementedError: if they cannot.
+        """
+        return
+
+    @abc.abstractmethod
+    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+        """Return how the gradients of an optimizer take effect."""
+
+    def effect_of_rows(self, optimizer: Optimizer, num_workers: int, dense: Effect) -> Effect:
+        """Return how the gradients of table rows take effect; `dense` is what `effect` returned."""
+        return dense
+
+    def gate(self, num_workers: int, make_cache: Callable[[], Cache]) -> Gate | None:
+        """Return what lets a step start; None if a step starts at once.
+
+        Args:
+            num_workers: how many workers there are.
+            make_cache: makes a cache of the parameters that the steps pull whole.
+        """
+        return None
+
+    def window(self, num_workers: int) -> Window | None:
+        """Return the steps between a pull and a push; None if each step pulls and pushes."""
+        return None
+
+    def share(self, num_workers: int) -> float:
+        """Return the share of all workers that one update stands for: above 0, at most 1."""
+        return 1.0 / num_workers
 
 
-def check_timing(
-    optimizer: keras.optimizers.Optimizer, timing: Timing, *, lazy_rows: bool = True
-) -> None:
-    """Check that an optimizer's updates can be made when an update policy wants them.
-
-    Raises:
-        NotImplementedError: if that is not so.
-    """
-    for inner in _keras.without_wrappers(optimizer):
-        if timing.local is not None:
-            _check_local(inner, lazy_rows=lazy_rows)
-        elif timing.waits_for_gradients:
-            _check_apart(inner)
-
-
-def _check_apart(optimizer: keras.optimizers.Optimizer) -> None:
-    """Check that each ps can make the updates of `optimizer` at times of its own.
-
-    Raises:
-        NotImplementedError: if that is not so.
-    """
-    if _keras.has_shared_update(optimizer):
-        raise NotImplementedError(
-            f"{type(optimizer).__name__} has a number that all ps update together, and by "
-            "this update policy each of them makes its updates by itself. Take Asynchronous() "
-            "without max_staleness, BoundedStaleness or Local, or another optimizer, such as Adam."
-        )
-
-
-def _check_local(optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool) -> None:
-    """Check that a worker can take steps of `optimizer` on a copy of its own.
-
-    Raises:
-        NotImplementedError: if that is not so.
-    """
-    name = type(optimizer).__name__
-    if optimizer.gradient_accumulation_steps:
-        raise NotImplementedError(
-            f"{name}(gradient_accumulation_steps={optimizer.gradient_accumulation_steps}) with "
-            "update=Local(...): what is pushed is added up already, over the steps of a worker. "
-            "Leave gradient_accumulation_steps out, and give larger batches or more steps."
-        )
-    if optimizer.use_ema:
-        raise NotImplementedError(
-            f"{name}(use_ema=True) with update=Local(...): the average is one over steps, and the "
-            "ps see only what several steps have moved. Leave use_ema out."
-        )
-    if not lazy_rows:
-        raise NotImplementedError(
-            "lazy_rows=False with update=Local(...): a worker has only the rows that its batches "
-            "look up. Leave lazy_rows out."
-        )
+def check_patience(patience_s: float) -> None:
+    """Raise ValueError if `patience_s` is not a time to wait for."""
+    if not patience_s > 0:
+        raise ValueError(f"patience_s={patience_s!r}: give a number of seconds above 0.")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 from typing_extensions import override
 
+from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.limits import check_updates_per_ps
+from tfps.update.by_rule import ByRule
+from tfps.update.effect import Effect
 from tfps.update.ledger import Ledger, Rule
-from tfps.update.policy import Policy, Timing
+from tfps.update.policy import Policy
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class SemiSynchronous(Policy):
     """Make an update of the mean of several gradients; nobody waits for it.
 
@@ -29,19 +34,25 @@ class SemiSynchronous(Policy):
             raise ValueError(f"quorum={self.quorum!r}: give 1 or more, or None.")
 
     @override
-    def timing(self, num_workers: int) -> Timing:
-        return Timing(rule=_MeanOfAny(self.quorum or num_workers))
+    def check_optimizer(
+        self, optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool = True
+    ) -> None:
+        check_updates_per_ps(optimizer)
 
-
-@dataclasses.dataclass(frozen=True)
-class _MeanOfAny(Rule):
-    """Waits for so many gradients, of whatever versions; nobody waits."""
-
-    quorum: int
+    @override
+    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+        return ByRule(optimizer, num_workers, MeanOfAny(self.quorum or num_workers))
 
     @override
     def share(self, num_workers: int) -> float:
-        return min(1.0, self.quorum / num_workers)
+        return min(1.0, (self.quorum or num_workers) / num_workers)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanOfAny(Rule):
+    """Collects `quorum` gradients, of any versions; no worker waits."""
+
+    quorum: int
 
     @override
     def takes_effect(self, ledger: Ledger) -> tf.Tensor:

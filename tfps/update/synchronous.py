@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 from typing_extensions import override
 
+from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.limits import check_updates_per_ps
+from tfps.update.by_rule import ByRule
+from tfps.update.effect import Effect
 from tfps.update.ledger import Ledger, Rule
-from tfps.update.policy import Policy, Timing, check_patience
+from tfps.update.policy import Policy, check_patience
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Synchronous(Policy):
     """Make one update of the mean of one gradient of each worker, all of the same version.
 
@@ -30,7 +35,7 @@ class Synchronous(Policy):
     """
 
     backup_workers: int = 0
-    patience_s: float = 60.0
+    patience_s: float = dataclasses.field(default=60.0, kw_only=True)
 
     def __post_init__(self) -> None:
         check_patience(self.patience_s)
@@ -38,19 +43,32 @@ class Synchronous(Policy):
             raise ValueError(f"backup_workers={self.backup_workers!r}: give 0 or more.")
 
     @override
-    def timing(self, num_workers: int) -> Timing:
+    def check_cluster(self, num_workers: int) -> None:
         if self.backup_workers >= num_workers:
             raise ValueError(
                 f"backup_workers={self.backup_workers!r}: the cluster has {num_workers} workers, "
                 f"and an update needs one at least. Give {num_workers - 1} or less."
             )
+
+    @override
+    def check_optimizer(
+        self, optimizer: keras.optimizers.Optimizer, *, lazy_rows: bool = True
+    ) -> None:
+        check_updates_per_ps(optimizer)
+
+    @override
+    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
         quorum = num_workers - self.backup_workers
-        return Timing(rule=_MeanOf(quorum, num_workers, self.patience_s))
+        return ByRule(optimizer, num_workers, MeanOfEach(quorum, num_workers, self.patience_s))
+
+    @override
+    def share(self, num_workers: int) -> float:
+        return 1.0  # gradients that come later do not count
 
 
 @dataclasses.dataclass(frozen=True)
-class _MeanOf(Rule):
-    """Waits for one gradient each of so many workers, or of all that take part."""
+class MeanOfEach(Rule):
+    """Collects one gradient from each of `quorum` workers, or of all that take part."""
 
     quorum: int
     workers: int
@@ -60,10 +78,6 @@ class _MeanOf(Rule):
     @override
     def in_step(self) -> bool:
         return self.quorum == self.workers
-
-    @override
-    def share(self, num_workers: int) -> float:
-        return 1.0  # what comes later does not count
 
     @override
     def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:

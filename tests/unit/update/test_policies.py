@@ -15,6 +15,7 @@ from tfps.update import (
     Local,
     SemiSynchronous,
     Synchronous,
+    inverse_staleness,
 )
 
 
@@ -23,18 +24,22 @@ from tfps.update import (
     [
         (lambda: Asynchronous(max_staleness=-1), "max_staleness=-1: give 0 or more, or None"),
         (lambda: Asynchronous(above="hold"), "above='hold': give 'drop' or 'wait'"),
-        (lambda: Asynchronous(learning_rate="slow"), "give 'constant' or 'inverse-staleness'"),
+        (lambda: Asynchronous(rate_scale="slow"), "rate_scale='slow': give a function"),
+        (
+            lambda: Asynchronous(4, rate_scale=inverse_staleness),
+            'not applied where stale gradients are dropped. Give above="wait"',
+        ),
         (lambda: Synchronous(backup_workers=-1), "backup_workers=-1: give 0 or more"),
         (lambda: Synchronous(patience_s=0), "patience_s=0: give a number of seconds above 0"),
-        (lambda: Synchronous(backup_workers=2).timing(2).rule, "2 workers, .* Give 1 or less"),
+        (lambda: Synchronous(backup_workers=2).check_cluster(2), "2 workers, .* Give 1 or less"),
         (lambda: SemiSynchronous(quorum=0), "quorum=0: give 1 or more, or None"),
         (lambda: BoundedStaleness(-1), "steps=-1: give 0 or more"),
         (lambda: Local(0), "steps=0: give 1 or more"),
         (lambda: ElasticAveraging(1.5), "moving_rate=1.5: give a number above 0, and 1"),
-        (lambda: Local(2, update=BoundedStaleness(1)).timing(2), "Local.update=BoundedStaleness"),
-        (lambda: Local(2, update=Local(2)).timing(2), "between windows of its own steps"),
-        (lambda: DenseAndRows(dense=Local(2)).timing(2), r"DenseAndRows\(dense=Local"),
-        (lambda: DenseAndRows(rows=BoundedStaleness(1)).timing(2), r"\(rows=BoundedStaleness"),
+        (lambda: Local(2, update=BoundedStaleness(1)), "Local.update=BoundedStaleness"),
+        (lambda: Local(2, update=Local(2)), "between windows of its own steps"),
+        (lambda: DenseAndRows(dense=Local(2)), r"DenseAndRows\(dense=Local"),
+        (lambda: DenseAndRows(rows=BoundedStaleness(1)), r"\(rows=BoundedStaleness"),
     ],
 )
 def test_what_is_not_allowed_is_said(make: object, said: str) -> None:
@@ -61,10 +66,18 @@ def test_what_is_not_allowed_is_said(make: object, said: str) -> None:
 def test_differences_take_effect_by_an_outer_optimizer(
     make: Callable[[], Local], rate: float
 ) -> None:
-    local = make().timing(4).local
-    assert local is not None
-    outer = local.make_outer()
+    local = make()
+    outer, window = local.make_outer(4), local.window(4)
     assert float(outer.learning_rate) == pytest.approx(rate)
-    assert outer is not local.make_outer()
-    if local.elasticity is not None:
-        assert local.elasticity == pytest.approx(0.2)
+    assert outer is not local.make_outer(4)
+    assert window is not None
+    assert window.keeps_copy == isinstance(local.outer, ElasticAveraging)
+    assert window.pushed_share == pytest.approx(0.2 if window.keeps_copy else 1.0)
+
+
+def test_a_policy_takes_its_main_number_by_position() -> None:
+    assert Asynchronous(1) == Asynchronous(max_staleness=1)
+    assert Synchronous(1) == Synchronous(backup_workers=1)
+    assert SemiSynchronous(3) == SemiSynchronous(quorum=3)
+    with pytest.raises(TypeError, match="positional"):
+        Asynchronous(1, "wait")  # type: ignore[misc]

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfps.update import Asynchronous, BoundedStaleness, SemiSynchronous, Synchronous
+from tfps.update.asynchronous import DropAbove, WaitAbove
+from tfps.update.bounded_staleness import NotAhead
 from tfps.update.ledger import STALENESS_BINS, Ledger, Rule
+from tfps.update.semi_synchronous import MeanOfAny
+from tfps.update.synchronous import MeanOfEach
 from tfps.worker.cache import KEEP
 
 
@@ -97,7 +100,7 @@ def run(ps: Ps, rule: Rule, pushes: int, seed: int = 0, slow: float = 5.0) -> li
 @pytest.mark.parametrize("bound", [0, 1, 4])
 @pytest.mark.parametrize("workers", [1, 2, 4, 7])
 def test_no_step_ends_too_stale_where_steps_wait(bound: int, workers: int) -> None:
-    rule = Asynchronous(max_staleness=bound, above="wait").timing(workers).gate
+    rule = WaitAbove(bound)
     assert rule is not None
     staleness = run(Ps(rule, workers), rule, 300)
     assert len(staleness) == 300
@@ -107,7 +110,7 @@ def test_no_step_ends_too_stale_where_steps_wait(bound: int, workers: int) -> No
 
 @pytest.mark.parametrize("bound", [0, 1, 4])
 def test_what_is_too_stale_is_dropped_and_counted(bound: int) -> None:
-    rule = Asynchronous(max_staleness=bound).timing(4).rule
+    rule = DropAbove(bound)
     assert rule is not None
     ps = Ps(rule, 4)
     staleness = run(ps, rule, 300)
@@ -120,7 +123,7 @@ def test_what_is_too_stale_is_dropped_and_counted(bound: int) -> None:
 
 @pytest.mark.parametrize("backup_workers", [0, 1, 2])
 def test_an_update_is_the_mean_of_one_gradient_each_of_one_version(backup_workers: int) -> None:
-    rule = Synchronous(backup_workers=backup_workers).timing(4).rule
+    rule = MeanOfEach(4 - backup_workers, 4, 60.0)
     ps = Ps(rule, 4)
     staleness = run(ps, rule, 300)
     assert set(staleness) == {0}
@@ -130,7 +133,7 @@ def test_an_update_is_the_mean_of_one_gradient_each_of_one_version(backup_worker
 
 
 def test_nobody_waits_for_a_worker_that_has_left() -> None:
-    ps = Ps(Synchronous().timing(3).rule, 3)
+    ps = Ps(MeanOfEach(3, 3, 60.0), 3)
     assert ps.join(0, 1, 2) == [0, 1, 2]
     assert ps.push(0, 0) == (True, [])
     assert ps.push(1, 0) == (True, [])
@@ -142,7 +145,7 @@ def test_nobody_waits_for_a_worker_that_has_left() -> None:
 
 
 def test_a_worker_that_comes_back_does_not_count_twice() -> None:
-    ps = Ps(Synchronous().timing(2).rule, 2)
+    ps = Ps(MeanOfEach(2, 2, 60.0), 2)
     ps.join(0, 1)
     assert ps.push(0, 0) == (True, [])
     ps.leave(0)
@@ -153,7 +156,7 @@ def test_a_worker_that_comes_back_does_not_count_twice() -> None:
 
 
 def test_the_last_worker_that_leaves_has_what_waits_take_effect() -> None:
-    ps = Ps(Synchronous().timing(2).rule, 2)
+    ps = Ps(MeanOfEach(2, 2, 60.0), 2)
     ps.join(0, 1)
     ps.push(0, 0)
     ps.leave(0)
@@ -163,7 +166,7 @@ def test_the_last_worker_that_leaves_has_what_waits_take_effect() -> None:
 
 
 def test_nobody_waits_for_ever_for_a_worker_that_is_silent() -> None:
-    ps = Ps(Synchronous().timing(2).rule, 2)
+    ps = Ps(MeanOfEach(2, 2, 60.0), 2)
     ps.join(0, 1)
 
     def late(now_s: float) -> list[int]:
@@ -183,7 +186,7 @@ def test_nobody_waits_for_ever_for_a_worker_that_is_silent() -> None:
 
 
 def test_semi_synchronous_updates_wait_for_a_quorum_and_no_worker_does() -> None:
-    rule = SemiSynchronous(quorum=3).timing(4).rule
+    rule = MeanOfAny(3)
     ps = Ps(rule, 4)
     staleness = run(ps, rule, 300)
     assert len(staleness) == 300
@@ -192,7 +195,7 @@ def test_semi_synchronous_updates_wait_for_a_quorum_and_no_worker_does() -> None
 
 
 def test_staleness_beyond_the_histogram_is_in_its_last_bin() -> None:
-    rule = SemiSynchronous(quorum=1).timing(1).rule
+    rule = MeanOfAny(1)
     ps = Ps(rule, 1)
     ps.join(0)
     for _ in range(STALENESS_BINS + 5):
@@ -205,7 +208,7 @@ def test_staleness_beyond_the_histogram_is_in_its_last_bin() -> None:
 @pytest.mark.parametrize("bound", [0, 1, 4, 8])
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_no_cache_lags_by_more_than_the_bound(bound: int, workers: int) -> None:
-    rule = BoundedStaleness(bound).timing(workers).gate
+    rule = NotAhead(bound, 60.0)
     assert rule is not None
     ps = Ps(rule, workers)
     chance = random.Random(1)
@@ -234,7 +237,7 @@ def test_no_cache_lags_by_more_than_the_bound(bound: int, workers: int) -> None:
 
 
 def test_a_worker_that_joins_again_pulls_before_its_first_step() -> None:
-    rule = BoundedStaleness(5).timing(2).gate
+    rule = NotAhead(5, 60.0)
     assert rule is not None
     ps = Ps(rule, 2)
     ps.join(0, 1)

@@ -31,17 +31,17 @@ class Looked:
     positions: Mapping[int, tf.Tensor]
 
 
-class LocalMoves:
-    """The moves of local steps, in one trace of a worker's function."""
+class WindowMoves:
+    """The moves of the steps of a window, in one trace of a worker's function."""
 
     def __init__(self, moves: Moves) -> None:
         """Take the moves of single steps."""
         step = moves.step
-        assert step.local is not None
+        assert step.window is not None
         assert step.replica is not None
         self._moves = moves
         self._step = step
-        self._elasticity = step.local.elasticity
+        self._window = step.window
         self._replica: Replica = step.replica
         self._copies: dict[int, RowCopy] = {id(copy.table): copy for copy in step.row_copies}
 
@@ -50,15 +50,11 @@ class LocalMoves:
         pulled = self._moves.pull_whole()
         for copy in self._copies.values():
             copy.forget()
-        self._replica.begin(pulled.values, keep=self._elastic)
+        kept = []
+        if self._window.keeps_copy:
+            kept = [v for one in self._step.trained.values() for v in self._whole(one)]
+        self._replica.begin(pulled.values, keep=kept)
         return pulled
-
-    @property
-    def _elastic(self) -> list[keras.Variable]:
-        """What is kept from push to push."""
-        if self._elasticity is None:
-            return []
-        return [v for one in self._step.trained.values() for v in self._whole(one)]
 
     def _whole(self, trained: Trained) -> list[keras.Variable]:
         return [v for v in trained.variables if id(v) not in self._copies]
@@ -146,8 +142,8 @@ class LocalMoves:
         if scale is not None:
             scale.assign({id(v): self._replica.value(v) for v in scale.variables})
         backwards = {id(v): -self._moved(v, pulled) for v in self._whole(trained)}
-        if self._elasticity is not None:
-            backwards = {key: g * self._elasticity for key, g in backwards.items()}
+        if self._window.keeps_copy:
+            backwards = {key: g * self._window.pushed_share for key, g in backwards.items()}
             own = {id(v): self._replica.value(v) for v in self._whole(trained)}
             self._replica.write({key: own[key] + g for key, g in backwards.items()})
         rows: list[tuple[RowRequest, tf.Tensor]] = []
@@ -155,7 +151,7 @@ class LocalMoves:
         for copy in self._copies.values():
             if any(copy.table is v for v in trained.variables):
                 of_table, *of_slots = copy.moved()
-                rows.append((of_table[0], of_table[1] * (self._elasticity or 1)))
+                rows.append((of_table[0], of_table[1] * self._window.pushed_share))
                 slots.extend((request, -moved * share) for request, moved in of_slots)
         pushed = push_row_differences(slots, moves.wire)
         whole = [(v, backwards[id(v)]) for v in self._whole(trained)]
