@@ -35,16 +35,20 @@ class ServerStartError(OSError):
     """The server of a task could not start."""
 
 
+KeyPath = tuple[str | int, ...]
+"""The keys and list indices that lead to a value, from the top of a file or message."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with a job spec.
+    """One thing that is wrong with a job spec, or with other data that was read.
 
     Attributes:
-        path: The keys and list indices that lead to the value, from the top of the spec.
+        path: Where the value is.
         sentence: What is wrong with which value, what is allowed, what to do.
     """
 
-    path: tuple[str | int, ...]
+    path: KeyPath
     sentence: str
 
     @property

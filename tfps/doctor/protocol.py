@@ -23,13 +23,13 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import textwrap
 import time
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 
-import cattrs
-
 from tfps.cluster import addresses
+from tfps.structure import structure
 
 VERSION = 1
 LARGEST_MESSAGE_BYTES = 1 << 20
@@ -40,6 +40,7 @@ Message = Mapping[str, Any]
 T = TypeVar("T")
 
 _LENGTH = struct.Struct(">I")
+_LONGEST_FAULT = 300
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 
 
@@ -168,16 +169,17 @@ def parse(content: bytes) -> Message:
 
 
 def read(kind: type[T], content: object) -> T:
-    """Make an object of a type from what a message holds; keys that it does not have are left out.
+    """Return an object of a type, built from part of a message; unknown keys are ignored.
 
     Raises:
-        ProtocolError: Something is missing, or of the wrong kind.
+        ProtocolError: The content has faults: something is missing, or has another type.
     """
-    try:
-        return cattrs.structure(content, kind)
-    except Exception as error:  # What others send can be wrong in many ways.
-        faults = "; ".join(cattrs.transform_error(error))
-        raise ProtocolError(f"sends no {kind.__name__}: {faults}") from error
+    value, faults = structure(content, kind, ignore_unknown=True)
+    if faults:
+        # Any stranger can send a message, of any length.
+        message = textwrap.shorten("; ".join(map(str, faults)), _LONGEST_FAULT)
+        raise ProtocolError(f"sends no {kind.__name__}: {message}")
+    return value
 
 
 def _left_s(deadline: float | None) -> float | None:

@@ -9,9 +9,7 @@ from typing import Any
 
 import yaml
 
-from tfps.errors import Fault
-
-Path = tuple[str | int, ...]
+from tfps.errors import Fault, KeyPath
 
 
 class Loader(yaml.SafeLoader):
@@ -38,10 +36,10 @@ class Document:
     """
 
     data: Any
-    lines: Mapping[Path, int]
+    lines: Mapping[KeyPath, int]
     faults: tuple[Fault, ...]
 
-    def line(self, path: Path) -> int:
+    def line(self, path: KeyPath) -> int:
         """Return the line of a path, or of the nearest part above it that the text has."""
         while path not in self.lines and path:
             path = path[:-1]
@@ -77,12 +75,12 @@ class _Positions:
     """Lines of the nodes below one, and keys that are there twice."""
 
     def __init__(self) -> None:
-        self.lines: dict[Path, int] = {}
+        self.lines: dict[KeyPath, int] = {}
         self.faults: list[Fault] = []
         self.recursive = False
         self._above: list[yaml.Node] = []
 
-    def add(self, node: yaml.Node, path: Path) -> None:
+    def add(self, node: yaml.Node, path: KeyPath) -> None:
         self.lines.setdefault(path, node.start_mark.line + 1)
         if any(node is above for above in self._above):
             self.recursive = True
@@ -96,7 +94,7 @@ class _Positions:
                 self.add(item, (*path, index))
         self._above.pop()
 
-    def _add_mapping(self, node: yaml.MappingNode, path: Path) -> None:
+    def _add_mapping(self, node: yaml.MappingNode, path: KeyPath) -> None:
         seen: set[str] = set()
         for key, value in node.value:
             name, line = str(key.value), key.start_mark.line + 1

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from tfps.errors import Fault, JobSpecError
 from tfps.jobs.document import Document, parse
 from tfps.jobs.spec import JobSpec
-from tfps.jobs.structure import structure
+from tfps.structure import structure
 
 API_VERSION = "tfps/v1"
 

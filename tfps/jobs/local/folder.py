@@ -10,7 +10,7 @@ from tfps.cluster.spec import Task
 from tfps.errors import LaunchError
 from tfps.jobs.local.record import Record
 from tfps.jobs.spec import JobSpec
-from tfps.jobs.structure import structure
+from tfps.structure import structure
 
 
 @dataclasses.dataclass(frozen=True)
