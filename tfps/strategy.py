@@ -18,7 +18,7 @@ from tfps.optimizer.averages import reset_averages, swap_averages
 from tfps.params.initialize import initial_value
 from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
 from tfps.params.variables import VariableCreation
-from tfps.step.settings import StepSettings
+from tfps.step.step import StepSettings
 from tfps.training.auto import AutoCodec, Codecs
 from tfps.training.fit import Trainer
 from tfps.training.lanes import Lanes

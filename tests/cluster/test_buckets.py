@@ -12,8 +12,8 @@ import tensorflow as tf
 import tfps
 from tests.cluster.models_on_the_wire import CLASSES, IDS, classifier, run_steps
 from tfps import wire
-from tfps.step.program import Program
-from tfps.step.settings import StepSettings
+from tfps.step.program import WorkerProgram
+from tfps.step.step import StepSettings
 from tfps.training import auto
 from tfps.transport.messages import Wire
 from tfps.wire.auto import Measured
@@ -75,7 +75,9 @@ def test_first_layers_are_pulled_while_the_last_are_pushed() -> None:
     )
     spec = (tf.TensorSpec([4, 1]), tf.TensorSpec([4, 1]))
     with strategy.scope():
-        program = Program(model.train_step, spec, StepSettings(wire=travelling, num_workers=2))
+        program = WorkerProgram(
+            model.train_step, spec, StepSettings(wire=travelling, num_workers=2)
+        )
     functions = program.dispatch(most_steps=8).function.graph.as_graph_def().library.function
     [loop] = [f for f in functions if "while_body" in f.signature.name and _nodes(f, _UPDATE)]
     updates = {node.input[0] for node in _nodes(loop, _UPDATE)}

@@ -104,9 +104,9 @@ class Moves:
         if step.replica is not None:
             step.replica.write({id(v): computed.values[id(v)] for v in step.written})
         for applied in computed.applied:
-            trained = step.trained[id(applied.optimizer)]
+            optimizer = step.optimizers[applied.optimizer]
             pushed += push(
-                trained,
+                optimizer,
                 applied,
                 pulled,
                 self.wire,
@@ -125,7 +125,7 @@ class Moves:
         can be repeated.
         """
         step = tf.zeros([], tf.int64)
-        if self.step.trained:
+        if self.step.optimizers:
             step = pulled.values[id(self.step.global_steps[0])]
         values = []
         for seed, initial in self.step.seeds:

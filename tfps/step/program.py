@@ -12,10 +12,8 @@ from tfps.step.discover import Demand
 from tfps.step.moves import Moves
 from tfps.step.repeat import Batches, Repeat, State
 from tfps.step.report import Format
-from tfps.step.settings import StepSettings
-from tfps.step.step import Step
-from tfps.step.window_moves import WindowMoves
-from tfps.step.windows import Windows
+from tfps.step.step import Step, StepSettings
+from tfps.step.windows import WindowMoves, Windows
 from tfps.update.measured import Measured
 from tfps.update.ps_program import PsProgram
 from tfps.worker.worker_local import keep_captures
@@ -39,7 +37,7 @@ class Dispatch:
     served_by: Sequence[PsProgram]
 
 
-class Program:
+class WorkerProgram:
     """A computation as TensorFlow functions that run on a worker.
 
     Attributes:
@@ -87,7 +85,7 @@ class Program:
     @property
     def overlaps(self) -> bool:
         """Whether steps pull and push while others compute."""
-        return self._overlap and bool(self._step.trained)
+        return self._overlap and bool(self._step.optimizers)
 
     @property
     def window(self) -> int:
@@ -97,7 +95,7 @@ class Program:
     @property
     def boundaries(self) -> tuple[int, ...]:
         """The global steps at which what travels changes its format."""
-        return self._wire.boundaries if self._step.trained else ()
+        return self._wire.boundaries if self._step.optimizers else ()
 
     @property
     def global_step(self) -> int:

@@ -1,4 +1,4 @@
-"""Push: a worker sends gradients, and differences of what it wrote, to the ps that own them."""
+"""Push: a worker sends gradients, and differences of what it wrote, to the ps that parts them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfps.optimizer.views import RowView
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
 from tfps.step.compute import Applied
-from tfps.step.step import Trained
+from tfps.step.step import StepOptimizer
 from tfps.transport.delivery import Delivery
 from tfps.transport.messages import Bundle, Message, Wire, messages
 from tfps.transport.pull import Pull, RowRequest, rows_by_ps
@@ -54,7 +54,7 @@ class Pushed:
 
 
 def push(
-    trained: Trained,
+    parts: StepOptimizer,
     applied: Applied,
     pulled: Pull,
     wire: Wire,
@@ -66,7 +66,7 @@ def push(
     """Send gradients to their ps, where they take effect.
 
     Args:
-        trained: what belongs to their optimizer.
+        parts: what belongs to their optimizer.
         applied: the gradients.
         pulled: what they were computed from.
         wire: the format in which they travel.
@@ -75,7 +75,7 @@ def push(
         paced: whether messages to a ps follow one another, for gradients that are there at once:
             what the first of them update can be pulled while others are under way.
     """
-    optimizer, accumulator = trained.optimizer, trained.accumulator
+    optimizer, accumulator = parts.optimizer, parts.accumulator
     gradients = optimizer.unscaled(applied.gradients, pulled.values)
     asked = {id(request.variable): request for request in pulled.requests}
     found = Gradients(
@@ -96,16 +96,16 @@ def push(
             if id(request.variable) in clipped
         ]
         dense = [(variables[key], g) for key, g in whole.items()]
-        state = trained.codec_state
-        if trained.rows is trained.dense:
-            sent = deliver(trained.dense, dense, rows, pulled, wire, state, worker, paced=paced)
+        state = parts.codec_state
+        if parts.rows is parts.dense:
+            sent = deliver(parts.dense, dense, rows, pulled, wire, state, worker, paced=paced)
         else:
-            sent = deliver(trained.dense, dense, [], pulled, wire, state, worker, paced=paced)
-            sent += deliver(trained.rows, [], rows, pulled, wire, state, worker, paced=paced)
+            sent = deliver(parts.dense, dense, [], pulled, wire, state, worker, paced=paced)
+            sent += deliver(parts.rows, [], rows, pulled, wire, state, worker, paced=paced)
         return sent.sent_bytes, tf.add_n(list(sent.applied))
 
     def skip() -> None:
-        for effect in trained.effects:
+        for effect in parts.effects:
             effect.skip(pulled.began[id(effect)], worker)
 
     def update_with_all(accumulator: Accumulator) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,4 +1,4 @@
-"""What a step of a computation is made of."""
+"""How the steps of a program run, and what a step is made of."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from tfps.optimizer.apply import Optimizer
 from tfps.params.placement import NEGLIGIBLE_BYTES
 from tfps.params.shards import shards
 from tfps.step.discover import Demand, check_sums, discover
-from tfps.step.settings import StepSettings
+from tfps.transport.messages import Wire
+from tfps.update.asynchronous import Asynchronous
 from tfps.update.effect import Effect
 from tfps.update.gate import Gate
 from tfps.update.measured import Measured
-from tfps.update.policy import Window
+from tfps.update.policy import Policy, Window
 from tfps.update.ps_program import PsProgram
 from tfps.worker.accumulate import Accumulator
 from tfps.worker.cache import Cache
@@ -29,7 +30,30 @@ from tfps.worker.row_copy import RowCopy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Trained:
+class StepSettings:
+    """How the steps of a program run.
+
+    Attributes:
+        wire: the format in which parameters and gradients travel.
+        num_workers: how many workers there are.
+        policy: when updates take effect.
+        overlap: whether the last push and the next pull are under way while a worker computes.
+        lazy_rows: whether an update leaves alone the rows that a batch did not look up.
+        jit_compile: whether XLA compiles what a worker computes.
+        shows_updates: whether logs, and a table after training, tell of the updates.
+    """
+
+    wire: Wire
+    num_workers: int
+    policy: Policy = dataclasses.field(default_factory=Asynchronous)
+    overlap: bool = False
+    lazy_rows: bool = True
+    jit_compile: bool = False
+    shows_updates: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepOptimizer:
     """What belongs to one of a step's optimizers.
 
     Attributes:
@@ -72,7 +96,7 @@ class Step:
         demand: what the computation asks of the parameters.
         metrics: the metric state that it updates.
         seeds: the states of its seed generators, with their first values.
-        trained: what belongs to each of its optimizers, by `id` of the optimizer.
+        optimizers: its optimizers, with what belongs to each.
         written: what it writes itself, and is neither metric state nor a seed.
         whole: what is pulled whole.
         gate: what lets the steps start, if they must wait.
@@ -97,8 +121,8 @@ class Step:
         self.num_workers = settings.num_workers
         self.jit_compile = settings.jit_compile
         self.demand: Demand = discover(computation, batch_spec)
-        self.trained = {
-            id(optimizer): self._train(optimizer, variables, settings)
+        self.optimizers = {
+            optimizer: self._prepared(optimizer, variables, settings)
             for optimizer, variables in self.demand.applied
         }
         self.metrics = [v for v in self.demand.whole if v.synchronization == "on_read"]
@@ -110,13 +134,13 @@ class Step:
         used = {id(v): v for v in [*counters, *self.demand.whole] if id(v) not in local}
         self.written = [v for v in self.demand.written if id(v) not in local]
         changing = {id(v) for v in [*counters, *self.written]}
-        changing.update(id(v) for one in self.trained.values() for v in one.variables)
+        changing.update(id(v) for one in self.optimizers.values() for v in one.variables)
         self.whole = [v for key, v in used.items() if key in changing]
         self.frozen = Frozen([v for key, v in used.items() if key not in changing])
         self.gate: Gate | None = None
         self.window: Window | None = None
         self.replica: Replica | None = None
-        if self.trained:
+        if self.optimizers:
             self.gate = settings.policy.gate(self.num_workers, self._make_cache)
             self.window = settings.policy.window(self.num_workers)
         if self.window is not None:
@@ -124,20 +148,19 @@ class Step:
         self.row_copies = self._row_copies() if self.window else []
 
     @property
-    def optimizers(self) -> list[Optimizer]:
-        """Those that the computation applies."""
-        return [one.optimizer for one in self.trained.values()]
+    def _applied(self) -> list[Optimizer]:
+        """The optimizers that the computation applies."""
+        return [one.optimizer for one in self.optimizers.values()]
 
     @property
     def _all_optimizers(self) -> list[Optimizer]:
-        """The optimizers, and those by which the ps apply what local steps have moved."""
-        found = [*self.optimizers, *(e.optimizer for e in self.effects)]
-        return list({id(made): made for made in found}.values())
+        """The optimizers, and the outer ones, by which the ps apply the differences of windows."""
+        return list(dict.fromkeys([*self._applied, *(e.optimizer for e in self.effects)]))
 
     @property
     def effects(self) -> list[Effect]:
         """How gradients take effect, of all optimizers."""
-        return [effect for one in self.trained.values() for effect in one.effects]
+        return [effect for one in self.optimizers.values() for effect in one.effects]
 
     @property
     def versions(self) -> list[tuple[int, int]]:
@@ -167,22 +190,22 @@ class Step:
     @property
     def global_steps(self) -> list[keras.Variable]:
         """The counters of updates, one of each optimizer."""
-        return [made.global_step for made in self.optimizers]
+        return [made.global_step for made in self._applied]
 
     def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
-        for one in self.trained.values():
+        for one in self.optimizers.values():
             one.prepare()
         for part in (self.gate, self.replica, *self.row_copies):
             if part is not None:
                 part.prepare()
 
-    def _train(
+    def _prepared(
         self,
         optimizer: keras.optimizers.Optimizer,
         variables: list[keras.Variable],
         settings: StepSettings,
-    ) -> Trained:
+    ) -> StepOptimizer:
         if not optimizer.built:
             optimizer.build(variables)
         for inner in _keras.without_wrappers(optimizer):
@@ -195,7 +218,7 @@ class Step:
             accumulator = Accumulator(
                 made.steps_per_update, variables, self.demand.tables, made.global_step
             )
-        return Trained(
+        return StepOptimizer(
             optimizer=made,
             variables=variables,
             dense=dense,
@@ -205,14 +228,14 @@ class Step:
         )
 
     def _make_replica(self) -> Replica:
-        self.replica = Replica(self.whole, self.optimizers, self.demand.tables)
+        self.replica = Replica(self.whole, self._applied, self.demand.tables)
         return self.replica
 
     def _make_cache(self) -> Cache:
         return Cache(self._make_replica(), self.versions)
 
     def _row_copies(self) -> list[RowCopy]:
-        owners = {id(v): one.optimizer for one in self.trained.values() for v in one.variables}
+        owners = {id(v): one.optimizer for one in self.optimizers.values() for v in one.variables}
         copies = []
         for table in self.demand.tables:
             made = owners.get(id(table))

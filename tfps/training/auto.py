@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 import keras
 
-from tfps.step.settings import StepSettings
-from tfps.step.step import Step
+from tfps.step.step import Step, StepSettings
 from tfps.training.feed import Feed
 from tfps.training.lanes import Lanes
 from tfps.training.measure import measure

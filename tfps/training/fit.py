@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfps import _keras
 from tfps.optimizer.averages import finalize
-from tfps.step.settings import StepSettings
+from tfps.step.step import StepSettings
 from tfps.training.auto import Codecs
 from tfps.training.data import FirstBatches, MappedSource, Source, as_source
 from tfps.training.lanes import Lanes

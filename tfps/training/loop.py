@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 
 from tfps.step.discover import discover
-from tfps.step.program import Program
-from tfps.step.settings import StepSettings
+from tfps.step.program import WorkerProgram
+from tfps.step.step import StepSettings
 from tfps.training.auto import Codecs
 from tfps.training.data import as_source
 from tfps.training.lanes import Lanes
@@ -56,7 +56,7 @@ class Loop:
             computation = self._computation(step)
             wire = codecs.wire(model, computation, feed, lanes, settings)
             settings = dataclasses.replace(settings, wire=wire)
-            program = Program(computation, feed.element_spec, settings)
+            program = WorkerProgram(computation, feed.element_spec, settings)
         self._phase = Phase(
             lanes=lanes,
             feed=feed,

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfps import _keras
-from tfps.step.program import Dispatch, Program
+from tfps.step.program import Dispatch, WorkerProgram
 from tfps.training.dispatch import Result
 from tfps.training.feed import Feed
 from tfps.training.lanes import Lanes
@@ -38,14 +38,14 @@ class Phase:
         steps: how many steps an epoch has; None to read all data to its end.
         steps_per_execution: the most steps that a worker runs in one call, but for what makes the
             last window whole.
-        traffic: the bytes of the steps since the last epoch began, as `Program` counts them.
+        traffic: the bytes of the steps since the last epoch began, as `WorkerProgram` counts them.
         missed: how many updates of its own worker the pulls of these steps came before.
         steps_run: how many steps these were.
     """
 
     lanes: Lanes
     feed: Feed
-    program: Program
+    program: WorkerProgram
     totals: Totals
     steps: int | None
     steps_per_execution: int

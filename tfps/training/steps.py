@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import keras
 
-from tfps.step.program import Program
-from tfps.step.settings import StepSettings
+from tfps.step.program import WorkerProgram
+from tfps.step.step import StepSettings
 
 Method = Literal["train_step", "test_step", "predict_step"]
 """Which of a model's methods a batch goes through: in fit, evaluate and predict."""
@@ -26,10 +26,12 @@ class _Programs:
     """The programs of one method, by the type of a batch."""
 
     def __init__(self) -> None:
-        self.by_spec: dict[str, Program] = {}
+        self.by_spec: dict[str, WorkerProgram] = {}
 
 
-def program(model: keras.Model, method: Method, batch_spec: Any, settings: StepSettings) -> Program:
+def program(
+    model: keras.Model, method: Method, batch_spec: Any, settings: StepSettings
+) -> WorkerProgram:
     """Return the program of a method for batches of `batch_spec`; a compile makes them anew.
 
     To be called in the scope of the model's strategy.
@@ -40,7 +42,9 @@ def program(model: keras.Model, method: Method, batch_spec: Any, settings: StepS
         setattr(model, _MADE_OF[method], programs)
     if str(batch_spec) not in programs.by_spec:
         settings = dataclasses.replace(settings, jit_compile=model.jit_compile)
-        programs.by_spec[str(batch_spec)] = Program(getattr(model, method), batch_spec, settings)
+        programs.by_spec[str(batch_spec)] = WorkerProgram(
+            getattr(model, method), batch_spec, settings
+        )
     return programs.by_spec[str(batch_spec)]
 
 

@@ -31,7 +31,7 @@ class Traffic:
 
     @classmethod
     def of(cls, counted: np.ndarray) -> Traffic:
-        """Read what `Program` counts: int64, of shape `(num_ps, 2, 2)`."""
+        """Read what `WorkerProgram` counts: int64, of shape `(num_ps, 2, 2)`."""
         return cls(
             pull_bytes=tuple(counted[:, 0, 1].tolist()),
             push_bytes=tuple(counted[:, 1, 1].tolist()),
