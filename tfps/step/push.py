@@ -1,4 +1,4 @@
-"""Push: a worker sends gradients, and differences of what it wrote, to the ps that parts them."""
+"""Push: a worker sends gradients, and differences of what it wrote, to the ps that own them."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Asynchronous(Policy):
         max_staleness: the largest staleness that is allowed; None allows any.
         above: what happens above `max_staleness`. "drop": the gradient is dropped and counted, and
             its worker goes on. "wait": no gradient gets too stale, because a step only starts when
-            neither its own gradient nor one of a step under way can become too stale; with 0, one
+            neither its own gradient nor one of a step in flight can become too stale; with 0, one
             worker computes at a time. This takes a call to one ps before each step. A silent worker
             is waited for at most a minute, or ten times the longest step if that is more.
         rate_scale: a function from staleness (int64 scalar) to the factor by which the learning
@@ -119,16 +119,16 @@ class DropAbove(Rule):
     bound: int
 
     @override
-    def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
-        return ledger.version - began <= self.bound
+    def counts(self, ledger: Ledger, worker: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+        return ledger.version - start <= self.bound
 
 
 @dataclasses.dataclass(frozen=True)
 class WaitAbove(Rule):
-    """Starts no more steps than can end before the oldest step under way is too stale.
+    """Starts no more steps than can end before the oldest step in flight is too stale.
 
-    The gradient of a step under way misses at most the updates since the step began, and then one
-    of each other step under way: a worker that has pushed queues behind those that wait.
+    The gradient of a step in flight misses at most the updates since the step began, and then one
+    of each other step in flight: a worker that has pushed queues behind those that wait.
     """
 
     bound: int
@@ -136,8 +136,8 @@ class WaitAbove(Rule):
 
     @override
     def may_start(self, ledger: Ledger) -> tf.Tensor:
-        seen = tf.where(ledger.under_way, ledger.version - ledger.began, 0)
+        seen = tf.where(ledger.in_flight, ledger.version - ledger.start_version, 0)
         most = self.bound + 1 - tf.reduce_max(seen)
-        room = most - tf.math.count_nonzero(ledger.under_way)
+        room = most - tf.math.count_nonzero(ledger.in_flight)
         ahead = ledger.waiting[None] & (ledger.place[None] < ledger.place[:, None])
         return tf.math.count_nonzero(ahead, axis=1) < room

@@ -1,4 +1,4 @@
-"""At once: gradients take effect when they arrive."""
+"""The effect of gradients that are applied when they arrive."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from tfps.worker import worker_local
 class AtOnce(Effect):
     """Gradients take effect when they arrive.
 
-    The ps of the global step takes that for its version, if it counts updates and nothing else: it
-    is pulled and pushed anyway.
+    Each ps counts its updates in a version of its own. On the ps of the global step, the global
+    step is the version if it counts nothing but updates: it is pulled and pushed anyway.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class AtOnce(Effect):
 
     @override
     def along(
-        self, began: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
+        self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
     ) -> dict[int, Any]:
         common = self.optimizer.common(dtypes, counters)
-        return {ps: (common, began.get(ps)) for ps in self._staleness}
+        return {ps: (common, start.get(ps)) for ps in self._staleness}
 
     @override
     def take(self, deliveries: Sequence[Delivery], counters: Values) -> tf.Tensor:
@@ -99,11 +99,11 @@ class AtOnce(Effect):
         before = len(graph.get_operations()) if self._confirms else 0
         common: dict[int, Common] = {}
         for delivery in deliveries:
-            common[delivery.ps], began = delivery.along
+            common[delivery.ps], start = delivery.along
             if delivery.ps != self._home:
                 with tf.device(ps_device(delivery.ps)):
                     number = take_number(self._versions[delivery.ps])
-                staleness = self._count(delivery.ps, number, began)
+                staleness = self._count(delivery.ps, number, start)
                 if self._rate_scale is not None:
                     with tf.device(ps_device(delivery.ps)):
                         factor = self._rate_scale(staleness)
@@ -123,11 +123,11 @@ class AtOnce(Effect):
                 receipts.append(tf.identity(common[delivery.ps].step))
         return tf.add_n(receipts)
 
-    def _count(self, ps: int, number: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
-        """Count the staleness of the update of a number; return it."""
+    def _count(self, ps: int, number: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+        """Count the staleness of update `number`, whose step started at `start`; return it."""
         with tf.device(ps_device(ps)):
-            # Below 0 where an own step that was counted made no update.
-            staleness = tf.maximum(number - began, 0)
+            # Below 0 if one of the worker's own steps was counted and made no update.
+            staleness = tf.maximum(number - start, 0)
             tf.raw_ops.ResourceScatterAdd(
                 resource=self._histograms[ps],
                 indices=tf.minimum(staleness, STALENESS_BINS - 1),
@@ -136,7 +136,7 @@ class AtOnce(Effect):
             return staleness
 
     @override
-    def skip(self, began: Versions, worker: tf.Tensor) -> None:
+    def skip(self, start: Versions, worker: tf.Tensor) -> None:
         return
 
     @override

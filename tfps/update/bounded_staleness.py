@@ -1,4 +1,4 @@
-"""Bounded staleness: workers compute on what they have pulled before, up to a bound."""
+"""Bounded staleness: workers compute on cached parameters, up to a bound."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from tfps.worker.cache import KEEP, Cache
 
 @dataclasses.dataclass(frozen=True)
 class BoundedStaleness(Policy):
-    """Compute on cached parameters that lack no update older than a number of steps.
+    """Compute on cached parameters that miss no update older than a number of steps.
 
     Stale synchronous parallel (Ho et al. 2013, "More Effective Distributed ML via a Stale
     Synchronous Parallel Parameter Server"). Each gradient is pushed, and takes effect when it
-    arrives. A worker pulls again when its cache could lack an update of more than `steps` steps
-    ago, and waits while it is more than `steps` steps ahead of the slowest. Before it pulls, it
-    waits until it is no more than a quarter of that ahead: what is pulled then serves for several
-    steps. Its cache follows its own gradients meanwhile, by slot variables of its own; they begin
-    with those on the ps. Rows of tables are pulled in each step.
+    arrives. A worker pulls again when its cache could miss an update that is more than `steps`
+    steps old, and waits while it is more than `steps` steps ahead of the slowest worker. Before it
+    pulls, it waits until it is at most a quarter of `steps` ahead, so that the cache then serves
+    for several steps. In the meantime the worker applies its own gradients to its cache, with slot
+    variables of its own that start from those on the ps. Rows of tables are pulled in each step.
 
-    `history.updates` has the staleness in steps: by how many its cache may have lagged.
+    In `history.updates` the staleness is the number of steps by which a cache may have lagged.
 
     Attributes:
-        steps: the bound; 0 has all workers go in step.
+        steps: the bound; with 0 all workers proceed in lockstep.
         patience_s: as in `Synchronous`.
     """
 
@@ -76,13 +76,13 @@ class NotAhead(Rule):
         return never | (ledger.clock - ledger.pulled_at > self.bound)
 
     @override
-    def tells(self, ledger: Ledger) -> tf.Tensor:
+    def answers(self, ledger: Ledger) -> tf.Tensor:
         keep = tf.constant(KEEP, tf.int64)
         return tf.where(self.pulls(ledger), self._ahead(ledger), keep)
 
     @override
-    def lag(self, ledger: Ledger, began: tf.Tensor) -> tf.Tensor:
-        return began
+    def lag(self, ledger: Ledger, start: tf.Tensor) -> tf.Tensor:
+        return start
 
     def _ahead(self, ledger: Ledger) -> tf.Tensor:
         return ledger.clock - ledger.slowest()

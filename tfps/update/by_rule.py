@@ -1,4 +1,4 @@
-"""By a rule: gradients wait on their ps, in an inbox, until a rule has them take effect."""
+"""The effect of gradients that wait in an inbox of their ps until a rule applies them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tfps.update.sums import Sums
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Along:
-    """What goes to each ps with the gradients.
+    """What is sent to each ps together with the gradients.
 
     Attributes:
-        header: `(kind, worker, version)`, int64: see `Kind`; the version at which the step began.
-        common: what the updates of all its shards read.
+        header: `(kind, worker, version)`, int64: see `Kind`; the version at which the step started.
+        common: the learning rates and the global step.
         counters: the values of the optimizer's counters, by `id` of the variable.
     """
 
@@ -37,7 +37,7 @@ class Along:
 
 
 class ByRule(Effect):
-    """Gradients take effect when a rule says so: they wait on their ps, in an inbox."""
+    """Gradients wait in an inbox of their ps until a rule applies them."""
 
     reaches_all = True
 
@@ -62,14 +62,14 @@ class ByRule(Effect):
 
     @override
     def along(
-        self, began: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
+        self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
     ) -> dict[int, Any]:
         common = self.optimizer.common(dtypes, counters)
         own = {id(v): counters[id(v)] for v in self.optimizer.counters}
         kind = tf.constant(Kind.GRADIENT, tf.int64)
         return {
             ps: Along(header=tf.stack([kind, worker, version]), common=common, counters=own)
-            for ps, version in began.items()
+            for ps, version in start.items()
         }
 
     @override
@@ -81,9 +81,9 @@ class ByRule(Effect):
         return tf.zeros([], tf.int64)
 
     @override
-    def skip(self, began: Versions, worker: tf.Tensor) -> None:
+    def skip(self, start: Versions, worker: tf.Tensor) -> None:
         for ps, program in self.programs.items():
-            header = tf.stack([tf.constant(Kind.NOTHING, tf.int64), worker, began[ps]])
+            header = tf.stack([tf.constant(Kind.NOTHING, tf.int64), worker, start[ps]])
             program.inbox.put_empty(header)
 
     @override
@@ -105,7 +105,7 @@ class _Applying:
     """Adds up gradients on a ps, and applies their mean to its shards."""
 
     def __init__(self, optimizer: Optimizer, delivery: Delivery) -> None:
-        """Take the optimizer, and a delivery like those that will come."""
+        """Take the optimizer, and a delivery of the kind that will be applied."""
         self._optimizer = optimizer
         self._delivery = delivery
         self._sums = Sums(delivery.ps, delivery.decoded())

@@ -21,9 +21,10 @@ class Effect(abc.ABC):
 
     Attributes:
         optimizer: the optimizer.
-        programs: what runs on the ps, by its index, while workers run what was traced last.
-        reaches_all: whether each ps is told of a step that has no gradients for it, too.
-        versioned: the ps of which `begin` returns a version.
+        programs: by the index of the ps, the program that runs there while workers run what was
+            traced last.
+        reaches_all: whether each ps hears of each step, also of one that has no gradient for it.
+        versioned: the indices of the ps of which `begin` returns a version.
     """
 
     reaches_all = False
@@ -40,19 +41,19 @@ class Effect(abc.ABC):
 
     @abc.abstractmethod
     def begin(self) -> Versions:
-        """Return the versions at which a step begins, each on its ps, once it may begin.
+        """Wait until a step may start; return the versions at which it starts, each on its ps.
 
-        What is pulled is to be read afterwards.
+        Parameters are to be read afterwards.
         """
 
     @abc.abstractmethod
     def along(
-        self, began: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
+        self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
     ) -> dict[int, Any]:
-        """Return what to send to each ps with gradients, by its index; on the worker.
+        """Return what to send to each ps together with the gradients, by its index; on the worker.
 
         Args:
-            began: the versions at which the step began.
+            start: the versions at which the step started.
             worker: the index of the worker, int64.
             dtypes: those of the gradients.
             counters: the values of `optimizer.counters`, by `id` of the variable.
@@ -60,17 +61,21 @@ class Effect(abc.ABC):
 
     @abc.abstractmethod
     def take(self, deliveries: Sequence[Delivery], counters: Values) -> tf.Tensor:
-        """Take what came to the ps; `along` of each delivery is what `along` returned.
+        """Apply what was delivered to the ps, or enqueue it there.
+
+        Args:
+            deliveries: what each ps received; its `along` is what the method `along` returned.
+            counters: the values of `optimizer.counters`.
 
         Returns:
-            An int64 scalar on the worker. Where a gate needs it, all updates have been made once it
-            is there.
+            An int64 scalar on the worker. If a gate needs it, the scalar is computed after all of
+            the updates.
         """
 
     @abc.abstractmethod
     def measured(self, num_ps: int) -> Measured:
-        """Return what the ps have counted since training began; to be called on the chief."""
+        """Return the ps's counts since training began; to be called on the chief."""
 
     @abc.abstractmethod
-    def skip(self, began: Versions, worker: tf.Tensor) -> None:
-        """Take note of a step that pushes nothing."""
+    def skip(self, start: Versions, worker: tf.Tensor) -> None:
+        """Report a step that pushes nothing."""

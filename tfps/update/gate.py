@@ -20,7 +20,7 @@ _PS = 0  # It must be one: two that decide by themselves could each wait for the
 
 
 class Gate:
-    """Lets steps start by a rule, which is told when all updates of a step have been made.
+    """Lets steps start by a rule, which learns when all updates of a step have been made.
 
     Attributes:
         program: runs on the gate's ps while the workers train.

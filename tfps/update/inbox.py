@@ -1,4 +1,4 @@
-"""The inbox of a ps: where pushes wait for it, and its answers for the workers."""
+"""The inbox of a ps, a queue of pushes; and the queues of its answers to the workers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tfps.params.placement import ps_device
 from tfps.worker import worker_local
 
 Contents = tuple[tf.TensorSpec, ...]
-"""What a push brings, besides its header."""
+"""The types of the tensors of a push, its header left out."""
 
 
 class Kind(enum.IntEnum):
-    """What an entry in the inbox is."""
+    """The kind of an entry in the inbox."""
 
     GRADIENT = 0
     """A worker pushes a gradient, and asks for its next step."""
@@ -30,14 +30,14 @@ class Kind(enum.IntEnum):
     CHECK = 4
     """The chief asks who is late."""
     END = 5
-    """There will be nothing more."""
+    """No more entries will come."""
 
 
 class Inbox:
-    """A queue of pushes on one ps, and a queue of answers for each worker.
+    """A queue of pushes on one ps.
 
-    An entry is put into the queue whole or not at all, and only the ps takes it out: a worker that
-    is lost leaves no half of one behind.
+    An entry is enqueued whole or not at all, and only the ps dequeues it: a worker that dies leaves
+    no half of an entry behind.
     """
 
     def __init__(self, ps: int, workers: int, contents: Contents, answers: Answers) -> None:
@@ -90,25 +90,25 @@ class Inbox:
         return header, tensors
 
     def confirm(self) -> None:
-        """Let the chief know that an entry of it was dealt with; traced on the ps."""
+        """Confirm to the chief that its entry was processed; traced on the ps."""
         self._receipts.enqueue(True)
 
     def wait_for_receipt(self) -> None:
-        """Wait until the ps has confirmed; on the chief."""
+        """Wait until the ps confirms the chief's entry; on the chief."""
         with tf.device(ps_device(self.ps)):
             self._receipts.dequeue().numpy()
 
     def name_late(self, workers: tf.Tensor) -> None:
-        """Answer who is late: bool, of shape `(W,)`; traced on the ps."""
+        """Tell the chief which workers are late: bool, of shape `(W,)`; traced on the ps."""
         self._late.enqueue(workers)
 
     def wait_for_late(self) -> list[int]:
-        """Wait until the ps has answered who is late; on the chief."""
+        """Wait for the ps, and return the indices of the late workers; on the chief."""
         with tf.device(ps_device(self.ps)):
             return [int(worker) for worker in np.flatnonzero(self._late.dequeue().numpy())]
 
     def close(self) -> None:
-        """Have all fail that wait for an answer, and all that push; on the chief."""
+        """Close all queues: whoever waits at one, or pushes, gets an error; on the chief."""
         with tf.device(ps_device(self.ps)):
             self._entries.close(cancel_pending_enqueues=True)
             self._receipts.close()
@@ -117,7 +117,7 @@ class Inbox:
 
 
 class Answers:
-    """A ps's answers to the workers: each is told what its next step starts with, as it may."""
+    """A ps's answers to the workers: what its next step starts with, once it may."""
 
     def __init__(self, ps: int, workers: int) -> None:
         """Make a queue for each worker on the ps of an index."""
@@ -125,19 +125,19 @@ class Answers:
         with tf.init_scope(), tf.device(ps_device(ps)):
             self._queues = [tf.queue.FIFOQueue(8, [tf.int64], [[]]) for _ in range(workers)]
 
-    def give(self, workers: tf.Tensor, told: tf.Tensor) -> None:
-        """Let those workers, bool of shape `(W,)`, start; traced on the ps.
+    def give(self, workers: tf.Tensor, answer: tf.Tensor) -> None:
+        """Let some workers start a step; traced on the ps.
 
         Args:
-            workers: who may start.
-            told: what each of them is told, int64 of shape `(W,)`.
+            workers: the workers that may start, bool of shape `(W,)`.
+            answer: the answer to each of them, int64 of shape `(W,)`.
         """
         for worker, answers in enumerate(self._queues):
-            one = told[worker]
+            one = answer[worker]
             tf.cond(workers[worker], lambda q=answers, t=one: q.enqueue(t), tf.no_op)
 
     def forget(self, workers: tf.Tensor) -> None:
-        """Take away what those workers, bool of shape `(W,)`, have not read; traced on the ps."""
+        """Discard the unread answers to workers, bool of shape `(W,)`; traced on the ps."""
         for worker, answers in enumerate(self._queues):
             tf.cond(workers[worker], lambda q=answers: _drain(q), tf.no_op)
 
@@ -150,19 +150,19 @@ class Answers:
     def read(self) -> tf.Tensor:
         """Wait for the answer to this worker; in its function, on the ps: int64, scalar."""
         with tf.device(ps_device(self.ps)):
-            (told,) = tf.raw_ops.QueueDequeueV2(handle=self._handle, component_types=[tf.int64])
-        told.set_shape([])
-        return told
+            (answer,) = tf.raw_ops.QueueDequeueV2(handle=self._handle, component_types=[tf.int64])
+        answer.set_shape([])
+        return answer
 
     def close(self) -> None:
-        """Have all fail that wait for an answer; on the chief."""
+        """Close the queues: whoever waits for an answer gets an error; on the chief."""
         for answers in self._queues:
             with tf.device(ps_device(self.ps)):
                 answers.close()
 
 
 def empty(contents: Contents) -> list[tf.Tensor]:
-    """Return tensors of no meaning; of an unknown dimension there is nothing."""
+    """Return zeros of these types; a dimension of unknown size is 0."""
     return [tf.zeros([size or 0 for size in spec.shape], spec.dtype) for spec in contents]
 
 

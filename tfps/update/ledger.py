@@ -1,4 +1,4 @@
-"""The ledger of a ps: what it knows of the workers, and the rule by which it decides for them."""
+"""The ledger of a ps: what it knows of the workers; and the rules by which it decides for them."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import numpy as np
 import tensorflow as tf
 
 STALENESS_BINS = 64
-"""A histogram of staleness has a bin for each number below the last, which is for all above."""
+"""Bins of a staleness histogram: one for each staleness, and the last for all that are larger."""
 NONE = -1
 
 
 class Ledger(NamedTuple):
-    """A ps's account of `W` workers, and what it has measured; int64 unless said otherwise.
+    """What a ps knows of `W` workers, and what it has counted; int64 unless said otherwise.
 
     Attributes:
-        version: how many updates have taken effect; a scalar.
-        members: bool, of shape `(W,)`: who takes part.
-        gradients: how many gradients wait to take effect together; a scalar.
-        arrived: of shape `(W,)`: how many pushes of each worker came since the last update, with
-            those that brought no gradient.
-        clock: of shape `(W,)`: how many steps each worker has pushed.
-        began: of shape `(W,)`: the version at which a worker's step under way began; -1 if it has
-            none.
-        place: of shape `(W,)`: where a worker stands in the queue of those that want to start a
-            step; -1 if it does not wait.
-        places: how many have queued so far; a scalar.
-        since_s: float64, of shape `(W,)`: when a worker queued, or started its step under way.
-        longest_s: float64, scalar: how long the longest step so far was under way.
-        waited_s: float64, of shape `(W,)`: how long it has waited in all.
+        version: the number of updates that have taken effect; a scalar.
+        members: bool, of shape `(W,)`: which workers take part.
+        gradients: the number of gradients that wait to take effect together; a scalar.
+        arrived: of shape `(W,)`: the number of pushes of each worker since the last update,
+            including those without a gradient.
+        clock: of shape `(W,)`: the number of steps that each worker has pushed.
+        start_version: of shape `(W,)`: the version at which a worker's step in flight started; -1
+            if it has none.
+        place: of shape `(W,)`: a worker's place in the queue of those that want to start a step; -1
+            if it does not wait.
+        places: the number of places that were taken so far; a scalar.
+        since_s: float64, of shape `(W,)`: when a worker queued, or started its step in flight.
+        longest_s: float64, scalar: the longest time that a step was in flight so far.
+        waited_s: float64, of shape `(W,)`: the time that a worker has waited in all.
         pulled_at: of shape `(W,)`: the least clock of the members when a worker last started a step
-            that pulls; -1 if there was none.
-        staleness: of shape `(W, STALENESS_BINS)`: a histogram of the updates that took effect.
-        dropped: of shape `(W,)`: how many gradients came too late to count.
+            that pulls; -1 if it has started none.
+        staleness: of shape `(W, STALENESS_BINS)`: histograms of the gradients that took effect.
+        dropped: of shape `(W,)`: the number of gradients that came too late to count.
     """
 
     version: tf.Tensor
@@ -42,7 +42,7 @@ class Ledger(NamedTuple):
     gradients: tf.Tensor
     arrived: tf.Tensor
     clock: tf.Tensor
-    began: tf.Tensor
+    start_version: tf.Tensor
     place: tf.Tensor
     places: tf.Tensor
     since_s: tf.Tensor
@@ -54,7 +54,7 @@ class Ledger(NamedTuple):
 
     @classmethod
     def empty(cls, workers: int) -> Ledger:
-        """Return the ledger of a ps that has met none of so many workers; of NumPy values."""
+        """Return the ledger before any worker has joined, of NumPy values."""
         number, each = np.zeros([], np.int64), np.zeros([workers], np.int64)
         seconds = np.zeros([workers], np.float64)
         return cls(
@@ -63,7 +63,7 @@ class Ledger(NamedTuple):
             gradients=number,
             arrived=each,
             clock=each,
-            began=each + NONE,
+            start_version=each + NONE,
             place=each + NONE,
             places=number,
             since_s=seconds,
@@ -75,9 +75,9 @@ class Ledger(NamedTuple):
         )
 
     def joined(self, workers: tf.Tensor, now_s: tf.Tensor) -> Ledger:
-        """Let workers take part, each of which wants to start a step.
+        """Return the ledger after workers joined; each of them wants to start a step.
 
-        One that comes to others does as if it had been as slow as the slowest of them.
+        A worker that joins others gets the clock of the slowest of them.
 
         Args:
             workers: bool, of shape `(W,)`.
@@ -88,7 +88,7 @@ class Ledger(NamedTuple):
         return self._replace(
             members=self.members | workers,
             clock=clocks,
-            began=tf.where(workers, tf.constant(NONE, tf.int64), self.began),
+            start_version=tf.where(workers, tf.constant(NONE, tf.int64), self.start_version),
             place=tf.where(workers, self.places + order, self.place),
             places=self.places + tf.math.count_nonzero(workers),
             since_s=tf.where(workers, now_s, self.since_s),
@@ -96,11 +96,11 @@ class Ledger(NamedTuple):
         )
 
     def left(self, workers: tf.Tensor) -> Ledger:
-        """Let workers, bool of shape `(W,)`, no longer take part; what they pushed stays."""
+        """Return the ledger after workers, bool of shape `(W,)`, left; what they pushed stays."""
         none = tf.constant(NONE, tf.int64)
         return self._replace(
             members=self.members & ~workers,
-            began=tf.where(workers, none, self.began),
+            start_version=tf.where(workers, none, self.start_version),
             place=tf.where(workers, none, self.place),
         )
 
@@ -108,9 +108,9 @@ class Ledger(NamedTuple):
         self, worker: tf.Tensor, lag: tf.Tensor, now_s: tf.Tensor, *, brought: tf.Tensor,
         counts: tf.Tensor,
     ) -> Ledger:  # fmt: skip
-        """Account for a push, by which a worker also asks to start its next step.
+        """Return the ledger after a push, by which a worker also asks to start its next step.
 
-        A worker that was thought to be lost takes part again.
+        A worker that was taken for lost takes part again.
 
         Args:
             worker: the index of the worker, int64.
@@ -123,13 +123,13 @@ class Ledger(NamedTuple):
         add = tf.cast(one, tf.int64)
         lag = tf.minimum(lag, STALENESS_BINS - 1)
         counted = tf.cast(brought & counts, tf.int64)
-        took_s = tf.reduce_max(tf.where(one & self.under_way, now_s - self.since_s, 0.0))
+        took_s = tf.reduce_max(tf.where(one & self.in_flight, now_s - self.since_s, 0.0))
         return self._replace(
             members=self.members | one,
             gradients=self.gradients + counted,
             arrived=self.arrived + add * tf.cast(counts, tf.int64),
             clock=self.clock + add,
-            began=tf.where(one, tf.constant(NONE, tf.int64), self.began),
+            start_version=tf.where(one, tf.constant(NONE, tf.int64), self.start_version),
             place=tf.where(one, self.places, self.place),
             places=self.places + 1,
             since_s=tf.where(one, now_s, self.since_s),
@@ -140,7 +140,7 @@ class Ledger(NamedTuple):
         )
 
     def updated(self) -> Ledger:
-        """Account for an update: all gradients that waited took effect."""
+        """Return the ledger after an update: all gradients that waited took effect."""
         return self._replace(
             version=self.version + 1,
             gradients=tf.zeros([], tf.int64),
@@ -148,15 +148,15 @@ class Ledger(NamedTuple):
         )
 
     def started(self, workers: tf.Tensor, now_s: tf.Tensor, *, pulls: tf.Tensor) -> Ledger:
-        """Account for workers that were told to start a step.
+        """Return the ledger after workers started a step.
 
         Args:
             workers: bool, of shape `(W,)`.
             now_s: the time, float64.
-            pulls: whose steps pull, bool of shape `(W,)`.
+            pulls: which of their steps pull, bool of shape `(W,)`.
         """
         return self._replace(
-            began=tf.where(workers, self.version, self.began),
+            start_version=tf.where(workers, self.version, self.start_version),
             place=tf.where(workers, tf.constant(NONE, tf.int64), self.place),
             waited_s=self.waited_s + tf.where(workers, now_s - self.since_s, 0.0),
             since_s=tf.where(workers, now_s, self.since_s),
@@ -164,16 +164,17 @@ class Ledger(NamedTuple):
         )
 
     def late(self, patience_s: float, now_s: tf.Tensor) -> tf.Tensor:
-        """Return which members have had a step under way for too long: bool, of shape `(W,)`.
+        """Return the members whose step has been in flight for too long: bool, of shape `(W,)`.
 
-        That is ten times as long as any step before, too; nobody is late before the first.
+        Too long is longer than `patience_s`, and than ten times the longest step so far. Before the
+        first step has ended, no worker is late.
         """
         allowed_s = tf.maximum(tf.constant(patience_s, tf.float64), 10 * self.longest_s)
-        late = self.members & self.under_way & (now_s - self.since_s > allowed_s)
+        late = self.members & self.in_flight & (now_s - self.since_s > allowed_s)
         return late & (self.longest_s > 0)
 
     def one(self, worker: tf.Tensor) -> tf.Tensor:
-        """Return which of the workers one is: bool, of shape `(W,)`."""
+        """Return the one-hot mask of a worker: bool, of shape `(W,)`."""
         return tf.equal(tf.range(tf.size(self.clock, tf.int64), dtype=tf.int64), worker)
 
     def slowest(self) -> tf.Tensor:
@@ -187,14 +188,14 @@ class Ledger(NamedTuple):
         return self.place >= 0
 
     @property
-    def under_way(self) -> tf.Tensor:
-        """Whether a worker has a step under way: bool, of shape `(W,)`."""
-        return self.began >= 0
+    def in_flight(self) -> tf.Tensor:
+        """Whether a worker has a step in flight: bool, of shape `(W,)`."""
+        return self.start_version >= 0
 
 
 @dataclasses.dataclass
 class Account:
-    """A ledger, of NumPy values, that goes on from run to run."""
+    """A ledger, of NumPy values, that is kept from run to run."""
 
     ledger: Ledger
 
@@ -202,53 +203,54 @@ class Account:
 class Rule:
     """Decides when gradients take effect, and when a step may start; traced on a ps.
 
-    This one has each take effect when it arrives, and nobody wait.
+    By default each gradient takes effect when it arrives, and no worker waits.
 
     Attributes:
-        patience_s: how long others wait for a worker at most, in seconds; None where nobody waits.
+        patience_s: the longest time, in seconds, that other workers wait for one; None if no worker
+            waits for another.
     """
 
     patience_s: float | None = None
 
     @property
     def in_step(self) -> bool:
-        """Whether each worker goes on only after one step of every other."""
+        """Whether a worker starts a step only after every other worker has ended one."""
         return False
 
-    def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
-        """Return whether a gradient is to take effect at all, a bool scalar.
+    def counts(self, ledger: Ledger, worker: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+        """Return whether a gradient counts, a bool scalar; one that does not is dropped.
 
         Args:
             ledger: before the push.
-            worker: who pushed it, int64.
-            began: the version at which its step began, int64.
+            worker: the worker that pushed it, int64.
+            start: the version at which its step started, int64.
         """
         return tf.constant(True)
 
     def takes_effect(self, ledger: Ledger) -> tf.Tensor:
-        """Return whether the mean of what has arrived is applied now, a bool scalar."""
+        """Return whether the mean of the gradients that arrived is applied now, a bool scalar."""
         return ledger.gradients > 0
 
     def may_start(self, ledger: Ledger) -> tf.Tensor:
-        """Return which workers may start a step if they want to: bool, of shape `(W,)`."""
+        """Return the workers that may start a step if they want to: bool, of shape `(W,)`."""
         return tf.ones_like(ledger.members)
 
     def pulls(self, ledger: Ledger) -> tf.Tensor:
-        """Return whose next steps pull, rather than compute on what was pulled before: bool."""
+        """Return the workers whose next step pulls, rather than use its cache: bool, `(W,)`."""
         return tf.ones_like(ledger.members)
 
-    def tells(self, ledger: Ledger) -> tf.Tensor:
-        """Return what workers are told when they may start: int64, of shape `(W,)`.
+    def answers(self, ledger: Ledger) -> tf.Tensor:
+        """Return the answer to workers that may start: int64, of shape `(W,)`.
 
-        A worker sends that with its push, as `began`.
+        A worker sends it back with its push, as `start`.
         """
         return tf.fill(tf.shape(ledger.clock), ledger.version)
 
-    def lag(self, ledger: Ledger, began: tf.Tensor) -> tf.Tensor:
+    def lag(self, ledger: Ledger, start: tf.Tensor) -> tf.Tensor:
         """Return the staleness of what is pushed, int64.
 
         Args:
             ledger: before the push.
-            began: what came with the push: the version at which its step began.
+            start: what came with the push: the version at which its step started.
         """
-        return ledger.version - began
+        return ledger.version - start

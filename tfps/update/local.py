@@ -1,4 +1,4 @@
-"""Local steps: workers train copies of their own, and push what these have moved."""
+"""Local steps: workers train copies of their own, and push the differences."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from tfps.update.synchronous import Synchronous
 
 @dataclasses.dataclass(frozen=True)
 class ElasticAveraging:
-    """Elastic averaging, to be given to `Local` as `outer` (EASGD).
+    """Elastic averaging (EASGD), to be given to `Local` as `outer`.
 
-    Workers keep their copies from push to push. At each, what the ps hold moves towards the mean of
-    the copies, and each copy a little back (Zhang et al. 2015, "Deep Learning with Elastic
-    Averaging SGD"). At the beginning of an epoch the copies begin anew; rows of tables always do.
+    Workers keep their copies from push to push. At each push, the parameters on the ps move towards
+    the mean of the copies, and each copy moves a little towards the parameters (Zhang et al. 2015,
+    "Deep Learning with Elastic Averaging SGD"). An epoch starts with new copies; so does each
+    window for rows of tables.
 
     Attributes:
-        moving_rate: how far what the ps hold moves towards the mean of the copies, above 0 and up
-            to 1; a copy moves by this over the number of workers (their beta, and alpha).
+        moving_rate: how far the parameters move towards the mean of the copies, above 0 and up to
+            1 (the paper's beta); a copy moves by this over the number of workers (alpha).
     """
 
     moving_rate: float = 0.9
@@ -38,30 +39,29 @@ class ElasticAveraging:
 
 @dataclasses.dataclass(frozen=True)
 class Local(Policy):
-    """Have each worker take several steps on a copy of its own, and push what these have moved.
+    """Let each worker take several steps on a copy of its own, and push the difference.
 
-    The copy begins with what is pulled, and is trained by the model's optimizer with slot variables
-    of the worker's own; they stay on the worker from push to push, and are not in checkpoints.
-    Those of table rows travel with the rows. The ps apply the differences by an outer optimizer,
-    whose own slot variables are not in checkpoints, either. What a lost worker had not pushed is
-    run again by others. Codecs of the push apply to the differences.
+    A window starts with a pull. The model's optimizer trains the copy with slot variables of the
+    worker's own, which stay on the worker from push to push and are not in checkpoints; those of
+    table rows travel with the rows. The ps apply the differences by an outer optimizer, whose slot
+    variables are not in checkpoints either. Other workers run again what a lost worker had not
+    pushed. The codec of the push is applied to the differences.
 
-    A push is at the end of each call of `steps_per_execution`, too, which is rounded up to whole
-    pushes. `optimizer.iterations` counts the steps of all workers; learning rate schedules
-    go by it.
+    `steps_per_execution` is rounded up to whole windows. `optimizer.iterations`, and with it
+    learning rate schedules, counts the steps of all workers.
 
     Attributes:
-        steps: how many steps a worker takes between a pull and a push.
+        steps: the number of steps that a worker takes between a pull and a push.
         outer: how the ps apply differences. None: averaging, the mean of the copies takes effect
             (McMahan et al. 2017, "Communication-Efficient Learning of Deep Networks from
-            Decentralized Data"). A Keras optimizer: its gradient is the difference, backwards; SGD
+            Decentralized Data"). A Keras optimizer: its gradient is the negative difference; SGD
             with a learning rate of 0.7 and Nesterov momentum of 0.9 is DiLoCo (Douillard et al.
             2023, "DiLoCo: Distributed Low-Communication Training of Language Models"). Or
             `ElasticAveraging`.
-        update: when differences take effect. `Synchronous()`: in rounds, the mean of one of each
-            worker. `Asynchronous()`: each when it arrives, every worker on its own clock; averaging
-            then counts one difference as its share of all workers. `SemiSynchronous()` likewise
-            counts the mean of `quorum` differences as theirs.
+        update: when differences take effect. `Synchronous()`: in rounds, the mean of one difference
+            from each worker. `Asynchronous()`: each difference when it arrives; averaging then
+            scales it by the worker's share, one over the number of workers. `SemiSynchronous()`:
+            the mean of `quorum` differences, scaled by the share of these workers.
     """
 
     steps: int
@@ -81,7 +81,7 @@ class Local(Policy):
                 'above="drop".'
             )
         if isinstance(self.outer, keras.optimizers.Optimizer):
-            # Now: what it holds is gone when a strategy connects to its cluster.
+            # Read now: its variables are gone when a strategy connects to its cluster.
             object.__setattr__(self, "_settings", self.outer.get_config())
 
     @property

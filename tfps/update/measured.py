@@ -1,4 +1,4 @@
-"""What the ps have measured of the updates that they made."""
+"""Counts of updates, staleness, dropped gradients and waiting, which the ps keep."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Measured:
     """Counts since training began; each ps counts for itself, and `W` is the number of workers.
 
     Attributes:
-        updates: int64, of shape `(num_ps,)`: how many updates each ps made.
+        updates: int64, of shape `(num_ps,)`: the number of updates that each ps made.
         staleness: int64, of shape `(num_ps, W, STALENESS_BINS)`: histograms of the staleness of the
             gradients that took effect, by the worker that pushed them.
-        dropped: int64, of shape `(num_ps, W)`: how many gradients did not take effect.
-        waited_s: float64, of shape `(W,)`: how long each worker waited to start its steps.
+        dropped: int64, of shape `(num_ps, W)`: the number of gradients that did not take effect.
+        waited_s: float64, of shape `(W,)`: the time that each worker waited to start its steps.
     """
 
     updates: np.ndarray
@@ -39,7 +39,7 @@ class Measured:
 
     @classmethod
     def of(cls, ledgers: Mapping[int, Ledger], num_ps: int, workers: int) -> Measured:
-        """Return what is in the ledgers of ps, by their index."""
+        """Return the counts in the ledgers of some ps, by the index of the ps."""
         found = cls.nothing(num_ps, workers)
         for ps, ledger in ledgers.items():
             found.updates[ps] = ledger.version

@@ -1,7 +1,7 @@
 """The program that a ps runs while gradients take effect by a rule.
 
-It takes one entry after the other out of its inbox, so that nothing that it decides is undone by
-another push, or by the loss of a worker in the middle.
+It takes one entry after the other out of its inbox. So no other push, and no worker that dies,
+comes between a decision and its effect.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tfps.update.ledger import Account, Ledger, Rule
 
 
 class Work(Protocol):
-    """What a ps does with the gradients that come to its inbox; traced there."""
+    """What a ps does with the gradients in its inbox; traced on the ps."""
 
     def add(self, contents: list[tf.Tensor]) -> None:
-        """Keep what a push brought, until it takes effect together with others."""
+        """Keep the contents of a push until they take effect together with others."""
 
     def apply(self, last: list[tf.Tensor], gradients: tf.Tensor) -> None:
-        """Have the mean of what was added take effect.
+        """Apply the mean of what was added since the last update.
 
         Args:
             last: the contents of the last push that was added.
@@ -42,7 +42,7 @@ class PsProgram:
     """
 
     def __init__(self, rule: Rule, account: Account, inbox: Inbox, work: Work | None) -> None:
-        """Take the rule, the ledger, where pushes come from, and what to do; None is nothing."""
+        """Take the rule, the ledger, the inbox, and what to do with gradients, if anything."""
         self._rule = rule
         self._account = account
         self.inbox = inbox
@@ -55,19 +55,19 @@ class PsProgram:
 
     @property
     def in_step(self) -> bool:
-        """Whether each worker goes on only after one step of every other."""
+        """Whether a worker starts a step only after every other worker has ended one."""
         return self._rule.in_step
 
     @property
     def patience_s(self) -> float | None:
-        """How long others wait for a worker at most, in seconds; None where nobody waits."""
+        """See `Rule.patience_s`."""
         return self._rule.patience_s
 
     def run(self, members: np.ndarray) -> None:
-        """Serve until the inbox says that it is over; on the chief, in a thread of its own.
+        """Run until an entry of kind END; to be called on the chief, in a thread of its own.
 
         Args:
-            members: bool, of shape `(W,)`: which workers take part from the start.
+            members: bool, of shape `(W,)`: the workers that take part from the start.
         """
         # Called on the ps, not from here: nothing of it is then placed on the chief.
         with _tensorflow.on_own_stream(), tf.device(ps_device(self.ps)):
@@ -103,15 +103,17 @@ class PsProgram:
     def _entry(
         self, ledger: Ledger, last: list[tf.Tensor], going: tf.Tensor
     ) -> tuple[Ledger, list[tf.Tensor], tf.Tensor]:
-        """Take one entry out of the inbox, and deal with it."""
+        """Take one entry out of the inbox, and process it."""
         header, contents = self.inbox.take()
-        kind, worker, began = tf.unstack(header)
-        with tf.control_dependencies([header]):  # else it would be when the last one was dealt with
+        kind, worker, start = tf.unstack(header)
+        with tf.control_dependencies(
+            [header]
+        ):  # or else: the time at which the last entry was done
             now_s = tf.timestamp()
         pushes = kind <= Kind.NOTHING
         brought = tf.equal(kind, Kind.GRADIENT)
-        counts = pushes & self._rule.counts(ledger, worker, began)
-        lag = self._rule.lag(ledger, began)
+        counts = pushes & self._rule.counts(ledger, worker, start)
+        lag = self._rule.lag(ledger, start)
         last = self._added(contents, last, brought & counts)
 
         def joined() -> Ledger:
@@ -119,7 +121,7 @@ class PsProgram:
             return ledger.joined(ledger.one(worker), now_s)
 
         def left() -> Ledger:
-            # Before it joins again: its new life must not begin with an old answer.
+            # When it joins again, its first answer must not be an old one.
             self.inbox.answers.forget(ledger.one(worker))
             return ledger.left(ledger.one(worker))
 
@@ -180,5 +182,5 @@ class PsProgram:
 
     def _let_start(self, ledger: Ledger, now_s: tf.Tensor) -> Ledger:
         workers = self._rule.may_start(ledger) & ledger.waiting
-        self.inbox.answers.give(workers, self._rule.tells(ledger))
+        self.inbox.answers.give(workers, self._rule.answers(ledger))
         return ledger.started(workers, now_s, pulls=self._rule.pulls(ledger))

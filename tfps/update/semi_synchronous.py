@@ -1,4 +1,4 @@
-"""Semi-synchronous updates: each ps makes one of the mean of the gradients that it has."""
+"""Semi-synchronous updates: each ps applies the mean of a number of gradients."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tfps.update.policy import Policy
 
 @dataclasses.dataclass(frozen=True)
 class SemiSynchronous(Policy):
-    """Make an update of the mean of several gradients; nobody waits for it.
+    """Apply the mean of several gradients; no worker waits for it.
 
-    Each ps applies the mean of what it has as soon as that is enough, whatever the other ps have,
-    and a worker computes on with the parameters that are there.
+    Each ps applies the mean of the gradients that it has as soon as they are `quorum`, whatever the
+    other ps have. Workers go on with the parameters as they are.
 
     Attributes:
-        quorum: how many gradients an update is made of; None is as many as there are workers.
+        quorum: the number of gradients in an update; None is the number of workers.
     """
 
     quorum: int | None = None

@@ -18,20 +18,20 @@ from tfps.update.policy import Policy, check_patience
 
 @dataclasses.dataclass(frozen=True)
 class Synchronous(Policy):
-    """Make one update of the mean of one gradient of each worker, all of the same version.
+    """Apply the mean of one gradient from each worker, all computed on the same version.
 
-    No worker starts its next step before. With backup workers an update is made of the gradients
-    that come first, and those that come later are dropped and counted; they never count for a later
+    No worker starts its next step before the update. With backup workers, an update takes the
+    gradients that arrive first; later ones are dropped and counted, and never used for a later
     version (Chen et al. 2016, "Revisiting Distributed Synchronous SGD"). Each ps counts for itself,
-    so that which ones come first may differ between them.
+    so the gradients that arrive first may differ between ps.
 
-    Of workers that are lost, or have no more data, nobody waits.
+    Updates do not wait for workers that are lost or have no more data.
 
     Attributes:
-        backup_workers: how many workers an update does without.
-        patience_s: how many seconds the others wait at most for a worker that is silent, though its
-            connection stands; ten times as long as any step took, if that is more. Then updates go
-            on without it, with a warning, until it pushes again.
+        backup_workers: the number of workers that an update does not wait for.
+        patience_s: the longest time, in seconds, that updates wait for a worker that is silent but
+            still connected, or ten times the longest step if that is more. Then updates go on
+            without the worker, with a warning, until it pushes again.
     """
 
     backup_workers: int = 0
@@ -80,9 +80,9 @@ class MeanOfEach(Rule):
         return self.quorum == self.workers
 
     @override
-    def counts(self, ledger: Ledger, worker: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
+    def counts(self, ledger: Ledger, worker: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         # A worker that was lost and is back may have pushed for this version before.
-        return tf.equal(began, ledger.version) & tf.equal(ledger.arrived[worker], 0)
+        return tf.equal(start, ledger.version) & tf.equal(ledger.arrived[worker], 0)
 
     @override
     def takes_effect(self, ledger: Ledger) -> tf.Tensor:

@@ -26,8 +26,8 @@ class Ps:
         self._rule = rule
         self.ledger = Ledger(*(tf.constant(value) for value in Ledger.empty(workers)))
         self._step = tf.function(self._traced, autograph=False)
-        self.told = np.zeros([workers], np.int64)
-        """What each worker was told last."""
+        self.answers = np.zeros([workers], np.int64)
+        """The last answer to each worker."""
         self.updates: list[int] = []
         """How many gradients each update was made of."""
         self.waiting: list[int] = []
@@ -41,11 +41,11 @@ class Ps:
         self.ledger = self.ledger.left(self._mask(workers))
         return self._decide()
 
-    def push(self, worker: int, began: int) -> tuple[bool, list[int]]:
+    def push(self, worker: int, start: int) -> tuple[bool, list[int]]:
         """Push a gradient; return whether it counts, and which workers may start a step."""
-        index, began_at = tf.constant(worker, tf.int64), tf.constant(began, tf.int64)
-        counts = bool(self._rule.counts(self.ledger, index, began_at))
-        lag = self._rule.lag(self.ledger, began_at)
+        index, start_version = tf.constant(worker, tf.int64), tf.constant(start, tf.int64)
+        counts = bool(self._rule.counts(self.ledger, index, start_version))
+        lag = self._rule.lag(self.ledger, start_version)
         self.ledger = self.ledger.pushed(
             index, lag, self._time(), brought=tf.constant(True), counts=tf.constant(counts)
         )
@@ -53,8 +53,8 @@ class Ps:
 
     def _decide(self) -> list[int]:
         gradients = int(self.ledger.gradients)
-        due, started, told, self.ledger = self._step(self.ledger, self._time())
-        self.told = np.where(started, told, self.told)
+        due, started, answers, self.ledger = self._step(self.ledger, self._time())
+        self.answers = np.where(started, answers, self.answers)
         if due:
             self.updates.append(gradients)
         return np.flatnonzero(started).tolist()
@@ -66,7 +66,7 @@ class Ps:
         after = tf.nest.map_structure(lambda a, b: tf.where(due, a, b), ledger.updated(), ledger)
         started = self._rule.may_start(after) & after.waiting
         pulls = self._rule.pulls(after)
-        return due, started, self._rule.tells(after), after.started(started, now_s, pulls=pulls)
+        return due, started, self._rule.answers(after), after.started(started, now_s, pulls=pulls)
 
     def _mask(self, workers: Sequence[int]) -> tf.Tensor:
         return tf.constant([worker in workers for worker in range(self.workers)])
@@ -83,17 +83,17 @@ class Ps:
 def run(ps: Ps, rule: Rule, pushes: int, seed: int = 0, slow: float = 5.0) -> list[int]:
     """Let workers push in a random order, the first of them seldom; return what was counted."""
     chance = random.Random(seed)
-    began = dict.fromkeys(ps.join(*range(ps.workers)), ps.version)
+    start = dict.fromkeys(ps.join(*range(ps.workers)), ps.version)
     staleness = []
     for _ in range(pushes):
-        assert began, "all workers wait"
-        weights = [1 / slow if worker == 0 else 1.0 for worker in began]
-        worker = chance.choices(list(began), weights)[0]
-        lag = ps.version - began[worker]
-        counts, started = ps.push(worker, began.pop(worker))
+        assert start, "all workers wait"
+        weights = [1 / slow if worker == 0 else 1.0 for worker in start]
+        worker = chance.choices(list(start), weights)[0]
+        lag = ps.version - start[worker]
+        counts, started = ps.push(worker, start.pop(worker))
         if counts:
             staleness.append(lag)
-        began.update(dict.fromkeys(started, ps.version))
+        start.update(dict.fromkeys(started, ps.version))
     return staleness
 
 
@@ -176,7 +176,7 @@ def test_nobody_waits_for_ever_for_a_worker_that_is_silent() -> None:
     ps.push(0, 0)
     assert float(ps.ledger.longest_s) == 1
     assert late(62) == []
-    assert late(63) == [1]  # it began at 2
+    assert late(63) == [1]  # it started at 2
     ps.leave(1)
     assert ps.updates == [1]
     assert ps.push(1, 0) == (False, [1])  # its gradient comes too late, and it takes part again
@@ -218,8 +218,8 @@ def test_no_cache_lags_by_more_than_the_bound(bound: int, workers: int) -> None:
     working: list[int] = []
     for _ in range(600):
         for worker in started:
-            if int(ps.told[worker]) != KEEP:
-                assert int(ps.told[worker]) == steps[worker] - min(steps) <= bound // 4
+            if int(ps.answers[worker]) != KEEP:
+                assert int(ps.answers[worker]) == steps[worker] - min(steps) <= bound // 4
                 pulls[worker] += 1
                 least_at_pull[worker] = min(steps)
             assert steps[worker] - least_at_pull[worker] <= bound
@@ -242,7 +242,7 @@ def test_a_worker_that_joins_again_pulls_before_its_first_step() -> None:
     ps = Ps(rule, 2)
     ps.join(0, 1)
     ps.push(0, 0)
-    assert int(ps.told[0]) == KEEP
+    assert int(ps.answers[0]) == KEEP
     ps.leave(0)
     assert ps.join(0) == [0]
-    assert int(ps.told[0]) == 0
+    assert int(ps.answers[0]) == 0
