@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfps import _keras
+from tfps import _keras, _tensorflow
 from tfps.cluster.embedded import embedded_cluster
 from tfps.cluster.spec import ClusterSpec
 from tfps.cluster.tf_config import TFConfig
 from tfps.errors import TaskTypeError
-from tfps.optimizer.averages import reset_averages, swap_averages
-from tfps.params.initialize import initial_value
 from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
+from tfps.params.placement import ByteBalance
 from tfps.params.variables import VariableCreation
 from tfps.step.step import StepSettings
 from tfps.training.auto import AutoCodec, Codecs
-from tfps.training.fit import Trainer
-from tfps.training.lanes import Lanes
+from tfps.training.fit import KerasHooks
 from tfps.training.loop import Loop, StepFunction
+from tfps.training.runtime import Runtime
 from tfps.update import Asynchronous, Policy
 
 
-class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.KerasStrategy):
+class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
     """Train Keras 3 models on parameter servers.
 
     A subclass of TensorFlow's strategy, to be used with its ClusterCoordinator or, without a word
@@ -45,6 +43,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
         self,
         cluster_resolver: tf.distribute.cluster_resolver.ClusterResolver | None = None,
         variable_partitioner: Partitioner | AutoPartitioner | None = None,
+        *,
         pull: AutoCodec = None,
         push: AutoCodec = None,
         overlap: bool = False,
@@ -100,7 +99,7 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             else variable_partitioner
         )
         partitioner = along_first_axis(partitioner) if partitioner else None
-        self._codecs = Codecs(pull, push, num_ps, bucket_bytes)
+        codecs = Codecs(pull, push, num_ps, bucket_bytes)
         policy = update or Asynchronous()
         policy.check_cluster(num_workers)
         if overlap and not policy.allows_overlap:
@@ -109,44 +108,32 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
                 "that is still to be pushed. Take overlap=False, or Asynchronous() without "
                 "max_staleness."
             )
-        self._settings = StepSettings(
-            wire=self._codecs.plain,
+        settings = StepSettings(
+            wire=codecs.plain,
             num_workers=num_workers,
             policy=policy,
             overlap=overlap,
             lazy_rows=lazy_rows,
-            shows_updates=update is not None,
         )
-        super().__init__(resolver, partitioner)
-        self._extended = VariableCreation(self, resolver, partitioner, num_ps)
-
-    def _connect_to_cluster(self, coordinator_name: str) -> None:
-        """Connect this process to the cluster, once: a second time would lose all variables."""
-        spec = self._cluster_resolver.cluster_spec().as_dict()
-        if _connected == [spec]:
-            self._num_workers, self._num_ps = len(spec["worker"]), len(spec["ps"])
-            return
-        super()._connect_to_cluster(coordinator_name)
-        _connected[:] = [spec]
+        self._runtime = Runtime(self, settings, codecs)
+        self._keras_hooks = KerasHooks(self._runtime, logs_updates=update is not None)
+        super().__init__(resolver, partitioner, VariableCreation)
 
     @functools.cached_property
     def coordinator(self) -> tf.distribute.coordinator.ClusterCoordinator:
         """The coordinator that runs this strategy's steps on the workers."""
         return tf.distribute.coordinator.ClusterCoordinator(self)
 
-    @functools.cached_property
-    def _lanes(self) -> Lanes:
-        return Lanes(self.coordinator)
-
     @property
     def bytes_per_ps(self) -> tuple[int, ...]:
         """Bytes of the variables on each ps, slot variables not counted."""
-        return self._extended.balance.bytes_per_ps
+        balance: ByteBalance = self.extended.balance
+        return balance.bytes_per_ps
 
     @property
     def dropped_updates(self) -> int:
         """How many updates a LossScaleOptimizer dropped, as their gradients were not finite."""
-        return self._lanes.dropped_updates
+        return self._runtime.workers.dropped_updates
 
     def loop(
         self,
@@ -173,50 +160,13 @@ class ParameterServerStrategy(tf.distribute.ParameterServerStrategy, _keras.Kera
             steps_per_execution: the most steps that a worker runs in one call.
         """
         return Loop(
-            self,
-            self._lanes,
-            self._settings,
-            self._codecs,
+            self._runtime,
             step,
             model=model,
             optimizer=optimizer,
             data=data,
             steps_per_execution=steps_per_execution,
         )
-
-    def initial_value(
-        self, initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str
-    ) -> Callable[..., tf.Tensor]:
-        """Return the callable that makes a variable's value, or a shard's, on its ps."""
-        return initial_value(initializer, shape, dtype)
-
-    def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Refuse an optimizer that the update policy cannot be combined with."""
-        for inner in _keras.without_wrappers(optimizer):
-            self._settings.policy.check_optimizer(inner, lazy_rows=self._settings.lazy_rows)
-
-    def swap_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Exchange the variables of `optimizer` and their moving averages."""
-        swap_averages(optimizer)
-
-    def reset_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Set the moving averages of the variables of `optimizer` to the variables."""
-        reset_averages(optimizer)
-
-    def fit(self, model: keras.Model, **arguments: Any) -> keras.callbacks.History:
-        """Train `model`: what `model.fit` calls."""
-        return Trainer(self, self._lanes, self._settings, self._codecs).fit(model, **arguments)
-
-    def evaluate(self, model: keras.Model, **arguments: Any) -> Any:
-        """Evaluate `model`: what `model.evaluate` calls."""
-        return Trainer(self, self._lanes, self._settings, self._codecs).evaluate(model, **arguments)
-
-    def predict(self, model: keras.Model, **arguments: Any) -> Any:
-        """Predict with `model`: what `model.predict` calls."""
-        return Trainer(self, self._lanes, self._settings, self._codecs).predict(model, **arguments)
-
-
-_connected: list[dict[str, Any]] = []
 
 
 def default_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:

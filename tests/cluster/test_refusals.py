@@ -175,7 +175,7 @@ def test_a_partitioner_of_another_axis_is_refused() -> None:
 def test_an_untested_version_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(_keras.TESTED_VERSIONS, "keras", "3.14")
     with pytest.warns(UserWarning, match=r"tested with keras 3.14, and 3\.15\.\d+ is installed"):
-        _keras._warn_of_untested_versions()
+        _keras.warn_of_untested_versions()
 
 
 @pytest.mark.parametrize("shards", [1, 2])

@@ -1,9 +1,10 @@
-"""The private names of TensorFlow that tfps/_tensorflow.py uses are where it looks for them."""
+"""The private names of TensorFlow that tfps/_tensorflow/ uses are where it looks for them."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import re
 
 import pytest
 
@@ -11,6 +12,8 @@ from tests.unit.private_names import check
 
 STRATEGY = "tensorflow.python.distribute.parameter_server_strategy_v2"
 COORDINATOR = "tensorflow.python.distribute.coordinator.cluster_coordinator"
+DISTRIBUTE = "tensorflow.python.distribute.distribute_lib"
+FUNCTION = "tensorflow.python.eager.polymorphic_function.concrete_function"
 NAMES = [
     (STRATEGY, "ParameterServerStrategyV2._connect_to_cluster", ["self", "coordinator_name"]),
     (STRATEGY, "ParameterServerStrategyV2Extended._create_variable", None),
@@ -36,11 +39,19 @@ NAMES = [
     ),
     ("tensorflow.python.eager.tape", "variable_accessed", ["variable"]),
     (
-        "tensorflow.python.eager.polymorphic_function.concrete_function",
+        FUNCTION,
         "ConcreteFunction.replace_capture_with_deferred_capture",
         ["self", "tensor", "closure", "spec", "placeholder", "default_value"],
     ),
     ("tensorflow.python.framework.func_graph", "FuncGraph.capture_call_time_value", None),
+    ("tensorflow", "__internal__.FuncGraph", None),
+    ("tensorflow", "__internal__.CompositeTensor", None),
+    ("tensorflow", "__internal__.distribute.ShardedVariable._serialize_to_tensors", ["self"]),
+    (
+        "tensorflow",
+        "__internal__.distribute.ShardedVariable._restore_from_tensors",
+        ["self", "restored_tensors"],
+    ),
     ("tensorflow.python.eager.context", "Context.remove_function", ["self", "name"]),
 ]
 
@@ -49,10 +60,24 @@ NAMES = [
 def test_a_private_function_is_where_it_was(
     module: str, name: str, parameters: list[str] | None
 ) -> None:
-    check(module, name, parameters, used_by="tfps/_tensorflow.py")
+    check(module, name, parameters, used_by="tfps/_tensorflow/")
 
 
-def test_a_coordinators_worker_holds_what_a_lane_needs() -> None:
-    source = inspect.getsource(importlib.import_module(COORDINATOR).Worker.__init__)
-    for name in ("device_name", "executor", "failure_handler"):
-        assert f"self.{name} = " in source
+@pytest.mark.parametrize(
+    ("module", "name", "attributes"),
+    [
+        (COORDINATOR, "ClusterCoordinator", ["_cluster"]),
+        (COORDINATOR, "Cluster", ["workers"]),
+        (COORDINATOR, "Worker", ["device_name", "executor", "failure_handler"]),
+        (STRATEGY, "ParameterServerStrategyV2", ["_cluster_resolver", "_num_workers", "_num_ps"]),
+        (DISTRIBUTE, "StrategyBase", ["_extended", "_retrace_functions_for_each_device"]),
+        (FUNCTION, "ConcreteFunction", ["_captured_inputs"]),
+    ],
+)
+def test_a_private_attribute_is_where_it_was(module: str, name: str, attributes: list[str]) -> None:
+    source = inspect.getsource(getattr(importlib.import_module(module), name))
+    for attribute in attributes:
+        assert re.search(rf"\.{attribute} = |def {attribute}\(self\)", source), (
+            f"This release's {module}.{name} has no {attribute}, which tfps/_tensorflow/ uses; its "
+            "table there says what for."
+        )

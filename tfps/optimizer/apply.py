@@ -16,7 +16,6 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
-from tfps._tensorflow import take_number
 from tfps.optimizer.averages import move_averages
 from tfps.optimizer.kernels import Rate, UpdateStep
 from tfps.optimizer.limits import check_shards, has_keras_update, keeps_to_rows
@@ -34,6 +33,7 @@ from tfps.optimizer.views import (
 )
 from tfps.params.placement import ps_device
 from tfps.params.shards import native, shards
+from tfps.params.variables import take_number
 from tfps.transport.delivery import Piece
 
 

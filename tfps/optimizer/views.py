@@ -11,23 +11,16 @@ import keras
 import tensorflow as tf
 from typing_extensions import override
 
+from tfps import _keras
 from tfps.params.placement import ps_device
-from tfps.params.shards import Shard, native, shards
+from tfps.params.shards import Shard, shards
 
 Values = Mapping[int, tf.Tensor]
 """A value or a gradient for each variable, by `id`."""
 
 
-class View(abc.ABC):
-    """A tensor to read where it lies, and three ways to write it.
-
-    Attributes:
-        name: the name of the whole variable; weight decay is excluded by name.
-    """
-
-    def __init__(self, variable: keras.Variable) -> None:
-        self.name = variable.name
-        self._unique_id = native(variable)._unique_id  # how an optimizer tells variables apart
+class View(_keras.StandIn, abc.ABC):
+    """A tensor to read where it lies, and three ways to write it."""
 
     @property
     @abc.abstractmethod
@@ -155,28 +148,28 @@ class LocalView(View):
 
     def __init__(self, variable: keras.Variable, value: tf.Tensor) -> None:
         super().__init__(variable)
-        self._value = value
+        self._tensor = value
 
     @property
     @override
     def dtype(self) -> tf.DType:
-        return self._value.dtype
+        return self._tensor.dtype
 
     @override
     def read(self) -> tf.Tensor:
-        return self._value
+        return self._tensor
 
     @override
     def assign(self, value: tf.Tensor) -> None:
-        self._value = tf.broadcast_to(tf.cast(value, self.dtype), tf.shape(self._value))
+        self._tensor = tf.broadcast_to(tf.cast(value, self.dtype), tf.shape(self._tensor))
 
     @override
     def assign_add(self, delta: tf.Tensor) -> None:
-        self._value += tf.cast(delta, self.dtype)
+        self._tensor += tf.cast(delta, self.dtype)
 
     @override
     def assign_sub(self, delta: tf.Tensor) -> None:
-        self._value -= tf.cast(delta, self.dtype)
+        self._tensor -= tf.cast(delta, self.dtype)
 
 
 class LocalScope(keras.StatelessScope):

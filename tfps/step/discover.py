@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from tfps._keras import StepScope
-from tfps._tensorflow import watch
+from tfps._tensorflow import FuncGraph, watch
 
 # They read a table of the batch's own machine, which does not change during a step.
 _PURE_LOOKUPS = frozenset({"LookupTableFind", "LookupTableFindV2", "LookupTableSizeV2"})
@@ -51,7 +51,7 @@ class Demand:
 
 def discover(computation: Callable[[Any], Any], batch_spec: Any) -> Demand:
     """Trace `computation` on a batch of `batch_spec` and return what it asks of all variables."""
-    graph = tf.__internal__.FuncGraph("tfps_discover")
+    graph = FuncGraph("tfps_discover")
     with graph.as_default():
         placeholders = [_placeholder(spec) for spec in tf.nest.flatten(batch_spec, True)]
         batch = tf.nest.pack_sequence_as(batch_spec, placeholders, expand_composites=True)

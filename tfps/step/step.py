@@ -40,7 +40,6 @@ class StepSettings:
         overlap: whether the last push and the next pull are under way while a worker computes.
         lazy_rows: whether an update leaves alone the rows that a batch did not look up.
         jit_compile: whether XLA compiles what a worker computes.
-        shows_updates: whether logs, and a table after training, tell of the updates.
     """
 
     wire: Wire
@@ -49,7 +48,6 @@ class StepSettings:
     overlap: bool = False
     lazy_rows: bool = True
     jit_compile: bool = False
-    shows_updates: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
+from typing_extensions import override
 
 from tfps import _keras
-from tfps.optimizer.averages import finalize
-from tfps.step.step import StepSettings
-from tfps.training.auto import Codecs
+from tfps.optimizer.averages import finalize, reset_averages, swap_averages
+from tfps.params.initialize import initial_value
 from tfps.training.data import FirstBatches, MappedSource, Source, as_source
-from tfps.training.lanes import Lanes
 from tfps.training.phase import Phase
-from tfps.training.steps import Method, check_supported, program
+from tfps.training.runtime import Method, Runtime
 from tfps.training.totals import Totals
 from tfps.training.traffic import Traffic
 from tfps.training.updates import print_table, total
 
 
-class Trainer:
-    """Runs the loops of Keras's trainer on the lanes of one strategy."""
+class KerasHooks(_keras.Hooks):
+    """Does for one strategy what Keras hands over: above all its training loops."""
 
-    def __init__(
-        self, strategy: tf.distribute.Strategy, lanes: Lanes, settings: StepSettings, codecs: Codecs
-    ) -> None:
-        """Take the strategy in whose scope models are built, its lanes, and how steps run."""
-        self._strategy = strategy
-        self._lanes = lanes
-        self._settings = settings
-        self._codecs = codecs
+    def __init__(self, runtime: Runtime, *, logs_updates: bool) -> None:
+        """Keep the arguments.
 
+        Args:
+            runtime: the workers that run the steps.
+            logs_updates: whether fit logs figures of the updates, and prints a table of them.
+        """
+        self._runtime = runtime
+        self._logs_updates = logs_updates
+
+    @override
+    def initial_value(
+        self, initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str
+    ) -> Callable[..., tf.Tensor]:
+        return initial_value(initializer, shape, dtype)
+
+    @override
+    def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
+        settings = self._runtime.settings
+        for inner in _keras.without_wrappers(optimizer):
+            settings.policy.check_optimizer(inner, lazy_rows=settings.lazy_rows)
+
+    @override
+    def swap_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
+        swap_averages(optimizer)
+
+    @override
+    def reset_averages(self, optimizer: keras.optimizers.Optimizer) -> None:
+        reset_averages(optimizer)
+
+    @override
     def fit(
         self,
         model: keras.Model,
@@ -56,7 +77,7 @@ class Trainer:
     ) -> keras.callbacks.History:
         """Train `model`; see `keras.Model.fit`, and `as_source` for `x` and `preprocess`."""
         _keras.check_compiled(model, "fit")
-        check_supported(model)
+        _check_not_eager(model)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = _keras.train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
@@ -93,7 +114,7 @@ class Trainer:
                 logs.update(traffic.totals)
             if training.program.overlaps:
                 logs["added_staleness"] = training.missed / max(training.steps_run, 1)
-            if self._settings.shows_updates:
+            if self._logs_updates:
                 logs.update(updates.logs)
             callbacks.on_epoch_end(epoch, logs)
             model.history.traffic.append(traffic)
@@ -102,10 +123,11 @@ class Trainer:
                 break
         finalize(model.optimizer)
         callbacks.on_train_end(logs=logs)
-        if verbose and self._settings.shows_updates and model.history.updates:
+        if verbose and self._logs_updates and model.history.updates:
             print_table(total(model.history.updates))
         return model.history
 
+    @override
     def evaluate(
         self,
         model: keras.Model,
@@ -129,6 +151,7 @@ class Trainer:
         logs = evaluation.evaluate(model, callbacks)
         return logs if return_dict else _keras.ordered_metrics(model, logs)
 
+    @override
     def predict(
         self,
         model: keras.Model,
@@ -160,23 +183,27 @@ class Trainer:
     def _phase(
         self, model: keras.Model, method: Method, source: Source, steps: int | None = None
     ) -> Phase:
-        feed = self._lanes.feed(source)
+        feed = self._runtime.workers.feed(source)
         if steps is None:
             feed.check_finite()
-        with self._strategy.scope():
+        with self._runtime.strategy.scope():
             _keras.build(model, feed.element_spec, compiled=method != "predict_step")
-            settings = self._settings
-            if method == "train_step":
-                wire = self._codecs.wire(model, model.train_step, feed, self._lanes, settings)
-                settings = dataclasses.replace(settings, wire=wire)
-            made = program(model, method, feed.element_spec, settings)
+            program = self._runtime.program(model, method, feed)
         return Phase(
-            lanes=self._lanes,
+            lanes=self._runtime.workers,
             feed=feed,
-            program=made,
-            totals=Totals(made.metric_variables),
+            program=program,
+            totals=Totals(program.metric_variables),
             steps=steps,
             steps_per_execution=1 if method == "predict_step" else model.steps_per_execution,
+        )
+
+
+def _check_not_eager(model: keras.Model) -> None:
+    if model.run_eagerly:
+        raise NotImplementedError(
+            "run_eagerly=True: the steps run on the workers, as functions. Compile the model "
+            "without it; to debug, train it outside of the strategy's scope."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +9,9 @@ import keras
 import tensorflow as tf
 
 from tfps.step.discover import discover
-from tfps.step.program import WorkerProgram
-from tfps.step.step import StepSettings
-from tfps.training.auto import Codecs
 from tfps.training.data import as_source
-from tfps.training.lanes import Lanes
 from tfps.training.phase import Phase
+from tfps.training.runtime import Runtime
 from tfps.training.totals import Totals
 
 StepFunction = Callable[[keras.Model, Any], Any]
@@ -31,10 +27,7 @@ class Loop:
 
     def __init__(
         self,
-        strategy: tf.distribute.Strategy,
-        lanes: Lanes,
-        settings: StepSettings,
-        codecs: Codecs,
+        runtime: Runtime,
         step: StepFunction,
         *,
         model: keras.Model,
@@ -50,15 +43,12 @@ class Loop:
                 f"Model {model.name!r} has no variables yet. Build it in strategy.scope(), for "
                 "example by model.build(input_shape), before making a loop."
             )
-        feed = lanes.feed(as_source(data, batch_size=None, shuffle=False))
+        feed = runtime.workers.feed(as_source(data, batch_size=None, shuffle=False))
         self._means = _means(step, model, feed.element_spec)
-        with strategy.scope():
-            computation = self._computation(step)
-            wire = codecs.wire(model, computation, feed, lanes, settings)
-            settings = dataclasses.replace(settings, wire=wire)
-            program = WorkerProgram(computation, feed.element_spec, settings)
+        with runtime.strategy.scope():
+            program = runtime.loop_program(model, self._computation(step), feed)
         self._phase = Phase(
-            lanes=lanes,
+            lanes=runtime.workers,
             feed=feed,
             program=program,
             totals=Totals(program.metric_variables),

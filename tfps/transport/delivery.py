@@ -83,10 +83,10 @@ class Delivery:
 
     def _decode(self, bundle: Bundle, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         with tf.device(ps_device(self.ps)):
-            shapes = [self._shape(shard) for shard in bundle.shards]
+            shapes = [self._shape_of(shard) for shard in bundle.shards]
             return bundle.decode(parts, shapes)
 
-    def _shape(self, shard: Shard) -> Shape:
+    def _shape_of(self, shard: Shard) -> Shape:
         if id(shard.variable) not in self.ids:
             return shard.shape
         return (tf.size(self.ids[id(shard.variable)]), *shard.shape[1:])

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from tfps._tensorflow import is_composite
 from tfps.params.variable_map import VariableMap
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ def _take_apart(value: Any, tensors: list[tf.Tensor]) -> _Builder:
         position = len(tensors)
         tensors.append(value)
         return lambda others: others[position]
-    if isinstance(value, tf.__internal__.CompositeTensor) and not isinstance(value, tf.Variable):
+    if is_composite(value):
         parts = tf.nest.flatten(value, expand_composites=True)
         first = len(tensors)
         tensors.extend(parts)

@@ -1,0 +1,89 @@
+"""Every private name of Keras that tfps uses; no other part of tfps uses one.
+
+tests/unit/test_private_keras.py fails, naming the row, when a Keras release moves one of them.
+
+| name | why |
+| --- | --- |
+| `backend.tensorflow.core.Variable._initialize_with_initializer`, `_value`, `_shape`, `_dtype`, `_map_aggregation`, `_map_synchronization` | Keras gives tf.Variable a lambda that hides the shape, so that a partitioner could only slice a value made whole on the chief |
+| `backend.tensorflow.core.Variable._direct_assign` | frozen parameters that the chief assigns are pulled again |
+| `backend.tensorflow.core.Variable.handle` | a tape's gradient by a variable is the gradient by this |
+| `backend.tensorflow.numpy.take` | every embedding lookup ends here; for a table on a ps it would pull the whole table |
+| `backend.common.stateless_scope.get_stateless_scope`, `in_stateless_scope` | in which scope a `take`, a gradient or an update happens |
+| the name `seed_generator_state` of a SeedGenerator's variable | seeds are local to a worker |
+| `trainers.trainer.Trainer.compile`, `backend.tensorflow.trainer.TensorFlowTrainer.fit`, `evaluate`, `predict`, `train_on_batch`, `test_on_batch`, `predict_on_batch`, `_distribute_strategy`, `Model.quantize` | Keras's training loop does not know parameter servers; a model remembers the strategy of its scope |
+| `TensorFlowTrainer._symbolic_build`, `_initial_epoch`, `_should_eval`, `_flatten_metrics_in_order`, `_assert_compile_called` | Keras's own fit and evaluate call these |
+| `backend.compute_output_spec` | builds a model for `predict` from the type of a batch |
+| `backend.tensorflow.trainer.potentially_ragged_concat`, `convert_to_np_if_not_ragged` | `predict` concatenates its outputs by these |
+| `trainers.data_adapters.array_slicing.train_validation_split`, `tf_dataset_adapter.make_class_weight_map_fn` | `validation_split` and `class_weight` with Keras's meaning |
+| `keras_hub.src.utils.pipeline_model.PipelineModel`, its `fit`, `evaluate`, `predict` and `preprocess_samples` | keras-nlp's tasks map their preprocessor over the data before Keras sees it |
+| `BaseOptimizer.apply`, `LossScaleOptimizer.apply` | what a `train_step` updates is pushed to the ps instead |
+| `backend.tensorflow.optimizer.TFOptimizer._var_key`, `tf.Variable._unique_id` | an optimizer finds a variable's slots by these, from the variable's value; in a step that value is a tensor, and on a ps a view |
+| `BaseOptimizer._filter_empty_gradients`, `_clip_gradients`, `_use_weight_decay`, `_learning_rate`, `_iterations`, `_trainable_variables`, `_model_variables_moving_average`, `_check_variables_are_known`, `TFOptimizer._backend_update_step` | the parts of `BaseOptimizer.apply` that run on the worker and on the ps instead |
+| `BaseOptimizer._get_variable_index`, the lists in `optimizers.SLOTS`, `Nadam._u_product` | what an update in one op reads and writes |
+| `SwapEMAWeights._tf_swap_variables`, `_tf_finalize_ema_values`, `TFOptimizer._distribution_strategy` | the callback updates variables that may be sharded |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+from tfps._keras.install import TESTED_VERSIONS, install, warn_of_untested_versions
+from tfps._keras.interface import Hooks, KerasStrategy, StepScope
+from tfps._keras.models import (
+    build,
+    check_compiled,
+    concatenate,
+    first_epoch,
+    make_class_weight_map_fn,
+    ordered_metrics,
+    should_evaluate,
+    train_validation_split,
+)
+from tfps._keras.optimizers import (
+    StandIn,
+    clip_gradients,
+    decays,
+    global_step_variable,
+    has_shared_update,
+    learning_rate_variable,
+    moving_averages,
+    optimized_variables,
+    shared_variables,
+    slots,
+    update_shared,
+    with_gradients,
+    without_wrappers,
+)
+from tfps._keras.variables import assignments, is_seed_state, native, note_assignments
+
+__all__ = [
+    "TESTED_VERSIONS",
+    "Hooks",
+    "KerasStrategy",
+    "StandIn",
+    "StepScope",
+    "assignments",
+    "build",
+    "check_compiled",
+    "clip_gradients",
+    "concatenate",
+    "decays",
+    "first_epoch",
+    "global_step_variable",
+    "has_shared_update",
+    "install",
+    "is_seed_state",
+    "learning_rate_variable",
+    "make_class_weight_map_fn",
+    "moving_averages",
+    "native",
+    "note_assignments",
+    "optimized_variables",
+    "ordered_metrics",
+    "shared_variables",
+    "should_evaluate",
+    "slots",
+    "train_validation_split",
+    "update_shared",
+    "warn_of_untested_versions",
+    "with_gradients",
+    "without_wrappers",
+]

@@ -1,0 +1,226 @@
+"""Putting tfps's functions in front of Keras's own."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.backend.common.stateless_scope import get_stateless_scope, in_stateless_scope
+from keras.src.backend.tensorflow import core as keras_core
+from keras.src.backend.tensorflow import numpy as keras_numpy
+from keras.src.backend.tensorflow.optimizer import TFOptimizer
+from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
+from keras.src.optimizers.base_optimizer import BaseOptimizer
+from keras.src.trainers.trainer import Trainer
+from keras_hub.src.utils.pipeline_model import PipelineModel
+
+from tfps._keras.interface import Hooks, KerasStrategy, StepScope
+from tfps._keras.variables import count_assignment, native
+
+TESTED_VERSIONS = {"tensorflow": "2.21", "keras": "3.15", "keras-hub": "0.32"}
+
+
+@functools.cache
+def install() -> None:
+    """Put tfps's functions in front of Keras's, once per process.
+
+    Each replacement first checks whether a tfps strategy is concerned. If not, it calls Keras's own
+    function: models outside of a tfps scope see no difference.
+    """
+    warn_of_untested_versions()
+    _wrap(keras_core.Variable, "_initialize_with_initializer", _initialize_where_it_lies)
+    _wrap(keras_numpy, "take", _take_rows)
+    _wrap(keras_core.Variable, "_direct_assign", count_assignment)
+    swap_callback = keras.callbacks.SwapEMAWeights
+    _wrap(swap_callback, "_tf_swap_variables", functools.partial(_average, "swap_averages"))
+    _wrap(swap_callback, "_tf_finalize_ema_values", functools.partial(_average, "reset_averages"))
+    handle = keras_core.Variable.handle.fget
+    keras_core.Variable.handle = property(functools.partial(_handle, handle))
+    _wrap(BaseOptimizer, "apply", _apply)
+    _wrap(keras.optimizers.LossScaleOptimizer, "apply", _apply)
+    _wrap(TFOptimizer, "_var_key", _var_key)
+    for name in ("fit", "evaluate", "predict"):
+        _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
+        _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))
+    _wrap(keras.Model, "quantize", _in_scope)
+    _wrap(Trainer, "compile", _compile)
+    for name in ("train_on_batch", "test_on_batch", "predict_on_batch"):
+        _wrap(TensorFlowTrainer, name, functools.partial(_refuse, name))
+
+
+def warn_of_untested_versions() -> None:
+    installed = {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "keras-hub": importlib.metadata.version("keras-hub"),
+    }
+    for package, tested in TESTED_VERSIONS.items():
+        if not installed[package].startswith(f"{tested}."):
+            warnings.warn(
+                f"tfps is tested with {package} {tested}, and {installed[package]} is installed. "
+                f"It uses private names: install '{package}=={tested}.*' if something fails.",
+                stacklevel=4,
+            )
+
+
+def _wrap(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return replacement(original, *args, **kwargs)
+
+    setattr(owner, name, wrapper)
+
+
+def _initialize_where_it_lies(original: Any, variable: Any, initializer: Any) -> None:
+    hooks = _hooks(tf.distribute.get_strategy())
+    if hooks is None:
+        original(variable, initializer)
+        return
+    shape = tuple(variable._shape)
+    # Not by variable._initialize: it would copy a ShardedVariable, which is no tf.Variable.
+    variable._value = tf.Variable(
+        hooks.initial_value(initializer, shape, variable._dtype),
+        shape=shape,
+        dtype=tf.as_dtype(variable._dtype),  # partitioners ask for its size
+        trainable=variable.trainable,
+        name=variable.name,
+        aggregation=variable._map_aggregation(variable.aggregation),
+        synchronization=variable._map_synchronization(variable.synchronization),
+    )
+
+
+def _take_rows(original: Any, x: Any, indices: Any, axis: int | None = None) -> Any:
+    scope = _step_scope()
+    if axis == 0 and scope is not None and isinstance(x, keras.Variable):
+        rows = _rows(scope, x, indices)
+        if rows is not None:
+            return rows
+    return original(x, indices, axis=axis)
+
+
+def _rows(scope: StepScope, table: keras.Variable, indices: Any) -> Any:
+    if isinstance(indices, tf.RaggedTensor):
+        rows = scope.take(table, indices.flat_values)
+        return None if rows is None else indices.with_flat_values(rows)
+    if isinstance(indices, tf.SparseTensor):  # as in Keras, what is missing has the first row
+        dense = tf.sparse.to_dense(indices, validate_indices=False)
+        dense.set_shape(indices.shape)
+        indices = dense
+    return scope.take(table, indices)
+
+
+def _handle(original: Any, variable: Any) -> Any:
+    scope = _step_scope()
+    return original(variable) if scope is None else scope.source(variable)
+
+
+def _apply(original: Any, optimizer: Any, grads: Any, trainable_variables: Any = None) -> None:
+    scope = _step_scope()
+    if scope is None:
+        original(optimizer, grads, trainable_variables)
+        return
+    if trainable_variables is None:
+        trainable_variables = optimizer._trainable_variables
+    scope.apply(optimizer, list(grads), list(trainable_variables))
+
+
+def _var_key(original: Any, optimizer: Any, variable: Any) -> Any:
+    if isinstance(variable, keras.Variable) and _step_scope() is not None:
+        variable = native(variable)
+    return original(optimizer, variable)
+
+
+def _step_scope() -> StepScope | None:
+    scope = get_stateless_scope() if in_stateless_scope() else None
+    return scope if isinstance(scope, StepScope) else None
+
+
+_POSITIONAL = {
+    "fit": ("x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split",
+            "validation_data", "shuffle", "class_weight", "sample_weight", "initial_epoch",
+            "steps_per_epoch", "validation_steps", "validation_batch_size", "validation_freq"),
+    "evaluate": ("x", "y", "batch_size", "verbose", "sample_weight", "steps", "callbacks",
+                 "return_dict"),
+    "predict": ("x", "batch_size", "verbose", "steps", "callbacks"),
+}  # fmt: skip
+_POSITIONAL_WITH_PREPROCESSOR = {
+    "fit": ("x", "y", "batch_size", "sample_weight", "validation_data", "validation_split"),
+    "evaluate": ("x", "y", "batch_size", "sample_weight"),
+    "predict": ("x", "batch_size"),
+}
+
+
+def _average(name: str, original: Any, callback: Any, optimizer: Any) -> None:
+    hooks = _hooks(optimizer._distribution_strategy)
+    if hooks is None:
+        original(callback, optimizer)
+    else:
+        getattr(hooks, name)(optimizer)
+
+
+def _compile(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
+    _in_scope(original, model, *args, **kwargs)  # Keras checks that it is the model's own scope
+    hooks = _hooks(model._distribute_strategy)
+    if hooks is not None and model.optimizer is not None:
+        hooks.check_optimizer(model.optimizer)
+
+
+def _in_scope(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
+    strategy = _strategy_of(model)
+    if not isinstance(strategy, KerasStrategy):
+        original(model, *args, **kwargs)
+        return
+    with strategy.scope():  # type: ignore[attr-defined]
+        original(model, *args, **kwargs)
+
+
+def _hooks(strategy: Any) -> Hooks | None:
+    """Return the hooks of a strategy, or None if it is not tfps's."""
+    return strategy._keras_hooks if isinstance(strategy, KerasStrategy) else None
+
+
+def _strategy_of(model: Any) -> Any:
+    """Return the strategy in whose scope `model` was built; refuse another one's scope."""
+    current, built_in = tf.distribute.get_strategy(), model._distribute_strategy
+    if isinstance(current, KerasStrategy) and built_in is not current:
+        where = "outside of any" if built_in is None else "in another"
+        raise ValueError(
+            f"Model {model.name!r} was built {where} strategy's scope, so its variables do not "
+            "lie on the ps of this one. Build it inside of strategy.scope()."
+        )
+    return built_in
+
+
+def _hand_over(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+    hooks = _hooks(_strategy_of(model))
+    if hooks is None:
+        return original(model, *args, **kwargs)
+    named = dict(zip(_POSITIONAL[name], args, strict=False))
+    return getattr(hooks, name)(model, **named, **kwargs)
+
+
+def _hand_over_with_preprocessor(
+    name: str, original: Any, model: Any, *args: Any, **kwargs: Any
+) -> Any:
+    hooks = _hooks(_strategy_of(model))
+    if hooks is None:
+        return original(model, *args, **kwargs)
+    named = dict(zip(_POSITIONAL_WITH_PREPROCESSOR[name], args, strict=False))
+    return getattr(hooks, name)(model, preprocess=model.preprocess_samples, **named, **kwargs)
+
+
+def _refuse(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+    if _hooks(model._distribute_strategy) is None:
+        return original(model, *args, **kwargs)
+    raise NotImplementedError(
+        f"Model.{name}: one batch from the chief is not supported under a "
+        "tfps.ParameterServerStrategy. Use fit, evaluate or predict, or strategy.loop for a loop "
+        "of your own."
+    )

@@ -1,0 +1,50 @@
+"""Every private name of TensorFlow that tfps uses; no other part of tfps uses one.
+
+tests/unit/test_private_tensorflow.py fails, naming the row, when a release moves one of them.
+
+| name | why |
+| --- | --- |
+| `ParameterServerStrategyV2Extended._create_variable`, `_create_variable_round_robin` | TensorFlow's strategy places variables here; tfps balances bytes instead |
+| `ParameterServerStrategyV2Extended._resource_creator_scope` | in its scope TensorFlow creates lookup tables that a tf.data function cannot use |
+| `StrategyBase._extended`, `StrategyExtendedV2._retrace_functions_for_each_device` | TensorFlow's strategy creates its extended object itself; tfps replaces it |
+| `ParameterServerStrategyV2._connect_to_cluster`, `_cluster_resolver`, `_num_workers`, `_num_ps` | a second strategy of one process must not connect again |
+| `tf.__internal__.distribute.ShardedVariable`, its `_serialize_to_tensors` and `_restore_from_tensors` | a checkpoint has the whole value, so that it restores into any number of shards |
+| `ClusterCoordinator._cluster.workers` (`executor`, `device_name`, `failure_handler.wait_on_failure`) | to run a function on a given worker, with the coordinator's own handling of failures |
+| `eager.context.executor_scope` | the same |
+| `eager.executor.new_executor` | a call to a ps that takes long must not delay the calls of other threads |
+| `ConcreteFunction._captured_inputs`, `replace_capture_with_deferred_capture`, `FuncGraph.capture_call_time_value` | each worker gets its own copy, once, of the tensors that a function captures |
+| `tf.__internal__.FuncGraph` | a step is traced to find out which variables it uses; the graph is never run |
+| `tf.__internal__.CompositeTensor` | the components of ragged and sparse tensors are sent like other tensors |
+| `eager.tape.variable_accessed` | makes the active tapes watch a tensor that was pulled for a variable |
+| `eager.context.Context.remove_function` | removing a function sometimes blocks for ever where servers run in the same process |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+from tfps._tensorflow.functions import (
+    FuncGraph,
+    capture_at_call,
+    captures,
+    is_composite,
+    keep_functions,
+    replace_capture,
+    watch,
+)
+from tfps._tensorflow.strategy import ShardedVariable, Strategy, VariableCreation
+from tfps._tensorflow.workers import on_own_stream, on_worker, workers
+
+__all__ = [
+    "FuncGraph",
+    "ShardedVariable",
+    "Strategy",
+    "VariableCreation",
+    "capture_at_call",
+    "captures",
+    "is_composite",
+    "keep_functions",
+    "on_own_stream",
+    "on_worker",
+    "replace_capture",
+    "watch",
+    "workers",
+]

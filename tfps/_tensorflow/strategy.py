@@ -1,0 +1,115 @@
+"""TensorFlow's strategy and the variables of its scope, with hooks in place of private methods."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.distribute.parameter_server_strategy_v2 import (
+    ParameterServerStrategyV2Extended,
+)
+
+_VALUE = "VARIABLE_VALUE"  # TensorFlow's name for the value in a checkpoint
+_connected: list[dict[str, Any]] = []  # the cluster of this process; empty until it is connected
+
+
+class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
+    """TensorFlow's variable over several shards, which NumPy, and so Keras's saving, can read."""
+
+    @property
+    def handle(self) -> Any:
+        """What TensorFlow's tape asks a variable for; a sharded variable has none.
+
+        Raises:
+            AttributeError: always, with what to do.
+        """
+        raise AttributeError(
+            f"Variable {self.name!r} lies in {len(self.variables)} shards, and a tape cannot "
+            "differentiate by it as a whole. Train it by model.fit or strategy.loop, or make the "
+            "strategy without a variable_partitioner for a loop of coordinator.schedule."
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.numpy(), dtype=dtype)
+
+    def _serialize_to_tensors(self) -> dict[str, tf.Tensor]:
+        """Give tf.train.Checkpoint the whole value, so that it restores into any shards.
+
+        The value passes through the chief's memory, as it does for every file that Keras writes.
+        """
+        return {_VALUE: tf.convert_to_tensor(self)}
+
+    def _restore_from_tensors(self, restored: dict[str, tf.Tensor]) -> Any:
+        return self.assign(restored[_VALUE])
+
+
+class VariableCreation(ParameterServerStrategyV2Extended):
+    """TensorFlow's creation of variables on parameter servers, for subclasses to change."""
+
+    def __init__(
+        self, strategy: Any, resolver: Any, partitioner: Callable[..., Any] | None
+    ) -> None:
+        super().__init__(strategy, resolver, partitioner)
+        # TensorFlow's strategy sets this on the extended object that it creates itself.
+        self._retrace_functions_for_each_device = len(self.worker_devices) > 1
+
+    def create_variable(self, next_creator: Callable[..., Any], **kwargs: Any) -> Any:
+        """Create a variable: whole, or in as many shards as the partitioner says."""
+        created = super()._create_variable(next_creator, **kwargs)
+        if isinstance(created, tf.__internal__.distribute.ShardedVariable):
+            return ShardedVariable(created.variables, name=kwargs["name"])
+        return created
+
+    @abc.abstractmethod
+    def place_variable(self, next_creator: Callable[..., Any], **kwargs: Any) -> Any:
+        """Create a whole variable or a shard on a ps of this method's choice."""
+
+    def _create_variable(self, next_creator: Callable[..., Any], **kwargs: Any) -> Any:
+        return self.create_variable(next_creator, **kwargs)
+
+    def _create_variable_round_robin(self, next_creator: Callable[..., Any], **kwargs: Any) -> Any:
+        return self.place_variable(next_creator, **kwargs)
+
+    def _resource_creator_scope(self) -> list[Any]:
+        """Leave lookup tables alone: a dataset copies its tables to the worker itself.
+
+        TensorFlow's strategy creates a table of its scope once per worker, and a tf.data function
+        cannot use such a table inside of a condition.
+        """
+        return []
+
+
+class Strategy(tf.distribute.ParameterServerStrategy):
+    """TensorFlow's strategy, with one connection per process and its own way to create variables.
+
+    All strategies of a process share its cluster.
+    """
+
+    def __init__(
+        self,
+        resolver: tf.distribute.cluster_resolver.ClusterResolver,
+        partitioner: Callable[..., Any] | None,
+        creation: Callable[..., VariableCreation],
+    ) -> None:
+        """Connect to the cluster.
+
+        Args:
+            resolver: says who takes part.
+            partitioner: TensorFlow's variable_partitioner.
+            creation: a function of (strategy, resolver, partitioner) that returns how the variables
+                of the strategy's scope are created.
+        """
+        super().__init__(resolver, partitioner)
+        self._extended = creation(self, resolver, partitioner)
+
+    def _connect_to_cluster(self, coordinator_name: str) -> None:
+        """Connect this process to the cluster, once: a second time would lose all variables."""
+        spec = self._cluster_resolver.cluster_spec().as_dict()
+        if _connected == [spec]:
+            self._num_workers, self._num_ps = len(spec["worker"]), len(spec["ps"])
+            return
+        super()._connect_to_cluster(coordinator_name)
+        _connected[:] = [spec]

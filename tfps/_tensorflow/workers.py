@@ -1,0 +1,74 @@
+"""Running functions on a given worker, and on threads that do not wait for each other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.eager import context, executor
+
+
+@contextlib.contextmanager
+def on_own_stream() -> Iterator[None]:
+    """Run the block's calls to other tasks on a stream of their own.
+
+    The calls of one stream wait for each other. Without this, all threads share a stream.
+    """
+    own = executor.new_executor(enable_async=False)
+    with context.executor_scope(own):
+        yield
+
+
+def workers(coordinator: tf.distribute.coordinator.ClusterCoordinator) -> list[Any]:
+    """Return the coordinator's workers, to be passed to `on_worker`.
+
+    They do not keep the coordinator, nor its strategy, alive.
+    """
+    return list(coordinator._cluster.workers)
+
+
+@contextlib.contextmanager
+def on_worker(
+    worker: Any,
+    *,
+    on_failure: Callable[[], None],
+    on_recovery: Callable[[], None],
+) -> Iterator[None]:
+    """Run eager ops and concrete functions of the block on one worker.
+
+    If the worker is lost during the block, nothing is raised: `on_failure` is called, the block
+    waits until the worker is back, and `on_recovery` is called on it. Everything that was created
+    on the worker is gone. The same happens, without a wait, if the worker lost its connection to a
+    ps: then nobody knows how much of the block ran.
+
+    Raises:
+        Exception: any error of the block that is not a lost worker.
+    """
+
+    def recover() -> None:
+        with tf.device(worker.device_name), context.executor_scope(worker.executor):
+            on_recovery()
+
+    def restart() -> None:
+        on_failure()
+        with on_worker(worker, on_failure=on_failure, on_recovery=on_recovery):
+            on_recovery()
+
+    with (
+        worker.failure_handler.wait_on_failure(
+            on_failure_fn=lambda _: on_failure(),
+            on_transient_failure_fn=restart,
+            on_recovery_fn=recover,
+            worker_device_name=worker.device_name,
+        ),
+        tf.device(worker.device_name),
+        context.executor_scope(worker.executor),
+    ):
+        try:
+            yield
+        except Exception:
+            # It was raised to the caller; left in the executor, it would be printed at exit.
+            worker.executor.clear_error()
+            raise
