@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 import tfps
 from tests.cluster.conftest import NUM_WORKERS
@@ -65,6 +67,19 @@ def test_every_kind_of_model_learns(
     history = model.fit(share, epochs=8, verbose=0).history
     assert history["loss"][-1] < 0.3 * history["loss"][0]
     assert int(model.optimizer.iterations.numpy()) == 8 * 11
+
+
+def test_functions_of_models_that_are_gone_are_removed_from_the_servers(
+    strategy: tfps.ParameterServerStrategy,
+) -> None:
+    counts = []
+    for _ in range(4):
+        model = compiled(strategy, functional)
+        model.fit(share, epochs=1, verbose=0)
+        del model
+        gc.collect()
+        counts.append(len(context.context().list_function_names()))
+    assert counts[3] <= counts[1]  # what the last model left goes with the next fit
 
 
 @pytest.mark.parametrize("data", ["arrays", "dataset", "function"])

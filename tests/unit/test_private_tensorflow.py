@@ -53,6 +53,11 @@ NAMES = [
         ["self", "restored_tensors"],
     ),
     ("tensorflow.python.eager.context", "Context.remove_function", ["self", "name"]),
+    (
+        "tensorflow.python.eager.polymorphic_function.atomic_function",
+        "RUNTIME_FUNCTION_REFS",
+        None,
+    ),
 ]
 
 

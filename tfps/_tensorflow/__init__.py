@@ -16,7 +16,7 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `tf.__internal__.FuncGraph` | a step is traced to find out which variables it uses; the graph is never run |
 | `tf.__internal__.CompositeTensor` | the components of ragged and sparse tensors are sent like other tensors |
 | `eager.tape.variable_accessed` | makes the active tapes watch a tensor that was pulled for a variable |
-| `eager.context.Context.remove_function` | removing a function sometimes blocks for ever where servers run in the same process |
+| `eager.context.Context.remove_function`, `atomic_function.RUNTIME_FUNCTION_REFS` | functions that Python has dropped are removed when no worker runs one, not by the garbage collector |
 """  # noqa: E501
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tfps._tensorflow.functions import (
     capture_at_call,
     captures,
     is_composite,
-    keep_functions,
+    remove_dropped_functions,
     replace_capture,
     watch,
 )
@@ -41,9 +41,9 @@ __all__ = [
     "capture_at_call",
     "captures",
     "is_composite",
-    "keep_functions",
     "on_own_stream",
     "on_worker",
+    "remove_dropped_functions",
     "replace_capture",
     "watch",
     "workers",

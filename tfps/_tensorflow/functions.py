@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager import context, tape
+from tensorflow.python.eager.polymorphic_function import atomic_function
 
 FuncGraph = tf.__internal__.FuncGraph
 
@@ -16,14 +19,52 @@ def is_composite(value: Any) -> bool:
     return isinstance(value, tf.__internal__.CompositeTensor) and not isinstance(value, tf.Variable)
 
 
-def keep_functions() -> None:
-    """Keep TensorFlow from removing functions that Python has dropped, in this process.
+_dropped: collections.deque[tuple[Any, Any]] = collections.deque()
+"""The context and the name of each function that Python has dropped and the servers still hold."""
 
-    Removing a function waits for an answer from every server. Where the servers run in the same
-    process and the garbage collector drops a model's functions in the middle of other work, that
-    answer sometimes never comes. The functions' graphs stay in memory instead.
+
+def defer_removal_of_functions() -> None:
+    """Let `remove_dropped_functions` remove functions from the servers, not the garbage collector.
+
+    A removal holds Python's global lock until every server has answered. In the middle of other
+    work that can take for ever: a server of this process may need the lock before it can answer,
+    and one on another machine may be stopped.
     """
-    context.Context.remove_function = lambda self, name: None
+    if context.Context.remove_function is _remove_at_once:
+        context.Context.remove_function = _remove
+
+
+def remove_dropped_functions() -> None:
+    """Remove from all servers the functions that Python has dropped, and so free their memory.
+
+    To be called where no worker runs a function.
+    """
+    while _dropped:
+        try:
+            owner, name = _dropped.popleft()
+        except IndexError:  # another thread was faster
+            return
+        if not _references(owner, name) and owner.has_function(name):
+            _remove_at_once(owner, name)
+
+
+def _references(owner: Any, name: Any) -> int | None:
+    """Return how many Python objects hold a function; None if TensorFlow does not count them."""
+    references: int | None = atomic_function.RUNTIME_FUNCTION_REFS.get(
+        (owner.function_scope_id, name)
+    )
+    return references
+
+
+_remove_at_once = context.Context.remove_function
+
+
+@functools.wraps(_remove_at_once)
+def _remove(owner: Any, name: Any) -> None:
+    if _references(owner, name) == 0:  # its last owner is being collected
+        _dropped.append((owner, name))
+    else:
+        _remove_at_once(owner, name)
 
 
 def captures(function: Any) -> list[tf.Tensor]:

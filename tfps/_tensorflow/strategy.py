@@ -12,6 +12,8 @@ from tensorflow.python.distribute.parameter_server_strategy_v2 import (
     ParameterServerStrategyV2Extended,
 )
 
+from tfps._tensorflow.functions import defer_removal_of_functions
+
 _VALUE = "VARIABLE_VALUE"  # TensorFlow's name for the value in a checkpoint
 _connected: list[dict[str, Any]] = []  # the cluster of this process; empty until it is connected
 
@@ -111,5 +113,6 @@ class Strategy(tf.distribute.ParameterServerStrategy):
         if _connected == [spec]:
             self._num_workers, self._num_ps = len(spec["worker"]), len(spec["ps"])
             return
+        defer_removal_of_functions()
         super()._connect_to_cluster(coordinator_name)
         _connected[:] = [spec]

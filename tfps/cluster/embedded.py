@@ -76,9 +76,6 @@ def _start(num_ps: int, num_workers: int) -> _Cluster:
     spec = ClusterSpec(ps=tuple(found[:num_ps]), worker=tuple(found[num_ps:]))
     import tensorflow as tf
 
-    from tfps._tensorflow import keep_functions
-
-    keep_functions()
     config = tf.compat.v1.ConfigProto(
         inter_op_parallelism_threads=_INTER_OP_THREADS_PER_TASK * (num_ps + num_workers),
         intra_op_parallelism_threads=_INTRA_OP_THREADS,

@@ -23,7 +23,7 @@ class ByteBalance:
 
     @property
     def bytes_per_ps(self) -> tuple[int, ...]:
-        """Bytes of the variables placed so far, for each ps."""
+        """Bytes of the variables that lie on each ps."""
         return tuple(self._bytes)
 
     def choose(self, *, is_shard: bool = False) -> int:
@@ -38,6 +38,10 @@ class ByteBalance:
     def add(self, ps: int, num_bytes: int) -> None:
         """Record that a variable of `num_bytes` now lies on `ps`."""
         self._bytes[ps] += num_bytes
+
+    def remove(self, ps: int, num_bytes: int) -> None:
+        """Record that a variable of `num_bytes` on `ps` is gone."""
+        self._bytes[ps] -= num_bytes
 
 
 def ps_device(ps: int) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -72,7 +73,9 @@ class VariableCreation(_tensorflow.VariableCreation):
         ps = self.balance.choose(is_shard=_SHARD.search(kwargs.get("name") or "") is not None)
         with tf.device(ps_device(ps)):
             variable = next_creator(**kwargs)
-        self.balance.add(ps, math.prod(variable.shape) * variable.dtype.size)
+        num_bytes = math.prod(variable.shape) * variable.dtype.size
+        self.balance.add(ps, num_bytes)
+        weakref.finalize(variable, self.balance.remove, ps, num_bytes)
         return variable
 
     def _create_slot_of_sharded(

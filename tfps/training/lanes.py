@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfps._tensorflow import on_worker, workers
+from tfps._tensorflow import on_worker, remove_dropped_functions, workers
 from tfps.training.data import Source
 from tfps.training.dispatch import Run
 from tfps.training.feed import Feed
@@ -91,6 +91,7 @@ class Lanes:
         feed = Feed(source, self.num_workers)
         self.on_each(feed.build)
         feed.agree()
+        remove_dropped_functions()  # no worker is busy: each has just built its data
         return feed
 
     def start(

@@ -28,6 +28,15 @@ def test_shards_lie_apart_however_small() -> None:
     assert place([4, 4, 4], num_ps=4, are_shards=True) == (4, 4, 4, 0)
 
 
+def test_bytes_of_variables_that_are_gone_do_not_count() -> None:
+    balance = ByteBalance(2)
+    balance.add(0, 100_000)
+    assert balance.choose() == 1
+    balance.remove(0, 100_000)
+    assert balance.bytes_per_ps == (0, 0)
+    assert balance.choose() == 0
+
+
 def test_one_ps_takes_all() -> None:
     assert place([1, 2, 3], num_ps=1) == (6,)
 
