@@ -12,19 +12,27 @@ import tensorflow as tf
 from tfps import _keras
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Shard:
-    """A piece of a parameter that lies on one ps.
+    """A range of a parameter's rows, held by one ps.
+
+    It can be a key: two shards are equal if the same tf.Variable holds them.
 
     Attributes:
-        variable: the tf.Variable that holds it, of shape `(rows, *parameter.shape[1:])`.
-        ps: the index of the ps that it lies on.
-        first_row: the row of the parameter that is its first.
+        variable: the tf.Variable that holds the rows, of shape `(rows, *parameter.shape[1:])`.
+        ps: the index of the ps.
+        first_row: the index in the parameter of the shard's first row.
     """
 
     variable: tf.Variable
     ps: int
     first_row: int
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Shard) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return hash(self.variable.ref())
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -220,13 +220,13 @@ def _send(
     Returns:
         What came to each ps that was sent something, and the bytes.
     """
-    owner: dict[int, keras.Variable] = {}
-    pieces: dict[int, tf.Tensor] = {}
+    owner: dict[Shard, keras.Variable] = {}
+    pieces: dict[Shard, tf.Tensor] = {}
     coded: list[tuple[Shard, Codec]] = []
 
     def cut(variable: keras.Variable, parts: Sequence[tf.Tensor], *, rows: bool) -> None:
         for shard, piece in zip(shards(variable), parts, strict=True):
-            owner[id(shard.variable)], pieces[id(shard.variable)] = variable, piece
+            owner[shard], pieces[shard] = variable, piece
             codec = wire.pushing(variable, shard, rows=rows) if wire else Identity()
             coded.append((shard, codec))
 
@@ -257,7 +257,7 @@ def _send(
                 [
                     Parcel(
                         bundle=bundle,
-                        tensors=[pieces[id(shard.variable)] for shard in bundle.shards],
+                        tensors=[pieces[shard] for shard in bundle.shards],
                         state=state.read(bundle) if state else [],
                     )
                     for bundle in message.bundles
@@ -275,7 +275,7 @@ def _send(
                 volumes.append(parcel.sent_volume)
                 if state:
                     state.write(parcel.parcel.bundle, parcel.state)
-        ids = {id(one.shard.variable): i for one, i in zip(of_rows, came, strict=False)}
+        ids = {one.shard: i for one, i in zip(of_rows, came, strict=False)}
         deliveries.append(
             Delivery(
                 ps=ps, coded=bundles, ids=ids, variables=owner, along=rebuild(came[len(of_rows) :])

@@ -40,15 +40,15 @@ class Delivery:
     Attributes:
         ps: the index of the ps.
         coded: bundles, each with the parts that its codec made of its tensors.
-        ids: of shards pulled by rows, by `id` of the shard's variable: the rows.
-        variables: for each shard, by `id` of its variable, the whole variable.
+        ids: the rows that were sent, for each shard pulled by rows.
+        variables: for each shard the whole variable.
         along: any structure of tensors that was sent with them.
     """
 
     ps: int
     coded: Sequence[tuple[Bundle, Sequence[tf.Tensor]]]
-    ids: Mapping[int, tf.Tensor]
-    variables: Mapping[int, keras.Variable]
+    ids: Mapping[Shard, tf.Tensor]
+    variables: Mapping[Shard, keras.Variable]
     along: Any
 
     @property
@@ -72,10 +72,10 @@ class Delivery:
         """Return the pieces of all shards."""
         return [
             Piece(
-                variable=self.variables[id(shard.variable)],
+                variable=self.variables[shard],
                 shard=shard,
                 value=value,
-                ids=self.ids.get(id(shard.variable)),
+                ids=self.ids.get(shard),
             )
             for bundle, parts in self.coded
             for shard, value in zip(bundle.shards, self._decode(bundle, parts), strict=True)
@@ -87,6 +87,6 @@ class Delivery:
             return bundle.decode(parts, shapes)
 
     def _shape_of(self, shard: Shard) -> Shape:
-        if id(shard.variable) not in self.ids:
+        if shard not in self.ids:
             return shard.shape
-        return (tf.size(self.ids[id(shard.variable)]), *shard.shape[1:])
+        return (tf.size(self.ids[shard]), *shard.shape[1:])

@@ -13,11 +13,11 @@ import tensorflow as tf
 from tfps.params.shards import Shard, shards
 from tfps.wire.codec import Codec, Identity, Parameter, Shape
 
-Buckets = Mapping[int, int]
-"""For shards, by `id` of their variables, which of their ps' messages they are in; else the first.
+Buckets = Mapping[Shard, int]
+"""The number of the message, among those of its ps, in which a shard travels; 0 if it has none.
 
-A shard is in the message of the same number when it is pulled and when its gradient is pushed, so
-that the one waits for nothing but the other.
+A shard has the same number when it is pulled and when its gradient is pushed, so that each of the
+two waits for nothing but the other.
 """
 
 
@@ -112,7 +112,7 @@ def buckets(variables: Iterable[keras.Variable], bucket_bytes: int | None) -> Bu
     """
     if bucket_bytes is None:
         return {}
-    found: dict[int, int] = {}
+    found: dict[Shard, int] = {}
     number: collections.Counter[int] = collections.Counter()
     filled: collections.Counter[int] = collections.Counter()
     for shard in (shard for variable in variables for shard in shards(variable)):
@@ -121,7 +121,7 @@ def buckets(variables: Iterable[keras.Variable], bucket_bytes: int | None) -> Bu
             number[shard.ps] += 1
             filled[shard.ps] = 0
         filled[shard.ps] += size
-        found[id(shard.variable)] = number[shard.ps]
+        found[shard] = number[shard.ps]
     return found
 
 
@@ -129,7 +129,7 @@ def messages(coded: Iterable[tuple[Shard, Codec]], buckets: Buckets) -> list[Mes
     """Put shards into messages, in the same order each time; those of a ps follow one another."""
     groups: dict[tuple[int, int, str, Codec], list[Shard]] = collections.defaultdict(list)
     for shard, codec in coded:
-        bucket = buckets.get(id(shard.variable), 0)
+        bucket = buckets.get(shard, 0)
         groups[shard.ps, bucket, shard.variable.dtype.name, codec].append(shard)
     found = sorted(groups.items(), key=lambda item: item[0][:3])
     return [

@@ -106,40 +106,40 @@ def pulling(variables: Sequence[keras.Variable]) -> Callable[[], list[tf.Tensor]
     return traced.get_concrete_function()  # type: ignore[no-any-return]
 
 
-_OnPs = dict[int, tf.Tensor]
-"""For each shard, by `id` of its variable, the ids of rows as they lie on its ps."""
-_Pieces = dict[int, tf.Tensor]
-"""For each shard, by `id` of its variable, what came from it, on the worker."""
+_IdsOnPs = dict[Shard, tf.Tensor]
+"""For each shard the ids of the rows to read, on its ps."""
+_Received = dict[Shard, tf.Tensor]
+"""For each shard its value, or the rows that were read, on the worker."""
 
 
 def _receive(
     whole: Sequence[keras.Variable],
     asked: dict[int, list[ShardRows]],
-    ids_on_ps: _OnPs,
+    ids_on_ps: _IdsOnPs,
     wire: Wire | None,
     began: Mapping[int, Versions],
-) -> tuple[_Pieces, list[Volume], dict[int, Versions]]:
+) -> tuple[_Received, list[Volume], dict[int, Versions]]:
     """Receive whole variables and rows; what a message has in one codec is packed together.
 
     Returns:
         The pieces, the bytes, and the versions `began` on the worker.
     """
-    shapes: dict[int, Shape] = {}
+    shapes: dict[Shard, Shape] = {}
     coded: list[tuple[Shard, Codec]] = []
     for variable in whole:
         for shard in shards(variable):
-            shapes[id(shard.variable)] = shard.shape
+            shapes[shard] = shard.shape
             coded.append((shard, wire.pulling(variable, shard) if wire else Identity()))
     for rows in (rows for of_ps in asked.values() for rows in of_ps):
-        shapes[id(rows.shard.variable)] = (tf.size(rows.ids), *rows.shard.shape[1:])
+        shapes[rows.shard] = (tf.size(rows.ids), *rows.shard.shape[1:])
         codec = wire.pulling(rows.variable, rows.shard, rows=True) if wire else Identity()
         coded.append((rows.shard, codec))
 
     def read(shard: Shard) -> tf.Tensor:
-        ids = ids_on_ps.get(id(shard.variable))
+        ids = ids_on_ps.get(shard)
         return shard.variable.read_value() if ids is None else shard.variable.sparse_read(ids)
 
-    pieces: _Pieces = {}
+    pieces: _Received = {}
     volumes = []
     there: dict[int, Versions] = {key: {} for key in began}
     told: set[int] = set()
@@ -158,15 +158,15 @@ def _receive(
         told.add(ps)
         for one in arrived:
             of_bundle = one.parcel.bundle.shards
-            tensors, volume = one.decode([shapes[id(shard.variable)] for shard in of_bundle])
+            tensors, volume = one.decode([shapes[shard] for shard in of_bundle])
             volumes.append(volume)
             for shard, piece in zip(of_bundle, tensors, strict=True):
-                pieces[id(shard.variable)] = piece
+                pieces[shard] = piece
     return pieces, volumes, there
 
 
-def _joined(variable: keras.Variable, pieces: _Pieces) -> tf.Tensor:
-    split = [pieces[id(shard.variable)] for shard in shards(variable)]
+def _joined(variable: keras.Variable, pieces: _Received) -> tf.Tensor:
+    split = [pieces[shard] for shard in shards(variable)]
     return split[0] if len(split) == 1 else tf.concat(split, axis=0)
 
 
@@ -188,9 +188,9 @@ class RowRequest:
     local_ids: list[tf.Tensor]
     positions: list[tf.Tensor]
 
-    def stitched(self, pieces: _Pieces) -> tf.Tensor:
+    def stitched(self, pieces: _Received) -> tf.Tensor:
         """Return the unique rows, of shape `(num_unique, *width)`, put together from the shards."""
-        split = [pieces[id(shard.variable)] for shard in shards(self.variable)]
+        split = [pieces[shard] for shard in shards(self.variable)]
         return split[0] if len(split) == 1 else tf.dynamic_stitch(self.positions, split)
 
     def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
@@ -258,13 +258,13 @@ def rows_by_ps(requests: Sequence[RowRequest]) -> dict[int, list[ShardRows]]:
     return dict(asked)
 
 
-def _send_ids(asked: dict[int, list[ShardRows]]) -> tuple[_OnPs, list[Volume]]:
-    ids_on_ps: _OnPs = {}
+def _send_ids(asked: dict[int, list[ShardRows]]) -> tuple[_IdsOnPs, list[Volume]]:
+    ids_on_ps: _IdsOnPs = {}
     volumes = []
     for ps, rows in asked.items():
         ids = [one.ids for one in rows]
         _, there = transfer([], receiver=ps_device(ps), along=ids)
-        ids_on_ps |= {id(one.shard.variable): on_ps for one, on_ps in zip(rows, there, strict=True)}
+        ids_on_ps |= {one.shard: on_ps for one, on_ps in zip(rows, there, strict=True)}
         size = num_bytes(ids)
         volumes.append(Volume(ps=ps, uncoded=size, coded=size))
     return ids_on_ps, volumes

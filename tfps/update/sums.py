@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfps.params.shards import Shard
 from tfps.params.variables import variables_on
 from tfps.transport.delivery import Piece
 
@@ -19,26 +20,26 @@ class Sums:
 
     def __init__(self, ps: int, like: Sequence[Piece]) -> None:
         """Make the variables, on the ps of an index, for pieces like these."""
-        self._whole: dict[int, tuple[Piece, tf.Variable]] = {}
-        self._rows: dict[int, tuple[Piece, tf.Variable, tf.Variable]] = {}
+        self._whole: dict[Shard, tuple[Piece, tf.Variable]] = {}
+        self._rows: dict[Shard, tuple[Piece, tf.Variable, tf.Variable]] = {}
         with variables_on(ps):
             for piece in like:
                 shape, dtype = piece.shard.shape, piece.value.dtype
                 if piece.ids is None:
-                    self._whole[_key(piece)] = piece, tf.Variable(tf.zeros(shape, dtype))
+                    self._whole[piece.shard] = piece, tf.Variable(tf.zeros(shape, dtype))
                     continue
                 ids = tf.Variable(tf.zeros([0], tf.int32), shape=[None])
                 rows = tf.Variable(tf.zeros([0, *shape[1:]], dtype), shape=[None, *shape[1:]])
-                self._rows[_key(piece)] = piece, ids, rows
+                self._rows[piece.shard] = piece, ids, rows
 
     def add(self, pieces: Sequence[Piece]) -> None:
         """Add pieces of the kind that was announced."""
         for piece in pieces:
             if piece.ids is None:
-                _, total = self._whole[_key(piece)]
+                _, total = self._whole[piece.shard]
                 total.assign_add(piece.value, read_value=False)
                 continue
-            _, ids, rows = self._rows[_key(piece)]
+            _, ids, rows = self._rows[piece.shard]
             ids.assign(tf.concat([ids, piece.ids], axis=0), read_value=False)
             rows.assign(tf.concat([rows, piece.value], axis=0), read_value=False)
 
@@ -59,7 +60,3 @@ class Sums:
 
 def _mean(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     return total / tf.cast(count, total.dtype)
-
-
-def _key(piece: Piece) -> int:
-    return id(piece.shard.variable)

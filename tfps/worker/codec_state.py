@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfps.params.shards import Shard
 from tfps.transport.messages import Bundle
 from tfps.worker.worker_local import WorkerVariables
 
-_Key = tuple[int, tuple[int, ...], tuple[tf.TensorSpec, ...]]
+_Key = tuple[int, tuple[Shard, ...], tuple[tf.TensorSpec, ...]]
 
 
 class CodecState:
@@ -47,7 +48,7 @@ class CodecState:
             specs = tuple(
                 tf.TensorSpec(t.shape, t.dtype) for t in bundle.codec.initial_state(shapes)
             )
-        key = (bundle.ps, tuple(id(shard.variable) for shard in bundle.shards), specs)
+        key = (bundle.ps, tuple(bundle.shards), specs)
         if key not in self._variables:
 
             def make() -> list[tf.Variable]:

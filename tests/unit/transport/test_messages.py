@@ -41,7 +41,7 @@ def test_buckets_are_filled_in_order(
     shards: list[Shard], bucket_bytes: int, numbers: list[int]
 ) -> None:
     found = messages.buckets(shards, bucket_bytes)  # type: ignore[arg-type]
-    assert [found[id(shard.variable)] for shard in shards] == numbers
+    assert [found[shard] for shard in shards] == numbers
 
 
 def test_without_buckets_a_ps_has_one_message_with_a_bundle_of_each_codec(
