@@ -26,13 +26,13 @@ from tfps.optimizer.views import (
     PsView,
     RowView,
     ShardView,
-    Values,
     View,
     ViewScope,
     view_of,
 )
 from tfps.params.placement import ps_device
 from tfps.params.shards import native, shards
+from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.params.variables import take_number
 from tfps.transport.delivery import Piece
 
@@ -110,8 +110,8 @@ class Optimizer:
         if has_keras_update(self._keras):
             tables = [v for v in self.optimized if any(v is table for table in but_of)]
             apart += [slot for table in tables for slot in self.slots_of(table)]
-        others = {id(variable) for variable in apart}
-        return [v for v in self._keras.variables if id(v) not in others]
+        others = VariableSet(apart)
+        return [v for v in self._keras.variables if v not in others]
 
     def without_count(self) -> Optimizer:
         """Return the same optimizer, whose updates are not counted: others are."""
@@ -132,15 +132,12 @@ class Optimizer:
 
     def unscaled(
         self, gradients: Sequence[tuple[keras.Variable, tf.Tensor | None]], counters: Values
-    ) -> dict[int, tf.Tensor]:
-        """Return those gradients that there are, without the loss scale; on the worker.
+    ) -> Values:
+        """Return the gradients that are not None, without the loss scale; on the worker.
 
         Args:
             gradients: one for each trainable variable; None where the loss does not depend on it.
-            counters: the values of `self.counters`, by `id` of the variable.
-
-        Returns:
-            The gradients, by `id` of the variable.
+            counters: the values of `self.counters`.
 
         Raises:
             ValueError: if the loss depends on none of the variables.
@@ -151,16 +148,16 @@ class Optimizer:
             scale = self.loss_scale.value(counters)
         if scale is not None:
             found = [gradient / tf.cast(scale, gradient.dtype) for gradient in found]
-        return {id(v): gradient for v, gradient in zip(variables, found, strict=True)}
+        return VariableMap(zip(variables, found, strict=True))
 
-    def clipped(self, gradients: Values) -> dict[int, tf.Tensor]:
+    def clipped(self, gradients: Values) -> Values:
         """Clip gradients, on the worker.
 
         A gradient by pulled rows has the norm of the gradient by the whole table, so clipping by
         norm or global norm means the same for both.
         """
         clipped = _keras.clip_gradients(self._keras, list(gradients.values()))
-        return dict(zip(gradients, clipped, strict=True))
+        return VariableMap(zip(gradients, clipped, strict=True))
 
     def are_good(self, gradients: Values) -> tf.Tensor | None:
         """Return whether gradients are to be pushed, a bool scalar; None where they always are.
@@ -184,7 +181,7 @@ class Optimizer:
 
         Args:
             gradients: of shards and of rows of shards, on their ps.
-            counters: the values of `self.counters`, by `id` of the variable.
+            counters: the values of `self.counters`.
             common: what `self.common` gave, for each ps, by its index.
             ps: the one to write to, where the others make the update at times of their own; None
                 is all of them.
@@ -192,7 +189,7 @@ class Optimizer:
         Returns:
             The number of the update, on the ps of the global step; int64.
         """
-        counters = {**counters, **self._update_shared(counters)}
+        counters = counters | self._update_shared(counters)
         for piece in gradients:
             variable, shard, gradient = piece.variable, piece.shard, piece.value
             view: PsView = ShardView(variable, shard)
@@ -203,7 +200,7 @@ class Optimizer:
                     gradient = tf.scatter_nd(piece.ids[:, None], gradient, shard.shape)
             self._update(variable, view, gradient, counters, common)
         if not self.counts:
-            return counters[id(self.global_step)]
+            return counters[self.global_step]
         number = self.count(counters, ps=ps)
         if self.loss_scale is not None:
             self.loss_scale.add(self.loss_scale.raised(counters), counters, ps)
@@ -214,15 +211,16 @@ class Optimizer:
         with ViewScope(counters) as scope:
             rate = scope.rate(self._keras)
             rates = {dtype: self._update_step.rate(rate, dtype) for dtype in dtypes}
-        return Common(rates, counters[id(self.global_step)])
+        return Common(rates, counters[self.global_step])
 
     def _update_shared(self, counters: Values) -> Values:
         """Return what the updates of all variables read, after updating it."""
         if not _keras.has_shared_update(self._keras):
-            return {}
+            return VariableMap()
         with ViewScope(counters) as scope:
             _keras.update_shared(self._keras, scope.rate(self._keras))
-        return {id(v): view_of(v).read() for v in _keras.shared_variables(self._keras)}
+        shared = _keras.shared_variables(self._keras)
+        return VariableMap((v, view_of(v).read()) for v in shared)
 
     def _update(
         self,
@@ -234,7 +232,7 @@ class Optimizer:
     ) -> None:
         """Update what `view` shows of `variable` with a gradient of the same shape, on its ps."""
         rates, step = common[view.shard.ps]
-        counters = {**counters, id(self.global_step): step}
+        counters = counters | VariableMap([(self.global_step, step)])
         with tf.device(view.device), ViewScope(counters, variable, view):
             self._write(variable, view, gradient, rates)
 
@@ -261,7 +259,7 @@ class Optimizer:
     def update_own(
         self,
         gradients: Sequence[tuple[keras.Variable, tf.Tensor]],
-        views: Mapping[int, LocalView],
+        views: VariableMap[LocalView],
         counters: Values,
         own_step: tf.Tensor,
     ) -> None:
@@ -269,17 +267,18 @@ class Optimizer:
 
         Args:
             gradients: variables and their gradients, of the shapes of their views.
-            views: of these variables and of all slot variables, by `id` of the variable.
-            counters: the values of `self.counters`, by `id`; the learning rate follows from them.
+            views: of these variables and of all slot variables.
+            counters: the values of `self.counters`; the learning rate follows from them.
             own_step: how many updates the slot variables have had, int64.
         """
         with LocalScope(counters, views):
             rate = tf.convert_to_tensor(self._keras.learning_rate)
-        with LocalScope({**counters, id(self.global_step): own_step}, views):
+        own_counters = counters | VariableMap([(self.global_step, own_step)])
+        with LocalScope(own_counters, views):
             if _keras.has_shared_update(self._keras):
                 _keras.update_shared(self._keras, rate)
             for variable, gradient in gradients:
-                view = views[id(variable)]
+                view = views[variable]
                 own = tf.cast(rate, view.dtype)
                 self._write(variable, view, gradient, {view.dtype: Rate(own, own)})
 
@@ -290,13 +289,13 @@ class Optimizer:
             What the global step was before.
         """
         step = view_of(self.global_step)
-        number = counters[id(self.global_step)]
+        number = counters[self.global_step]
         if ps is None:
             with tf.device(step.device):
                 number = take_number(native(self.global_step))
         elif ps == step.shard.ps:
             step.assign_add(tf.ones([], step.dtype))
-        move_averages(self._keras, counters[id(self.global_step)], number, ps=ps)
+        move_averages(self._keras, counters[self.global_step], number, ps=ps)
         return number
 
     def goes_by_rows(self, table: keras.Variable) -> bool:

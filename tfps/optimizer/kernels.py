@@ -18,7 +18,8 @@ import keras
 import tensorflow as tf
 
 from tfps import _keras
-from tfps.optimizer.views import PsView, ShardView, Values, View, ViewScope
+from tfps.optimizer.views import PsView, ShardView, View, ViewScope
+from tfps.params.variable_map import VariableMap
 
 # In 16 bits it shows that a kernel, and XLA, round at other places than `update_step`.
 _DTYPES = (tf.float32, tf.float64)
@@ -256,21 +257,27 @@ class UpdateStep:
     def _run_compiled(self, gradient: tf.Tensor, view: ShardView, rate: tf.Tensor) -> None:
         """Run one compiled function for all shards of a ps that have the same shape."""
         optimizer = self._optimizer
-        slots = {id(slot): slot.value for slot in _keras.slots(optimizer, view)}
+        slots = VariableMap((slot, slot.value) for slot in _keras.slots(optimizer, view))
         read = [_keras.global_step_variable(optimizer), *_keras.shared_variables(optimizer)]
-        counters = {id(variable): tf.convert_to_tensor(variable) for variable in read}
+        counters = [tf.convert_to_tensor(variable) for variable in read]
         key = (view.shard.ps, view.shard.shape, view.dtype)
         if key not in self._compiled:
-            self._compiled[key] = self._compile(view, slots)
+            self._compiled[key] = self._compile(view, slots, read)
         variables = [seen.shard.variable for seen in (view, *slots.values())]
         self._compiled[key](variables, gradient, rate, counters)
 
-    def _compile(self, view: ShardView, slots: dict[int, PsView]) -> Any:
+    def _compile(
+        self, view: ShardView, slots: VariableMap[PsView], read: Sequence[keras.Variable]
+    ) -> Any:
         def update(
-            variables: Sequence[tf.Variable], gradient: tf.Tensor, rate: tf.Tensor, counters: Values
+            variables: Sequence[tf.Variable],
+            gradient: tf.Tensor,
+            rate: tf.Tensor,
+            counters: Sequence[tf.Tensor],
         ) -> None:
             seen = [_moved(v, to) for v, to in zip((view, *slots.values()), variables, strict=True)]
-            with ViewScope({**counters, **dict(zip(slots, seen[1:], strict=True))}):
+            known = VariableMap(zip([*read, *slots], [*counters, *seen[1:]], strict=True))
+            with ViewScope(known):
                 self._optimizer.update_step(gradient, seen[0], rate)
 
         return tf.function(update, jit_compile=True, autograph=False)

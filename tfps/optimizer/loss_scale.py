@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import keras
 import tensorflow as tf
 
-from tfps.optimizer.views import Values, view_of
+from tfps.optimizer.views import view_of
 from tfps.params.shards import native
+from tfps.params.variable_map import Values, VariableMap
 
 
 class LossScale:
@@ -26,34 +25,36 @@ class LossScale:
         return [self._scale, self._steps]
 
     def value(self, counters: Values) -> tf.Tensor:
-        """Return the scale, among values by `id` of the variable."""
-        return counters[id(self._scale)]
+        """Return the scale among the values of the counters."""
+        return counters[self._scale]
 
-    def lowered(self, counters: Values) -> dict[int, tf.Tensor]:
-        """Return the values after gradients that were not finite, by `id` of the variable."""
+    def lowered(self, counters: Values) -> Values:
+        """Return the values after gradients that were not finite."""
         steps = tf.zeros([], native(self._steps).dtype)
-        return {id(self._scale): counters[id(self._scale)] * 0.5, id(self._steps): steps}
+        return VariableMap([(self._scale, counters[self._scale] * 0.5), (self._steps, steps)])
 
-    def raised(self, counters: Values) -> dict[int, tf.Tensor]:
-        """Return the values after gradients that were finite, by `id` of the variable."""
-        scale, steps = counters[id(self._scale)], counters[id(self._steps)]
+    def raised(self, counters: Values) -> Values:
+        """Return the values after gradients that were finite."""
+        scale, steps = counters[self._scale], counters[self._steps]
         full = steps >= self._growth_steps - 1
-        return {
-            id(self._scale): tf.where(full, scale * 2, scale),
-            id(self._steps): tf.where(full, tf.zeros_like(steps), steps + 1),
-        }
+        return VariableMap(
+            [
+                (self._scale, tf.where(full, scale * 2, scale)),
+                (self._steps, tf.where(full, tf.zeros_like(steps), steps + 1)),
+            ]
+        )
 
-    def assign(self, values: Mapping[int, tf.Tensor]) -> None:
+    def assign(self, values: Values) -> None:
         """Write values on the ps."""
         for variable in self.variables:
-            view_of(variable).assign(values[id(variable)])
+            view_of(variable).assign(values[variable])
 
-    def add(self, values: Mapping[int, tf.Tensor], counters: Values, ps: int | None) -> None:
-        """Add what values differ by from those that were pulled; on one ps, or on all.
+    def add(self, values: Values, counters: Values, ps: int | None) -> None:
+        """Add the differences of values from the pulled ones; on one ps, or on all if it is None.
 
-        Not assigned: another worker may have lowered the scale meanwhile.
+        They are not assigned, since another worker may have lowered the scale in the meantime.
         """
         for variable in self.variables:
             view = view_of(variable)
             if ps in (None, view.shard.ps):
-                view.assign_add(values[id(variable)] - counters[id(variable)])
+                view.assign_add(values[variable] - counters[variable])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import operator
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -14,9 +13,7 @@ from typing_extensions import override
 from tfps import _keras
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
-
-Values = Mapping[int, tf.Tensor]
-"""A value or a gradient for each variable, by `id`."""
+from tfps.params.variable_map import Values, VariableMap
 
 
 class View(_keras.StandIn, abc.ABC):
@@ -175,14 +172,15 @@ class LocalView(View):
 class LocalScope(keras.StatelessScope):
     """Gives an optimizer a worker's own values of all its variables."""
 
-    def __init__(self, counters: Values, views: Mapping[int, LocalView]) -> None:
-        """Take the values of the counters, and views of the others, by `id` of the variable."""
+    def __init__(self, counters: Values, views: VariableMap[LocalView]) -> None:
+        """Take the values of the counters, and views of the other variables."""
         super().__init__(initialize_variables=False)
-        self._known: dict[int, tf.Tensor | View] = {**views, **counters}
+        self._known: VariableMap[tf.Tensor | View] = VariableMap(views)
+        self._known.update(counters)
 
     @override
     def get_current_value(self, variable: keras.Variable) -> tf.Tensor | View:
-        return self._known[id(variable)]
+        return self._known[variable]
 
 
 class ViewScope(keras.StatelessScope):
@@ -208,7 +206,7 @@ class ViewScope(keras.StatelessScope):
 
     @override
     def get_current_value(self, variable: keras.Variable) -> tf.Tensor | View:
-        counter = self._counters.get(id(variable))
+        counter = self._counters.get(variable)
         if counter is not None:
             return counter
         if self._variable is None or self._view is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from tfps._keras import StepScope
 from tfps._tensorflow import watch
+from tfps.params.variable_map import Values, VariableMap
 from tfps.transport.pull import Rows
 from tfps.transport.tree import take_apart
 
@@ -37,34 +38,32 @@ class Computed:
     Attributes:
         output: what the computation returned.
         applied: what its optimizers were to apply, in the order of their calls.
-        values: the value of each kept variable after the computation, by `id`.
+        values: the value of each kept variable after the computation.
     """
 
     output: Any
     applied: Sequence[Applied]
-    values: Mapping[int, tf.Tensor]
+    values: Values
 
 
 class Pulled(StepScope):
     """A scope in which every variable takes the value that was pulled for it."""
 
-    def __init__(
-        self, values: Sequence[tuple[keras.Variable, tf.Tensor]], rows: Mapping[int, Rows]
-    ) -> None:
+    def __init__(self, values: Values, rows: VariableMap[Rows]) -> None:
         super().__init__()
         self.applied: list[Applied] = []
-        self._values = {id(variable): value for variable, value in values}
+        self._values = VariableMap(values)
         self._rows = rows
-        self._unanswered = {key: iter(pulled.inverse) for key, pulled in rows.items()}
+        self._unanswered = VariableMap((v, iter(pulled.inverse)) for v, pulled in rows.items())
 
     @override
     def get_current_value(self, variable: keras.Variable) -> tf.Tensor | None:
-        if id(variable) in self._rows:
+        if variable in self._rows:
             raise RuntimeError(
                 f"Table {variable.path!r} was only looked up by row when the step was first "
                 "traced, and is now read whole. Make the model do the same in every trace."
             )
-        value = self._values.get(id(variable))
+        value = self._values.get(variable)
         if value is not None and variable.trainable:
             watch(value)
         written = super().get_current_value(variable)
@@ -76,22 +75,22 @@ class Pulled(StepScope):
 
     @override
     def take(self, variable: keras.Variable, indices: Any) -> tf.Tensor | None:
-        pulled = self._rows.get(id(variable))
+        pulled = self._rows.get(variable)
         if pulled is None:
             return None
         if variable.trainable:
             watch(pulled.values)
-        inverse = next(self._unanswered[id(variable)])
+        inverse = next(self._unanswered[variable])
         return tf.cast(tf.gather(pulled.values, inverse), variable.dtype)
 
     @override
     def source(self, variable: keras.Variable) -> tf.Tensor:
-        if id(variable) in self._rows:
-            return self._rows[id(variable)].values
-        if id(variable) not in self._values:
+        if variable in self._rows:
+            return self._rows[variable].values
+        if variable not in self._values:
             # The computation does not use it; the gradient by this is None.
-            self._values[id(variable)] = tf.zeros(tuple(variable.shape), variable.dtype)
-        return self._values[id(variable)]
+            self._values[variable] = tf.zeros(tuple(variable.shape), variable.dtype)
+        return self._values[variable]
 
     @override
     def apply(
@@ -107,16 +106,16 @@ class Pulled(StepScope):
     def value_after(self, variable: keras.Variable) -> tf.Tensor:
         """Return the value that the computation left in `variable`."""
         written = super().get_current_value(variable)
-        return self._values[id(variable)] if written is None else written
+        return self._values[variable] if written is None else written
 
 
 def compute(
     computation: Callable[[Any], Any],
     batch: Any,
     *,
-    whole: Sequence[tuple[keras.Variable, tf.Tensor]],
-    rows: Sequence[tuple[keras.Variable, Rows]],
-    local: Sequence[tuple[keras.Variable, tf.Tensor]],
+    whole: Values,
+    rows: VariableMap[Rows],
+    own: Values,
     kept: Sequence[keras.Variable],
 ) -> Computed:
     """Run `computation` on `batch` with the pulled values.
@@ -127,18 +126,18 @@ def compute(
     Args:
         computation: takes the batch.
         batch: whatever structure of tensors the dataset gave.
-        whole: variables with the whole value that was pulled.
-        rows: tables with the rows that were pulled.
-        local: variables whose value is the worker's own: metric state, seeds.
+        whole: the whole values that were pulled.
+        rows: for each table the rows that were pulled.
+        own: the values of variables that each worker has for itself: metric state, seeds.
         kept: those of the given variables whose values are wanted.
     """
-    scope = Pulled([*whole, *local], {id(table): pulled for table, pulled in rows})
+    scope = Pulled(whole | own, rows)
     with scope:
         output = computation(batch)
     return Computed(
         output=output,
         applied=scope.applied,
-        values={id(variable): scope.value_after(variable) for variable in kept},
+        values=VariableMap((variable, scope.value_after(variable)) for variable in kept),
     )
 
 

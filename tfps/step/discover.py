@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tfps._keras import StepScope
 from tfps._tensorflow import FuncGraph, watch
+from tfps.params.variable_map import Values, VariableMap, VariableSet
 
 # They read a table of the batch's own machine, which does not change during a step.
 _PURE_LOOKUPS = frozenset({"LookupTableFind", "LookupTableFindV2", "LookupTableSizeV2"})
@@ -32,8 +33,8 @@ class Demand:
         written: the variables that it assigns to.
         applied: its optimizers, each with the variables that it updates.
         sums: the variables to which it only ever adds what does not depend on themselves.
-        lookup_tables: the lookup tables that it looks up in: by `id` of the handle, an eager
-            tensor, the dtypes of keys and values.
+        lookup_tables: the lookup tables that it looks up in: for the `ref()` of the handle, an
+            eager tensor, the dtypes of keys and values.
         outputs: what it returned, as symbolic tensors of a graph that is never run.
         row_ids: gives, for a batch, the ids of each lookup in the order of the lookups: a mapping
             from the position of the table in `tables` to int tensors of any shape.
@@ -44,7 +45,7 @@ class Demand:
     written: tuple[keras.Variable, ...]
     applied: tuple[tuple[keras.optimizers.Optimizer, list[keras.Variable]], ...]
     sums: tuple[keras.Variable, ...]
-    lookup_tables: dict[int, tuple[tf.DType, tf.DType]]
+    lookup_tables: dict[Any, tuple[tf.DType, tf.DType]]
     outputs: Any
     row_ids: Callable[[Any], list[list[tf.Tensor]]]
 
@@ -58,19 +59,19 @@ def discover(computation: Callable[[Any], Any], batch_spec: Any) -> Demand:
         with _Probe(graph) as probe:
             outputs = computation(batch)
     unknown = {value.op for value in probe.stand_ins.values()}
-    by_row = {
-        key: ids
-        for key, ids in probe.lookups.items()
-        if key not in probe.read and all(_follows_from_batch(i, graph, unknown) for i in ids)
-    }
-    whole = [key for key in probe.variables if key in probe.read or key in probe.written]
-    whole += [key for key in probe.lookups if key not in by_row and key not in whole]
+    by_row = VariableMap(
+        (table, ids)
+        for table, ids in probe.lookups.items()
+        if table not in probe.read and all(_follows_from_batch(i, graph, unknown) for i in ids)
+    )
+    whole = VariableSet(v for v in probe.stand_ins if v in probe.read or v in probe.written)
+    whole |= VariableSet(table for table in probe.lookups if table not in by_row)
     return Demand(
-        whole=tuple(probe.variables[key] for key in whole),
-        tables=tuple(probe.variables[key] for key in by_row),
-        written=tuple(probe.variables[key] for key in probe.variables if key in probe.written),
+        whole=tuple(whole),
+        tables=tuple(by_row),
+        written=tuple(v for v in probe.stand_ins if v in probe.written),
         applied=tuple(probe.applied),
-        sums=tuple(v for v in probe.variables.values() if probe.is_sum(v)),
+        sums=tuple(v for v in probe.stand_ins if probe.is_sum(v)),
         lookup_tables=_lookup_tables(graph),
         outputs=outputs,
         row_ids=_RowIds(graph, placeholders, list(by_row.values())),
@@ -95,16 +96,15 @@ class _Probe(StepScope):
         super().__init__()
         self.applied: list[tuple[keras.optimizers.Optimizer, list[keras.Variable]]] = []
         self._graph = graph
-        self.variables: dict[int, keras.Variable] = {}
-        self.stand_ins: dict[int, tf.Tensor] = {}
-        self.read: set[int] = set()
-        self.written: set[int] = set()
-        self.lookups: dict[int, list[tf.Tensor]] = {}
+        self.stand_ins: Values = VariableMap()
+        self.read = VariableSet()
+        self.written = VariableSet()
+        self.lookups: VariableMap[list[tf.Tensor]] = VariableMap()
 
     def get_current_value(self, variable: keras.Variable) -> tf.Tensor:
         value = super().get_current_value(variable)
         if value is None:
-            self.read.add(id(variable))
+            self.read.add(variable)
             value = self._watched(variable)
         return value
 
@@ -121,20 +121,20 @@ class _Probe(StepScope):
 
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
         self._stand_in(update[0])
-        self.written.add(id(update[0]))
+        self.written.add(update[0])
         super().add_update(update)
 
     def take(self, variable: keras.Variable, indices: Any) -> tf.Tensor | None:
         if not _is_dense_integer(indices):
             return None
         indices = tf.convert_to_tensor(indices)
-        self.lookups.setdefault(id(variable), []).append(indices)
+        self.lookups.setdefault(variable, []).append(indices)
         return tf.cast(tf.gather(self._watched(variable), indices), variable.dtype)
 
     def is_sum(self, variable: keras.Variable) -> bool:
         """Whether the computation leaves in `variable` its value plus what it does not change."""
         final = super().get_current_value(variable)
-        stand_in = self.stand_ins[id(variable)]
+        stand_in = self.stand_ins[variable]
         return final is None or _is_plus(final, stand_in)
 
     def _watched(self, variable: keras.Variable) -> tf.Tensor:
@@ -144,19 +144,18 @@ class _Probe(StepScope):
         return stand_in
 
     def _stand_in(self, variable: keras.Variable) -> tf.Tensor:
-        if id(variable) not in self.stand_ins:
+        if variable not in self.stand_ins:
             # The computation may be inside of a loop or a branch, with a graph of its own.
             with self._graph.as_default():
                 stand_in = tf.compat.v1.placeholder(variable.dtype, tuple(variable.shape))
-            self.variables[id(variable)] = variable
-            self.stand_ins[id(variable)] = stand_in
-        return self.stand_ins[id(variable)]
+            self.stand_ins[variable] = stand_in
+        return self.stand_ins[variable]
 
 
-def _lookup_tables(graph: Any) -> dict[int, tuple[tf.DType, tf.DType]]:
+def _lookup_tables(graph: Any) -> dict[Any, tuple[tf.DType, tf.DType]]:
     captured = {inner.op: outer for outer, inner in graph.captures}
     return {
-        id(captured[op.inputs[0].op]): (op.get_attr("Tin"), op.get_attr("Tout"))
+        captured[op.inputs[0].op].ref(): (op.get_attr("Tin"), op.get_attr("Tout"))
         for op in graph.get_operations()
         if op.type == "LookupTableFindV2" and op.inputs[0].op in captured
     }

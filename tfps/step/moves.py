@@ -6,14 +6,15 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
+from tfps.params.variable_map import Values, VariableMap
 from tfps.step.compute import Applied, Computed, ComputeFunction, compute
 from tfps.step.push import Pushed, push, push_differences
 from tfps.step.step import Step
 from tfps.transport.messages import Wire, buckets
-from tfps.transport.pull import Pull, Rows, pull
+from tfps.transport.pull import Pull, Rows, Versions, pull
+from tfps.update.effect import Effect
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,14 +26,14 @@ class Moves:
         wire: the format in which parameters and gradients travel.
         worker: the index of the worker, int64.
         paced: whether the messages of a push follow one another, where a ps gets several.
-        frozen: the parameters that the worker keeps, with their values.
+        frozen: the values of the parameters that the worker keeps.
     """
 
     step: Step
     wire: Wire
     worker: tf.Tensor
     paced: bool
-    frozen: Sequence[tuple[keras.Variable, tf.Tensor]]
+    frozen: Values
 
     @classmethod
     def of(cls, step: Step, wire: Wire, worker: tf.Tensor, *, paced: bool = False) -> Moves:
@@ -69,40 +70,40 @@ class Moves:
         """Read from the ps what all steps need."""
         return pull(self.step.whole, [], self.wire, self._begin())
 
-    def _begin(self) -> dict[int, Any]:
-        return {id(effect): effect.begin() for effect in self.step.effects}
+    def _begin(self) -> dict[Effect, Versions]:
+        return {effect: effect.begin() for effect in self.step.effects}
 
     def compute(self, batch: Any, pulled: Pull, metrics: Sequence[tf.Tensor]) -> Computed:
         """Run the model on `batch`, with what was pulled and the metric state so far."""
-        whole = [*pulled.whole, *self.frozen]
-        local = [*zip(self.step.metrics, metrics, strict=True), *self._seed_values(pulled)]
+        whole = pulled.whole | self.frozen
+        own = VariableMap(zip(self.step.metrics, metrics, strict=True)) | self._seed_values(pulled)
         if not (self.step.jit_compile and _suits_xla(batch)):
-            return self._compute(batch, whole, pulled.rows, local)
-        rows = [(table, _padded(rows)) for table, rows in pulled.rows]
-        function = ComputeFunction(self._compute, batch, whole, rows, local, jit_compile=True)
-        return _unpadded(function(batch, whole, rows, local), pulled.rows)
+            return self._compute(batch, whole, pulled.rows, own)
+        rows = VariableMap((table, _padded(rows)) for table, rows in pulled.rows.items())
+        function = ComputeFunction(self._compute, batch, whole, rows, own, jit_compile=True)
+        return _unpadded(function(batch, whole, rows, own), pulled.rows)
 
     def _compute(
         self,
         batch: Any,
-        whole: Sequence[tuple[keras.Variable, tf.Tensor]],
-        rows: Sequence[tuple[keras.Variable, Rows]],
-        local: Sequence[tuple[keras.Variable, tf.Tensor]],
+        whole: Values,
+        rows: VariableMap[Rows],
+        own: Values,
     ) -> Computed:
         kept = [*self.step.metrics, *self.step.written]
-        return compute(self.step.computation, batch, whole=whole, rows=rows, local=local, kept=kept)
+        return compute(self.step.computation, batch, whole=whole, rows=rows, own=own, kept=kept)
 
     def metrics(self, computed: Computed) -> list[tf.Tensor]:
         """Return the metric state after a step."""
-        return [computed.values[id(variable)] for variable in self.step.metrics]
+        return [computed.values[variable] for variable in self.step.metrics]
 
     def push(self, computed: Computed, pulled: Pull) -> Pushed:
         """Send gradients and differences to the ps, and have them applied."""
         step = self.step
-        differences = [(v, computed.values[id(v)] - pulled.values[id(v)]) for v in step.written]
+        differences = [(v, computed.values[v] - pulled.whole[v]) for v in step.written]
         pushed = push_differences(differences, self.wire)
         if step.replica is not None:
-            step.replica.write({id(v): computed.values[id(v)] for v in step.written})
+            step.replica.write(VariableMap((v, computed.values[v]) for v in step.written))
         for applied in computed.applied:
             optimizer = step.optimizers[applied.optimizer]
             pushed += push(
@@ -118,7 +119,7 @@ class Moves:
             step.gate.end(self.worker, pushed.applied)
         return pushed
 
-    def _seed_values(self, pulled: Pull) -> list[tuple[keras.Variable, tf.Tensor]]:
+    def _seed_values(self, pulled: Pull) -> Values:
         """Derive each seed from its initial state, the worker and the global step.
 
         No two workers, and no two steps of one worker, draw the same numbers; a run of one worker
@@ -126,13 +127,13 @@ class Moves:
         """
         step = tf.zeros([], tf.int64)
         if self.step.optimizers:
-            step = pulled.values[id(self.step.global_steps[0])]
-        values = []
+            step = pulled.whole[self.step.global_steps[0]]
+        values: Values = VariableMap()
         for seed, initial in self.step.seeds:
             state = tf.constant(initial)
             own = tf.random.experimental.stateless_fold_in(state, tf.cast(self.worker, state.dtype))
             now = tf.random.experimental.stateless_fold_in(own, tf.cast(step, state.dtype))
-            values.append((seed, now))
+            values[seed] = now
         return values
 
 
@@ -156,20 +157,17 @@ def _padded(rows: Rows) -> Rows:
     return dataclasses.replace(rows, values=values)
 
 
-def _unpadded(computed: Computed, pulled: Sequence[tuple[keras.Variable, Rows]]) -> Computed:
+def _unpadded(computed: Computed, pulled: VariableMap[Rows]) -> Computed:
     """Take the gradients by the added rows away."""
-    sizes = {id(table): tf.shape(rows.values)[0] for table, rows in pulled}
+    sizes = VariableMap((table, tf.shape(rows.values)[0]) for table, rows in pulled.items())
     return dataclasses.replace(
         computed,
         applied=[
             Applied(
                 optimizer=applied.optimizer,
                 gradients=[
-                    (
-                        variable,
-                        g if g is None or id(variable) not in sizes else g[: sizes[id(variable)]],
-                    )
-                    for variable, g in applied.gradients
+                    (v, g if g is None or v not in sizes else g[: sizes[v]])
+                    for v, g in applied.gradients
                 ],
             )
             for applied in computed.applied

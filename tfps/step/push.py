@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfps.optimizer.views import RowView
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
+from tfps.params.variable_map import VariableMap
 from tfps.step.compute import Applied
 from tfps.step.step import StepOptimizer
 from tfps.transport.delivery import Delivery
@@ -76,26 +77,25 @@ def push(
             what the first of them update can be pulled while others are under way.
     """
     optimizer, accumulator = parts.optimizer, parts.accumulator
-    gradients = optimizer.unscaled(applied.gradients, pulled.values)
-    asked = {id(request.variable): request for request in pulled.requests}
+    gradients = optimizer.unscaled(applied.gradients, pulled.whole)
+    asked = VariableMap((request.variable, request) for request in pulled.requests)
     found = Gradients(
-        whole={key: g for key, g in gradients.items() if key not in asked},
-        ids={key: request.ids for key, request in asked.items()},
-        rows={key: g for key, g in gradients.items() if key in asked},
+        whole=VariableMap((v, g) for v, g in gradients.items() if v not in asked),
+        ids=VariableMap((table, request.ids) for table, request in asked.items()),
+        rows=VariableMap((v, g) for v, g in gradients.items() if v in asked),
     )
-    variables = {id(v): v for v, _ in applied.gradients}
 
     def update(found: Gradients, requests: Sequence[RowRequest]) -> tuple[tf.Tensor, tf.Tensor]:
-        clipped = optimizer.clipped({**found.whole, **found.rows})
-        whole = {key: clipped[key] for key in found.whole}
+        clipped = optimizer.clipped(found.whole | found.rows)
+        whole = VariableMap((v, clipped[v]) for v in found.whole)
         if replica is not None:
             replica.follow(optimizer, whole)
         rows = [
-            (request, clipped[id(request.variable)])
+            (request, clipped[request.variable])
             for request in requests
-            if id(request.variable) in clipped
+            if request.variable in clipped
         ]
-        dense = [(variables[key], g) for key, g in whole.items()]
+        dense = list(whole.items())
         state = parts.codec_state
         if parts.rows is parts.dense:
             sent = deliver(parts.dense, dense, rows, pulled, wire, state, worker, paced=paced)
@@ -106,7 +106,7 @@ def push(
 
     def skip() -> None:
         for effect in parts.effects:
-            effect.skip(pulled.began[id(effect)], worker)
+            effect.skip(pulled.start_versions[effect], worker)
 
     def update_with_all(accumulator: Accumulator) -> tuple[tf.Tensor, tf.Tensor]:
         taken = accumulator.take(found)
@@ -114,7 +114,7 @@ def push(
 
     def add(accumulator: Accumulator) -> tuple[tf.Tensor, tf.Tensor]:
         accumulator.add(found)
-        optimizer.count(pulled.values)
+        optimizer.count(pulled.whole)
         if replica is not None:
             replica.count(optimizer)
         skip()
@@ -128,7 +128,7 @@ def push(
 
     def drop() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         assert optimizer.loss_scale is not None
-        lowered = optimizer.loss_scale.lowered(pulled.values)
+        lowered = optimizer.loss_scale.lowered(pulled.whole)
         optimizer.loss_scale.assign(lowered)
         if replica is not None:
             replica.write(lowered)
@@ -171,11 +171,11 @@ def deliver(
         rows,
         wire=wire,
         state=state,
-        along=effect.along(pulled.began[id(effect)], worker, dtypes, pulled.values),
+        along=effect.along(pulled.start_versions[effect], worker, dtypes, pulled.whole),
         to_all=effect.reaches_all,
         paced=paced,
     )
-    applied = effect.take(deliveries, pulled.values)
+    applied = effect.take(deliveries, pulled.whole)
     sent = total(volumes, wire.num_ps)
     return Pushed(dropped=tf.zeros([], tf.int64), sent_bytes=sent, applied=[applied])
 

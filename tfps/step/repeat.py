@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfps.params.variable_map import VariableMap, VariableSet
 from tfps.step.compute import Computed, ComputeFunction
 from tfps.step.moves import Moves
 from tfps.step.push import Pushed
@@ -266,13 +267,13 @@ class Repeat:
 
 def _with_own_step(pulled: Pull, moves: Moves) -> Pull:
     """Count in the global step, and in the versions, the worker's own step that is not in them."""
-    counters = {id(variable) for variable in moves.step.global_steps}
-    whole = [
-        (variable, value + 1 if id(variable) in counters else value)
-        for variable, value in pulled.whole
-    ]
-    began = {
-        key: {ps: version + 1 for ps, version in versions.items()}
-        for key, versions in pulled.began.items()
+    counters = VariableSet(moves.step.global_steps)
+    whole = VariableMap(
+        (variable, value + 1 if variable in counters else value)
+        for variable, value in pulled.whole.items()
+    )
+    start_versions = {
+        effect: {ps: version + 1 for ps, version in versions.items()}
+        for effect, versions in pulled.start_versions.items()
     }
-    return dataclasses.replace(pulled, whole=whole, began=began)
+    return dataclasses.replace(pulled, whole=whole, start_versions=start_versions)

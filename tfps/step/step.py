@@ -13,6 +13,7 @@ from tfps import _keras
 from tfps.optimizer.apply import Optimizer
 from tfps.params.placement import NEGLIGIBLE_BYTES
 from tfps.params.shards import shards
+from tfps.params.variable_map import VariableMap, VariableSet
 from tfps.step.discover import Demand, check_sums, discover
 from tfps.transport.messages import Wire
 from tfps.update.asynchronous import Asynchronous
@@ -127,14 +128,14 @@ class Step:
         check_sums(self.demand, self.metrics)
         seeds = [v for v in self.demand.whole if _keras.is_seed_state(v)]
         self.seeds = [(seed, seed.numpy()) for seed in seeds]
-        local = {id(variable) for variable in [*self.metrics, *seeds]}
+        local = VariableSet([*self.metrics, *seeds])
         counters = [c for made in self._all_optimizers for c in made.counters]
-        used = {id(v): v for v in [*counters, *self.demand.whole] if id(v) not in local}
-        self.written = [v for v in self.demand.written if id(v) not in local]
-        changing = {id(v) for v in [*counters, *self.written]}
-        changing.update(id(v) for one in self.optimizers.values() for v in one.variables)
-        self.whole = [v for key, v in used.items() if key in changing]
-        self.frozen = Frozen([v for key, v in used.items() if key not in changing])
+        used = VariableSet(v for v in [*counters, *self.demand.whole] if v not in local)
+        self.written = [v for v in self.demand.written if v not in local]
+        updated = [v for one in self.optimizers.values() for v in one.variables]
+        changing = VariableSet([*counters, *self.written, *updated])
+        self.whole = [v for v in used if v in changing]
+        self.frozen = Frozen([v for v in used if v not in changing])
         self.gate: Gate | None = None
         self.window: Window | None = None
         self.replica: Replica | None = None
@@ -161,9 +162,9 @@ class Step:
         return [effect for one in self.optimizers.values() for effect in one.effects]
 
     @property
-    def versions(self) -> list[tuple[int, int]]:
-        """Where effects count versions that a step begins at: `id` of the effect, and the ps."""
-        return [(id(effect), ps) for effect in self.effects for ps in effect.versioned]
+    def versions(self) -> list[tuple[Effect, int]]:
+        """The versions that effects count: for each, the effect and the index of the ps."""
+        return [(effect, ps) for effect in self.effects for ps in effect.versioned]
 
     @functools.cached_property
     def is_small(self) -> bool:
@@ -233,10 +234,12 @@ class Step:
         return Cache(self._make_replica(), self.versions)
 
     def _row_copies(self) -> list[RowCopy]:
-        owners = {id(v): one.optimizer for one in self.optimizers.values() for v in one.variables}
+        owners = VariableMap(
+            (v, one.optimizer) for one in self.optimizers.values() for v in one.variables
+        )
         copies = []
         for table in self.demand.tables:
-            made = owners.get(id(table))
+            made = owners.get(table)
             if made is not None and not made.goes_by_rows(table):
                 raise NotImplementedError(
                     f"update=Local(...): rows of {table.path!r} are looked up, and its optimizer "

@@ -6,12 +6,13 @@ In between runs a loop that no ps takes part in, except for rows of tables that 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tfps.params.variable_map import Values, VariableMap
 from tfps.step.compute import Applied, Computed, ComputeFunction
 from tfps.step.moves import Moves
 from tfps.step.push import Pushed, deliver, push_differences, push_row_differences
@@ -24,7 +25,7 @@ from tfps.worker.row_copy import RowCopy, RowUpdate
 
 
 class Windows:
-    """Windows on the batches of an iterator; to be ps_optimizer in a worker's function."""
+    """Windows on the batches of an iterator; to be made in a worker's function."""
 
     def __init__(self, moves: WindowMoves, batches: Batches, most_steps: int) -> None:
         """Take the moves, the batches, and how many steps a window has at most."""
@@ -88,11 +89,11 @@ class WindowInputs:
 
     Attributes:
         pulled: the values, and the bytes of the rows that were not there before.
-        positions: for each table, by `id`, where the rows stand in its row copy.
+        positions: for each table the positions of the rows in its row copy.
     """
 
     pulled: Pull
-    positions: Mapping[int, tf.Tensor]
+    positions: Values
 
 
 class WindowMoves:
@@ -107,7 +108,9 @@ class WindowMoves:
         self._step = step
         self._window = step.window
         self._replica: Replica = step.replica
-        self._copies: dict[int, RowCopy] = {id(copy.table): copy for copy in step.row_copies}
+        self._copies: VariableMap[RowCopy] = VariableMap(
+            (copy.table, copy) for copy in step.row_copies
+        )
 
     def pull(self) -> Pull:
         """Have the copy begin with what the ps hold; one that is elastic goes on as it is."""
@@ -117,11 +120,11 @@ class WindowMoves:
         kept = []
         if self._window.keeps_copy:
             kept = [v for one in self._step.optimizers.values() for v in self._whole(one)]
-        self._replica.begin(pulled.values, keep=kept)
+        self._replica.begin(pulled.whole, keep=kept)
         return pulled
 
     def _whole(self, optimizer: StepOptimizer) -> list[keras.Variable]:
-        return [v for v in optimizer.variables if id(v) not in self._copies]
+        return [v for v in optimizer.variables if v not in self._copies]
 
     def look_up(self, batch: Any) -> WindowInputs:
         """Return what a step on `batch` computes on; rows that the copy lacks are pulled."""
@@ -129,17 +132,17 @@ class WindowMoves:
         nothing = tf.zeros([moves.wire.num_ps, 2], tf.int64)
         pulled = Pull(
             whole=self._replica.read(),
-            rows=[],
+            rows=VariableMap(),
             requests=[],
             received_bytes=nothing,
             sent_bytes=nothing,
         )
-        positions = {}
+        positions: Values = VariableMap()
         for table, lookups in zip(demand.tables, demand.row_ids(batch), strict=True):
-            rows, positions[id(table)], one = self._copies[id(table)].look_up(lookups, moves.wire)
+            rows, positions[table], one = self._copies[table].look_up(lookups, moves.wire)
             pulled = dataclasses.replace(
                 pulled,
-                rows=[*pulled.rows, (table, rows)],
+                rows=pulled.rows | VariableMap([(table, rows)]),
                 received_bytes=pulled.received_bytes + one.received_bytes,
                 sent_bytes=pulled.sent_bytes + one.sent_bytes,
             )
@@ -158,26 +161,26 @@ class WindowMoves:
 
         Gradients that are not finite are dropped, where a loss scale is lowered for them.
         """
-        self._replica.write({id(v): computed.values[id(v)] for v in self._step.written})
+        self._replica.write(VariableMap((v, computed.values[v]) for v in self._step.written))
         dropped = tf.zeros([], tf.int64)
         for applied in computed.applied:
-            dropped += self._follow(self._step.optimizers[id(applied.optimizer)], applied, inputs)
+            dropped += self._follow(self._step.optimizers[applied.optimizer], applied, inputs)
         return dropped
 
     def _follow(
         self, optimizer: StepOptimizer, applied: Applied, inputs: WindowInputs
     ) -> tf.Tensor:
-        ps_optimizer, values = optimizer.optimizer, inputs.pulled.values
+        ps_optimizer, values = optimizer.optimizer, inputs.pulled.whole
         gradients = ps_optimizer.unscaled(applied.gradients, values)
 
         def step() -> tf.Tensor:
             clipped = ps_optimizer.clipped(gradients)
             rows: list[RowUpdate] = [
-                copy.update(inputs.positions[key], clipped[key])
-                for key, copy in self._copies.items()
-                if key in clipped
+                copy.update(inputs.positions[table], clipped[table])
+                for table, copy in self._copies.items()
+                if table in clipped
             ]
-            whole = {key: g for key, g in clipped.items() if key not in self._copies}
+            whole = VariableMap((v, g) for v, g in clipped.items() if v not in self._copies)
             self._replica.follow(ps_optimizer, whole, rows)
             return tf.zeros([], tf.int64)
 
@@ -206,12 +209,13 @@ class WindowMoves:
         """Push what belongs to one optimizer: to the outer one, a gradient points backwards."""
         moves, scale = self._moves, optimizer.optimizer.loss_scale
         if scale is not None:
-            scale.assign({id(v): self._replica.value(v) for v in scale.variables})
-        backwards = {id(v): -self._moved(v, pulled) for v in self._whole(optimizer)}
+            scale.assign(VariableMap((v, self._replica.value(v)) for v in scale.variables))
+        backwards = VariableMap((v, -self._moved(v, pulled)) for v in self._whole(optimizer))
         if self._window.keeps_copy:
-            backwards = {key: g * self._window.pushed_share for key, g in backwards.items()}
-            own = {id(v): self._replica.value(v) for v in self._whole(optimizer)}
-            self._replica.write({key: own[key] + g for key, g in backwards.items()})
+            pushed_share = self._window.pushed_share
+            backwards = VariableMap((v, g * pushed_share) for v, g in backwards.items())
+            own = VariableMap((v, self._replica.value(v)) for v in backwards)
+            self._replica.write(VariableMap((v, own[v] + g) for v, g in backwards.items()))
         rows: list[tuple[RowRequest, tf.Tensor]] = []
         slots: list[tuple[RowRequest, tf.Tensor]] = []
         for copy in self._copies.values():
@@ -220,7 +224,7 @@ class WindowMoves:
                 rows.append((of_table[0], of_table[1] * self._window.pushed_share))
                 slots.extend((request, -moved * share) for request, moved in of_slots)
         pushed = push_row_differences(slots, moves.wire)
-        whole = [(v, backwards[id(v)]) for v in self._whole(optimizer)]
+        whole = list(backwards.items())
         return pushed + deliver(
             optimizer.dense,
             whole,
@@ -233,7 +237,7 @@ class WindowMoves:
         )
 
     def _moved(self, variable: keras.Variable, pulled: Pull) -> tf.Tensor:
-        return self._replica.value(variable) - pulled.values[id(variable)]
+        return self._replica.value(variable) - pulled.whole[variable]
 
 
 def _is_real(variable: keras.Variable) -> bool:

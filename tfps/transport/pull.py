@@ -5,12 +5,14 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
+from tfps.params.variable_map import Values, VariableMap
 from tfps.transport.messages import Wire, messages
 from tfps.transport.transfer import Parcel, Volume, total, transfer
 from tfps.wire.codec import Codec, Identity, Shape, num_bytes
@@ -37,32 +39,27 @@ class Pull:
     """What one pull brought to the worker.
 
     Attributes:
-        whole: variables with their whole values.
-        rows: tables with the unique rows that the batch needs.
+        whole: the whole values of variables.
+        rows: for each table the unique rows that the batch needs.
         requests: the rows that were asked for, one request for each table.
         received_bytes: what came from each ps, int64, of shape `(num_ps, 2)`: uncoded and coded.
         sent_bytes: what went to each ps, the same.
-        began: for each optimizer, by its `id`, the versions of the ps at which the step began.
+        start_versions: for each effect the versions of the ps at which the step started.
     """
 
-    whole: list[tuple[keras.Variable, tf.Tensor]]
-    rows: list[tuple[keras.Variable, Rows]]
+    whole: Values
+    rows: VariableMap[Rows]
     requests: list[RowRequest]
     received_bytes: tf.Tensor
     sent_bytes: tf.Tensor
-    began: Mapping[int, Versions] = dataclasses.field(default_factory=dict)
-
-    @property
-    def values(self) -> dict[int, tf.Tensor]:
-        """The whole values, by `id` of the variable."""
-        return {id(variable): value for variable, value in self.whole}
+    start_versions: Mapping[Any, Versions] = dataclasses.field(default_factory=dict)
 
 
 def pull(
     whole: Sequence[keras.Variable],
     tables: Sequence[tuple[keras.Variable, Sequence[tf.Tensor]]],
     wire: Wire,
-    began: Mapping[int, Versions],
+    start_versions: Mapping[Any, Versions],
 ) -> Pull:
     """Read what a step needs; to be called in a function that runs on a worker.
 
@@ -71,23 +68,23 @@ def pull(
         tables: tables to pull rows of, each with the ids of its lookups, of any int dtype and
             shape; an id below 0 counts from the end.
         wire: the format in which it travels.
-        began: for each optimizer, by its `id`, the versions at which the step begins, on the ps;
-            what is pulled is read after them.
+        start_versions: for each effect the versions at which the step starts, on the ps. What is
+            pulled is read after them.
     """
     requests = [request_rows(table, lookups) for table, lookups in tables]
     asked = rows_by_ps(requests)
     ids_on_ps, volumes_of_ids = _send_ids(asked)
-    pieces, volumes, began = _receive(whole, asked, ids_on_ps, wire, began)
+    pieces, volumes, versions = _receive(whole, asked, ids_on_ps, wire, start_versions)
     return Pull(
-        whole=[(variable, _joined(variable, pieces)) for variable in whole],
-        rows=[
+        whole=VariableMap((variable, _joined(variable, pieces)) for variable in whole),
+        rows=VariableMap(
             (request.variable, Rows(values=request.stitched(pieces), inverse=request.inverse))
             for request in requests
-        ],
+        ),
         requests=requests,
         received_bytes=total(volumes, wire.num_ps),
         sent_bytes=total(volumes_of_ids, wire.num_ps),
-        began=began,
+        start_versions=versions,
     )
 
 
@@ -117,12 +114,12 @@ def _receive(
     asked: dict[int, list[ShardRows]],
     ids_on_ps: _IdsOnPs,
     wire: Wire | None,
-    began: Mapping[int, Versions],
-) -> tuple[_Received, list[Volume], dict[int, Versions]]:
+    start_versions: Mapping[Any, Versions],
+) -> tuple[_Received, list[Volume], dict[Any, Versions]]:
     """Receive whole variables and rows; what a message has in one codec is packed together.
 
     Returns:
-        The pieces, the bytes, and the versions `began` on the worker.
+        The pieces, the bytes, and the start versions on the worker.
     """
     shapes: dict[Shard, Shape] = {}
     coded: list[tuple[Shard, Codec]] = []
@@ -141,11 +138,11 @@ def _receive(
 
     pieces: _Received = {}
     volumes = []
-    there: dict[int, Versions] = {key: {} for key in began}
+    received_versions: dict[Any, Versions] = {effect: {} for effect in start_versions}
     told: set[int] = set()
     for message in messages(coded, wire.buckets if wire else {}):
         ps, sender = message.ps, ps_device(message.ps)
-        versions = {key: of_ps[ps] for key, of_ps in began.items() if ps in of_ps}
+        versions = {key: of_ps[ps] for key, of_ps in start_versions.items() if ps in of_ps}
         with tf.device(sender), tf.control_dependencies(list(versions.values())):
             parcels = [
                 Parcel(bundle=bundle, tensors=[read(shard) for shard in bundle.shards])
@@ -154,7 +151,7 @@ def _receive(
         along = [] if ps in told else list(versions.values())
         arrived, came = transfer(parcels, sender=sender, along=along)
         for key, version in zip(versions, came, strict=False):
-            there[key] = {**there[key], ps: version}
+            received_versions[key] = {**received_versions[key], ps: version}
         told.add(ps)
         for one in arrived:
             of_bundle = one.parcel.bundle.shards
@@ -162,7 +159,7 @@ def _receive(
             volumes.append(volume)
             for shard, piece in zip(of_bundle, tensors, strict=True):
                 pieces[shard] = piece
-    return pieces, volumes, there
+    return pieces, volumes, received_versions
 
 
 def _joined(variable: keras.Variable, pieces: _Received) -> tf.Tensor:

@@ -12,9 +12,9 @@ from typing_extensions import override
 
 from tfps._tensorflow import capture_at_call
 from tfps.optimizer.apply import Common, Optimizer
-from tfps.optimizer.views import Values
 from tfps.params.placement import ps_device
 from tfps.params.shards import shards
+from tfps.params.variable_map import Values
 from tfps.params.variables import take_number, variables_on
 from tfps.transport.delivery import Delivery
 from tfps.transport.pull import Versions

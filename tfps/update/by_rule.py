@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
 from typing_extensions import override
 
 from tfps.optimizer.apply import Common, Optimizer
-from tfps.optimizer.views import Values
+from tfps.params.variable_map import Values, VariableMap
 from tfps.transport.delivery import Delivery
 from tfps.transport.pull import Versions
 from tfps.update.effect import Effect
@@ -28,12 +28,12 @@ class Along:
     Attributes:
         header: `(kind, worker, version)`, int64: see `Kind`; the version at which the step started.
         common: the learning rates and the global step.
-        counters: the values of the optimizer's counters, by `id` of the variable.
+        counters: the values of the optimizer's counters.
     """
 
     header: tf.Tensor
     common: Common
-    counters: Mapping[int, tf.Tensor]
+    counters: Values
 
 
 class ByRule(Effect):
@@ -65,7 +65,7 @@ class ByRule(Effect):
         self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
     ) -> dict[int, Any]:
         common = self.optimizer.common(dtypes, counters)
-        own = {id(v): counters[id(v)] for v in self.optimizer.counters}
+        own = VariableMap((v, counters[v]) for v in self.optimizer.counters)
         kind = tf.constant(Kind.GRADIENT, tf.int64)
         return {
             ps: Along(header=tf.stack([kind, worker, version]), common=common, counters=own)

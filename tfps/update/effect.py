@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfps.optimizer.apply import Optimizer
-from tfps.optimizer.views import Values
+from tfps.params.variable_map import Values
 from tfps.transport.delivery import Delivery
 from tfps.transport.pull import Versions
 from tfps.update.measured import Measured
@@ -56,7 +56,7 @@ class Effect(abc.ABC):
             start: the versions at which the step started.
             worker: the index of the worker, int64.
             dtypes: those of the gradients.
-            counters: the values of `optimizer.counters`, by `id` of the variable.
+            counters: the values of `optimizer.counters`.
         """
 
     @abc.abstractmethod

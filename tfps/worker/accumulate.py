@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
+from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.transport.pull import RowRequest, request_rows
 from tfps.worker.worker_local import WorkerVariables
 
@@ -17,14 +18,14 @@ class Gradients:
     """Gradients of one or more batches.
 
     Attributes:
-        whole: by the whole value of a variable, by `id` of the variable.
-        ids: of a table, by its `id`: the unique rows, int64.
-        rows: of a table, by its `id`: the gradients of these rows.
+        whole: the gradients by the whole values of variables.
+        ids: for each table the unique rows, int64.
+        rows: for each table the gradients by these rows.
     """
 
-    whole: Mapping[int, tf.Tensor]
-    ids: Mapping[int, tf.Tensor]
-    rows: Mapping[int, tf.Tensor]
+    whole: Values
+    ids: Values
+    rows: Values
 
 
 class Accumulator:
@@ -49,10 +50,10 @@ class Accumulator:
             tables: the tables that are pulled by row, of the model.
             global_step: counts batches; training goes on from it.
         """
-        by_row = {id(table) for table in tables}
+        by_row = VariableSet(tables)
         self._steps = steps
-        self._whole = [v for v in variables if id(v) not in by_row]
-        self._tables = [v for v in variables if id(v) in by_row]
+        self._whole = [v for v in variables if v not in by_row]
+        self._tables = [v for v in variables if v in by_row]
         self._global_step = global_step
         self._variables = WorkerVariables(self._make)
 
@@ -69,43 +70,45 @@ class Accumulator:
     def add(self, gradients: Gradients) -> None:
         """Add the gradients of a batch to those before it."""
         for index, variable in enumerate(self._whole, start=1):
-            if id(variable) in gradients.whole:
+            if variable in gradients.whole:
                 so_far = self._variables.read(
-                    index, gradients.whole[id(variable)].dtype, variable.shape
+                    index, gradients.whole[variable].dtype, variable.shape
                 )
-                self._variables.write(index, so_far + gradients.whole[id(variable)])
+                self._variables.write(index, so_far + gradients.whole[variable])
         for index, table in self._indexed_tables():
-            if id(table) in gradients.rows:
+            if table in gradients.rows:
                 ids, rows = self._joined(index, table, gradients)
                 self._variables.write(index, ids)
                 self._variables.write(index + 1, rows)
 
     def take(self, gradients: Gradients) -> Gradients:
         """Return the mean of these and those before them, and begin anew."""
-        whole, all_ids, all_rows = dict(gradients.whole), {}, {}
+        whole = VariableMap(gradients.whole)
+        all_ids: Values = VariableMap()
+        all_rows: Values = VariableMap()
         for index, variable in enumerate(self._whole, start=1):
-            if id(variable) in whole:
-                so_far = self._variables.read(index, whole[id(variable)].dtype, variable.shape)
+            if variable in whole:
+                so_far = self._variables.read(index, whole[variable].dtype, variable.shape)
                 self._variables.write(index, tf.zeros_like(so_far))
-                whole[id(variable)] = (so_far + whole[id(variable)]) / self._steps
+                whole[variable] = (so_far + whole[variable]) / self._steps
         for index, table in self._indexed_tables():
-            if id(table) in gradients.rows:
+            if table in gradients.rows:
                 ids, rows = self._joined(index, table, gradients)
                 self._variables.write(index, ids[:0])
                 self._variables.write(index + 1, rows[:0])
                 unique, inverse = tf.unique(ids, out_idx=tf.int32)
-                all_ids[id(table)] = unique
+                all_ids[table] = unique
                 summed = tf.math.unsorted_segment_sum(rows, inverse, tf.size(unique))
-                all_rows[id(table)] = summed / self._steps
+                all_rows[table] = summed / self._steps
         return Gradients(whole=whole, ids=all_ids, rows=all_rows)
 
     def _joined(
         self, index: int, table: keras.Variable, gradients: Gradients
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        rows = gradients.rows[id(table)]
+        rows = gradients.rows[table]
         ids_before = self._variables.read(index, tf.int64, [None])
         rows_before = self._variables.read(index + 1, rows.dtype, [None, *table.shape[1:]])
-        joined = tf.concat([ids_before, gradients.ids[id(table)]], axis=0)
+        joined = tf.concat([ids_before, gradients.ids[table]], axis=0)
         return joined, tf.concat([rows_before, rows], axis=0)
 
     def _indexed_tables(self) -> list[tuple[int, keras.Variable]]:
@@ -130,8 +133,8 @@ class Accumulator:
 def requests_for(gradients: Gradients, requests: Sequence[RowRequest]) -> list[RowRequest]:
     """Return requests of the rows that `gradients` are of."""
     return [
-        request_rows(request.variable, [gradients.ids[id(request.variable)]])
-        if id(request.variable) in gradients.ids
+        request_rows(request.variable, [gradients.ids[request.variable]])
+        if request.variable in gradients.ids
         else request
         for request in requests
     ]

@@ -19,12 +19,12 @@ KEEP = -1
 class Cache:
     """What one worker has pulled; it follows the worker's own gradients until it pulls again."""
 
-    def __init__(self, replica: Replica, versions: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, replica: Replica, versions: Sequence[tuple[Any, int]]) -> None:
         """Describe what to keep.
 
         Args:
             replica: the values.
-            versions: which versions: for each, `id` of the effect, and the index of the ps.
+            versions: which versions: for each, the effect, and the index of the ps.
         """
         self._replica = replica
         self._versions = list(versions)
@@ -46,9 +46,9 @@ class Cache:
 
         def anew() -> tuple[tf.Tensor, tf.Tensor]:
             pulled = pull()
-            self._replica.write(pulled.values)
-            began = [pulled.began[effect][ps] for effect, ps in self._versions]
-            for index, number in enumerate([told, tf.zeros_like(told), *began]):
+            self._replica.write(pulled.whole)
+            versions = [pulled.start_versions[effect][ps] for effect, ps in self._versions]
+            for index, number in enumerate([told, tf.zeros_like(told), *versions]):
                 self._numbers.write(index, number)
             return pulled.received_bytes, pulled.sent_bytes
 
@@ -62,7 +62,7 @@ class Cache:
             whole=self._replica.read(),
             received_bytes=rows.received_bytes + received,
             sent_bytes=rows.sent_bytes + sent,
-            began=self._began(),
+            start_versions=self._start_versions(),
         )
 
     @property
@@ -75,8 +75,8 @@ class Cache:
         """How many steps the worker has taken on the cache, int64."""
         return self._numbers.read(1, tf.int64, [])
 
-    def _began(self) -> Mapping[int, Versions]:
-        found: dict[int, dict[int, Any]] = {effect: {} for effect, _ in self._versions}
+    def _start_versions(self) -> Mapping[Any, Versions]:
+        found: dict[Any, dict[int, tf.Tensor]] = {effect: {} for effect, _ in self._versions}
         for index, (effect, ps) in enumerate(self._versions, start=2):
             # Its own updates since then are not what it lacks.
             found[effect][ps] = self._numbers.read(index, tf.int64, []) + self._steps

@@ -13,6 +13,7 @@ from tfps import _keras
 from tfps._tensorflow import capture_at_call
 from tfps.params.placement import ps_device
 from tfps.params.shards import shards
+from tfps.params.variable_map import Values, VariableMap
 from tfps.transport.pull import pulling
 from tfps.worker.worker_local import WorkerLocal
 
@@ -30,19 +31,19 @@ class Frozen:
         self._take_fingerprint = traced.get_concrete_function()
         _keras.note_assignments(self._variables)
 
-    def values(self) -> list[tuple[keras.Variable, tf.Tensor]]:
-        """Return the variables with their values; to be called at the top of a worker's function.
+    def values(self) -> Values:
+        """Return the values; to be called at the top of a worker's function.
 
-        At each call of that function they are what its worker keeps.
+        At each call of that function they are those that its worker keeps.
         """
 
         def value(index: int) -> tf.Tensor:
             return self._kept.get((self._version, _keras.assignments()))[index]
 
-        return [
+        return VariableMap(
             (variable, capture_at_call(functools.partial(value, index), _spec(variable)))
             for index, variable in enumerate(self._variables)
-        ]
+        )
 
     def refresh(self) -> None:
         """Find out whether values have changed: restored, or trained by another model.

@@ -6,13 +6,14 @@ the ps, and have only seen the gradients of their worker since.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import tensorflow as tf
 
 from tfps.optimizer.apply import Optimizer
-from tfps.optimizer.views import LocalView, Values
+from tfps.optimizer.views import LocalView
+from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.transport.pull import pulling
 from tfps.worker.row_copy import RowUpdate
 from tfps.worker.worker_local import WorkerVariables
@@ -35,8 +36,8 @@ class Replica:
             tables: those tables whose slot variables are not kept.
         """
         self._variables = list(variables)
-        self._index = {id(v): index for index, v in enumerate(self._variables)}
-        self._slots = {id(made): _OwnSlots(made, tables) for made in optimizers}
+        self._index = VariableMap((v, index) for index, v in enumerate(self._variables))
+        self._slots = {made: _OwnSlots(made, tables) for made in optimizers}
         self._values = WorkerVariables(self._make)
         self._runs = 0
         self._begun = WorkerVariables(_false, version=lambda: self._runs)
@@ -54,48 +55,49 @@ class Replica:
 
     def begin(self, values: Values, keep: Sequence[keras.Variable]) -> None:
         """Replace all values, but those to keep only at the first time."""
-        kept = {id(variable): variable for variable in keep}
-        self.write({key: value for key, value in values.items() if key not in kept})
+        kept = VariableSet(keep)
+        self.write(VariableMap((v, value) for v, value in values.items() if v not in kept))
         if not kept:
             return
         begun = self._begun.read(0, tf.bool, [])
         self._begun.write(0, tf.constant(True))
-        for key, variable in kept.items():
-            self.write({key: tf.where(begun, self.value(variable), values[key])})
+        for variable in kept:
+            value = tf.where(begun, self.value(variable), values[variable])
+            self.write(VariableMap([(variable, value)]))
 
-    def read(self) -> list[tuple[keras.Variable, tf.Tensor]]:
-        """Return all variables with their values, on the worker."""
-        return [(variable, self.value(variable)) for variable in self._variables]
+    def read(self) -> Values:
+        """Return the values of all variables, on the worker."""
+        return VariableMap((variable, self.value(variable)) for variable in self._variables)
 
     def value(self, variable: keras.Variable) -> tf.Tensor:
         """Return the value of one variable."""
-        return self._values.read(self._index[id(variable)], variable.dtype, variable.shape)
+        return self._values.read(self._index[variable], variable.dtype, variable.shape)
 
     def write(self, values: Values) -> None:
-        """Replace values, given by `id` of the variable."""
-        for key, value in values.items():
-            self._values.write(self._index[key], value)
+        """Replace the values of some variables."""
+        for variable, value in values.items():
+            self._values.write(self._index[variable], value)
 
     def count(self, made: Optimizer) -> None:
         """Count one batch in the global step, and for the own slot variables."""
-        self._slots[id(made)].count()
+        self._slots[made].count()
         step = made.global_step
-        self.write({id(step): self.value(step) + 1})
+        self.write(VariableMap([(step, self.value(step) + 1)]))
 
     def follow(self, made: Optimizer, gradients: Values, rows: Sequence[RowUpdate] = ()) -> None:
         """Take a step of an optimizer, and count it.
 
         Args:
             made: the optimizer.
-            gradients: by the whole values, by `id` of the variable, as they would be pushed.
+            gradients: by the whole values, as they would be pushed.
             rows: gradients by rows that the worker has for itself, too.
         """
-        counters = {id(v): self.value(v) for v in made.counters}
-        trained = [v for v in self._variables if id(v) in gradients]
-        pairs = [(v, gradients[id(v)]) for v in trained]
-        views = {id(v): LocalView(v, self.value(v)) for v in trained}
-        self._slots[id(made)].update(made, pairs, views, counters, rows)
-        self.write({key: views[key].read() for key in gradients if key in self._index})
+        counters = VariableMap((v, self.value(v)) for v in made.counters)
+        trained = [v for v in self._variables if v in gradients]
+        pairs = [(v, gradients[v]) for v in trained]
+        views = VariableMap((v, LocalView(v, self.value(v))) for v in trained)
+        self._slots[made].update(made, pairs, views, counters, rows)
+        self.write(VariableMap((v, views[v].read()) for v in gradients if v in self._index))
         if made.loss_scale is not None:
             self.write(made.loss_scale.raised(counters))
         self.count(made)
@@ -126,22 +128,22 @@ class _OwnSlots:
         self,
         made: Optimizer,
         gradients: Sequence[tuple[keras.Variable, tf.Tensor]],
-        views: Mapping[int, LocalView],
+        views: VariableMap[LocalView],
         counters: Values,
         rows: Sequence[RowUpdate],
     ) -> None:
-        seen = {
-            id(slot): LocalView(slot, self._variables.read(index, slot.dtype, slot.shape))
+        slots = VariableMap(
+            (slot, LocalView(slot, self._variables.read(index, slot.dtype, slot.shape)))
             for index, slot in enumerate(self._slots, start=1)
-        }
+        )
         own_step = self._variables.read(0, tf.int64, [])
-        of_rows = {key: view for row in rows for key, view in row.views.items()}
+        of_rows = VariableMap(item for row in rows for item in row.views.items())
         pairs = [*gradients, *((row.table, row.gradient) for row in rows)]
-        made.update_own(pairs, {**views, **seen, **of_rows}, counters, own_step)
+        made.update_own(pairs, views | slots | of_rows, counters, own_step)
         for row in rows:
             row.write()
         for index, slot in enumerate(self._slots, start=1):
-            self._variables.write(index, seen[id(slot)].read())
+            self._variables.write(index, slots[slot].read())
 
     def count(self) -> None:
         self._variables.write(0, self._variables.read(0, tf.int64, []) + 1)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from tfps.optimizer.views import LocalView
+from tfps.params.variable_map import VariableMap
 from tfps.transport.messages import Wire
 from tfps.transport.pull import Pull, RowRequest, Rows, pull, request_rows
 from tfps.worker.worker_local import WorkerVariables
@@ -22,13 +23,13 @@ class RowUpdate:
         copy: the row copy.
         positions: where the rows stand in it, int32.
         gradient: of shape `(num_rows, *width)`.
-        views: of the rows, and of their slots, by `id` of the whole variable.
+        views: of the rows, and of the same rows of the slot variables.
     """
 
     copy: RowCopy
     positions: tf.Tensor
     gradient: tf.Tensor
-    views: Mapping[int, LocalView]
+    views: VariableMap[LocalView]
 
     @property
     def table(self) -> keras.Variable:
@@ -74,7 +75,7 @@ class RowCopy:
         new, positions = ids[tf.size(known) :], places[tf.size(known) :]
         pulled = pull([], [(track, [new]) for track in self._tracks], wire, {})
         self._write_ids(ids)
-        for index, (_, rows) in enumerate(pulled.rows):
+        for index, (_, rows) in enumerate(pulled.rows.items()):
             for base in (False, True):
                 grown = tf.concat([self._read(index, base=base), rows.values], axis=0)
                 self._write(index, grown, base=base)
@@ -83,16 +84,16 @@ class RowCopy:
 
     def update(self, positions: tf.Tensor, gradient: tf.Tensor) -> RowUpdate:
         """Return what an optimizer needs to update some of the rows."""
-        views = {
-            id(track): LocalView(track, tf.gather(self._read(index), positions))
+        views = VariableMap(
+            (track, LocalView(track, tf.gather(self._read(index), positions)))
             for index, track in enumerate(self._tracks)
-        }
+        )
         return RowUpdate(copy=self, positions=positions, gradient=gradient, views=views)
 
-    def write(self, positions: tf.Tensor, views: Mapping[int, LocalView]) -> None:
+    def write(self, positions: tf.Tensor, views: VariableMap[LocalView]) -> None:
         """Keep new values of some rows, and of their slots."""
         for index, track in enumerate(self._tracks):
-            moved = views[id(track)].read()
+            moved = views[track].read()
             rows = tf.tensor_scatter_nd_update(self._read(index), positions[:, None], moved)
             self._write(index, rows)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
@@ -104,7 +104,7 @@ class WorkerVariables:
         return self._handles[index]
 
 
-def keep_captures(function: Any, tables: dict[int, tuple[tf.DType, tf.DType]]) -> None:
+def keep_captures(function: Any, tables: Mapping[Any, tuple[tf.DType, tf.DType]]) -> None:
     """Have each worker copy once what a concrete function captured on the chief.
 
     TensorFlow would send captured tensors with every call, and look up every key on the chief.
@@ -112,12 +112,12 @@ def keep_captures(function: Any, tables: dict[int, tuple[tf.DType, tf.DType]]) -
 
     Args:
         function: the concrete function.
-        tables: the lookup tables among what it captured: by `id` of the captured handle, the dtypes
-            of keys and values.
+        tables: the lookup tables among what it captured: for the `ref()` of a captured handle the
+            dtypes of keys and values.
     """
     for tensor in _tensorflow.captures(function):
-        if id(tensor) in tables:
-            make = _table_copy(tensor, *tables[id(tensor)])
+        if tensor.ref() in tables:
+            make = _table_copy(tensor, *tables[tensor.ref()])
         elif tensor.dtype not in (tf.resource, tf.variant):
             make = _tensor_copy(tensor)
         else:

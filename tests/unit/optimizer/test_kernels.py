@@ -16,6 +16,7 @@ from keras import optimizers
 from tfps.optimizer import apply, kernels, views
 from tfps.optimizer.apply import Optimizer
 from tfps.params.shards import Shard, shards
+from tfps.params.variable_map import VariableMap
 from tfps.transport.delivery import Piece
 
 STEPS = 20
@@ -114,7 +115,7 @@ def applied(
     served = Optimizer(optimizer, **arguments)
 
     def update(gradients: list[tf.Tensor]) -> None:
-        counters = {id(v): v.value.read_value() for v in served.counters}
+        counters = VariableMap((v, v.value.read_value()) for v in served.counters)
         pieces = [
             Piece(variable=v, shard=shards(v)[0], value=g)
             for v, g in zip(variables, gradients, strict=True)
@@ -277,7 +278,7 @@ def table_update(make: Make, **arguments: Any) -> tuple[keras.Variable, Any]:
     served = Optimizer(optimizer, **arguments)
 
     def update(gradient: tf.Tensor) -> None:
-        counters = {id(v): v.value.read_value() for v in served.counters}
+        counters = VariableMap((v, v.value.read_value()) for v in served.counters)
         shard = Shard(variable=table.value, ps=0, first_row=0)
         common = served.common({gradient.dtype}, counters)
         piece = Piece(variable=table, shard=shard, value=gradient, ids=tf.constant(IDS))
