@@ -1,4 +1,4 @@
-"""The README's script does what the README says."""
+"""The Python code in README and docs/ runs, and README's trains."""
 
 from __future__ import annotations
 
@@ -6,21 +6,33 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import keras
 import pytest
 
 import tfps
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 
-def code_of_readme() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def code_of(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def names_after(page: str) -> dict[str, Any]:
+    """What the code of a page defines, when its blocks run one after the other."""
+    names: dict[str, Any] = {}
+    blocks = code_of(page)
+    assert blocks, page
+    for block in blocks:
+        exec(block, names)
+    return names
 
 
 @pytest.mark.timeout(120)
 def test_the_script_trains_on_the_embedded_cluster(tmp_path: Path) -> None:
-    code, *_ = code_of_readme()
+    [code] = code_of("README.md")
     assert len(code.splitlines()) <= 25
     script = tmp_path / "shelves.py"
     script.write_text(code)
@@ -33,10 +45,24 @@ def test_the_script_trains_on_the_embedded_cluster(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("make_strategy")
-def test_the_strategies_with_codecs_and_with_a_policy_can_be_made() -> None:
-    _, *codes = code_of_readme()
-    assert len(codes) == 2
-    for code in codes:
-        names = {"tfps": tfps}
-        exec(code, names)
-        assert isinstance(names["strategy"], tfps.ParameterServerStrategy)
+@pytest.mark.parametrize("page", ["docs/parameters.md", "docs/updates.md", "docs/wire.md"])
+def test_the_strategies_of_a_page_can_be_made(page: str) -> None:
+    assert isinstance(names_after(page)["strategy"], tfps.ParameterServerStrategy)
+
+
+def test_the_data_function_trains(strategy: tfps.ParameterServerStrategy) -> None:
+    numbers = names_after("docs/data.md")["numbers"]
+    with strategy.scope():
+        model = keras.Sequential([keras.layers.Rescaling(1.0), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+
+    def pairs(context: Any) -> Any:
+        return numbers(context).map(lambda x: (x[:, None] / 1000, x / 1000))
+
+    history = model.fit(pairs, epochs=1, steps_per_epoch=4, verbose=0)
+    assert history.history["loss"][0] < 10
+
+
+def test_the_evaluator_of_the_page_can_be_made() -> None:
+    evaluator = names_after("docs/evaluator.md")["evaluate"]()
+    assert isinstance(evaluator, tfps.SidecarEvaluator)
