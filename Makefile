@@ -2,7 +2,8 @@
 #   make train              train the main job on a local cluster (chief, 2 workers, 2 ps)
 #   make train ARGS='...'   the same with options of models/gpt_lm.py (ARGS=--help lists them)
 #   make test               run the tests, in TEST_PROCESSES=2 processes
-# Both make .venv from the versions in requirements.lock first; a later run installs nothing again.
+#   make docs               build the documentation's site in build/docs
+# The first two make .venv from the versions in requirements.lock first; a later run installs nothing again.
 
 PYTHON ?= python3
 ARGS ?=
@@ -12,10 +13,13 @@ TEST_PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The site needs neither TensorFlow nor Keras: an environment of its own is made in seconds.
+DOCS_VENV := .venv-docs
+DOCS_INSTALLED := $(DOCS_VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help train test test-slow test-all lint clean
+.PHONY: help train test test-slow test-all lint docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +28,7 @@ help:
 	@echo 'make test-slow  run the tests that make test leaves out'
 	@echo 'make test-all   run all tests'
 	@echo 'make lint       run ruff, mypy, import-linter and hadolint'
+	@echo 'make docs       build the documentation in build/docs'
 	@echo 'make clean      remove .venv and caches; runs/ stays'
 
 # Bad options are an error of one process, before there are five. Help is asked for once.
@@ -48,8 +53,13 @@ lint: $(INSTALLED)
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/hadolint Dockerfile
 
+docs: $(DOCS_INSTALLED)
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --quiet --strict
+	@echo 'build/docs/index.html is the front page. Search needs a server:'
+	@echo '$(PYTHON) -m http.server --directory build/docs'
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(DOCS_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last, so an install that was cut short starts again.
@@ -60,4 +70,9 @@ $(INSTALLED): pyproject.toml requirements.lock
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DOCS_INSTALLED): requirements-docs.lock
+	@$(PYTHON) -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip install --quiet --requirement requirements-docs.lock
 	@touch $@
