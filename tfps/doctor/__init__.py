@@ -1,7 +1,8 @@
-"""`tfps doctor`: what tasks say of themselves, what links carry, and what to do about it.
+"""`tfps doctor`: check the machines of a job and the network between them.
 
-`facts` is what a task says of itself, and `machine` looks it up. Tasks talk in the messages of
-`protocol`, which `answering` answers. A task that is no chief follows `attend`; the chief `gather`s
-and `measure`s what `observed` holds, `checks` judge it without touching the machine, and `report`
-shows the findings. Nothing here imports TensorFlow or Keras.
+`run` starts a task's part. `machine` and `software` look up what a task says of itself. The `chief`
+waits for the `arrivals`, has the tasks call one another and measures their links; the other tasks
+are `responder`s. `calls` are made and answered in the messages of `protocol`. What is found out are
+`observations`; `checks` turn them into `findings`, without touching the machine, and `report` shows
+these. Nothing here imports TensorFlow or Keras.
 """

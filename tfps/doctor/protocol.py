@@ -1,21 +1,21 @@
-"""The messages of `tfps doctor`.
+"""The messages of `tfps doctor`, and the connections that carry them.
 
-A message is four bytes, the length of what follows with the highest first, and a JSON object in
-UTF-8 of at most a mebibyte. Each has the key `doctor`, the number of this protocol. One side of a
-connection asks, with the key `ask`, as often as it likes, and the other answers with a message:
+A message is four bytes, the length of its content (big-endian), followed by a JSON object in UTF-8
+of at most 1 MiB. Each has the key `doctor`, the version of this protocol. One side of a connection
+sends any number of requests, with the key `ask`, and the other side answers each with a message:
 
 | ask | with | answer |
 | --- | --- | --- |
-| `facts` | | `facts`: what the task says of itself (`facts.Facts`) |
+| `facts` | | `facts`: what the task says of itself (`TaskFacts`) |
 | `ping` | | `unix_s`: the time on its clock |
-| `give` | | no message, but random bytes (`measure.LIMIT_BYTES` or `LIMIT_S`), and no more asks |
-| `reach` | `tasks` | `faults`: for each of the tasks a `faults.Fault`, or null |
-| `pull` | `task` | `pull`: what it measured of the link from it (`observed.Pull`), or `fault` |
-| `report` | `facts` | only from a chief: `noted`, and another message, `end`, when all is done |
+| `give` | | no message but random bytes (`measure.LIMIT_BYTES` or `LIMIT_S`); no more requests |
+| `reach` | `tasks` | `faults`: for each of the tasks a `CallFailure`, or null |
+| `pull` | `task` | `pull`: the speed of the link from that task (`LinkSpeed`), or `fault` |
+| `report` | `facts` | sent to the chief only: `noted` and, when the check is over, `end` |
 | `end` | | `end`: the task's process ends |
 
-Who is asked to reach or pull from a task takes the task's address from its own TF_CONFIG, so nobody
-can send it elsewhere. Whatever else comes in closes the connection.
+A task that is asked to reach or pull from another takes the other's address from its own TF_CONFIG,
+so nobody can direct it to another address. Anything else that arrives closes the connection.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 
 
 class ProtocolError(ValueError):
-    """What came is no message of this protocol; the text continues "it"."""
+    """What arrived is not a message of this protocol; the text continues "it"."""
 
 
 class NoAnswerError(ProtocolError):
-    """No answer came in time."""
+    """No answer arrived in time."""
 
 
 class Connection:
-    """A connection that carries messages; as a context manager it closes itself."""
+    """A connection that carries messages; used as a context manager, it closes itself."""
 
     def __init__(self, end: socket.socket) -> None:
         """Wrap one end of a TCP connection."""
         self.socket = end
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Who waits for an answer for long learns so that the other machine is gone.
+        # While waiting for a late answer, this shows whether the other machine is still there.
         end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE.items():
             if hasattr(socket, option):
@@ -70,11 +70,11 @@ class Connection:
         """Connect to an address.
 
         Raises:
-            OSError: The name does not resolve, or nobody listens there, or no answer comes.
+            OSError: The name does not resolve, nobody listens there, or no answer arrives.
         """
         try:
             end = socket.create_connection(addresses.host_and_port(address), timeout=timeout_s)
-        except UnicodeError as error:  # A part of the name is empty or too long for DNS.
+        except UnicodeError as error:  # A label of the name is empty or too long for DNS.
             raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
         if end.getsockname() == end.getpeername():  # The kernel connected the port to itself.
             end.close()
@@ -91,40 +91,40 @@ class Connection:
         """Send a message.
 
         Raises:
-            OSError: The connection has broken off, or the other side does not read.
+            OSError: The connection is lost, or the other side does not read.
         """
         content = json.dumps({"doctor": VERSION, **message}).encode()
         self.socket.settimeout(timeout_s)
         self.socket.sendall(_LENGTH.pack(len(content)) + content)
 
     def receive(self, *, timeout_s: float | None = ANSWER_TIMEOUT_S) -> Message | None:
-        """Return the next message; None when the other side has closed the connection.
+        """Return the next message; None if the other side has closed the connection.
 
         Args:
-            timeout_s: For the whole message, however slowly it comes; None waits until it comes.
+            timeout_s: Time limit for the whole message; None waits without a limit.
 
         Raises:
-            ProtocolError: What came is no message.
-            OSError: The connection has broken off, or no message came in time.
+            ProtocolError: What arrived is not a message.
+            OSError: The connection is lost, or no message arrived in time.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        head = self._receive_bytes(_LENGTH.size, deadline)
-        if not head:
+        length_bytes = self._receive_bytes(_LENGTH.size, deadline)
+        if not length_bytes:
             return None
-        (length,) = _LENGTH.unpack(head)
+        (length,) = _LENGTH.unpack(length_bytes)
         if length > LARGEST_MESSAGE_BYTES:
-            raise ProtocolError(f"sends {head!r}, which begins no message")
+            raise ProtocolError(f"sends {length_bytes!r}, which begins no message")
         return parse(self._receive_bytes(length, deadline))
 
     def ask(
         self, name: str, *, timeout_s: float | None = ANSWER_TIMEOUT_S, **details: object
     ) -> Message:
-        """Ask, and return the answer.
+        """Send a request and return the answer.
 
         Raises:
-            NoAnswerError: No answer came in time.
-            ProtocolError: What came is none.
-            OSError: The connection has broken off.
+            NoAnswerError: No answer arrived in time.
+            ProtocolError: The answer is not a message.
+            OSError: The connection is lost.
         """
         self.send({"ask": name, **details})
         try:
@@ -136,10 +136,10 @@ class Connection:
         return answer
 
     def _receive_bytes(self, length: int, deadline: float | None) -> bytes:
-        """Return so many bytes; none when the other side closed the connection before the first."""
+        """Return `length` bytes; none if the other side closed the connection before the first."""
         content = bytearray()
         while len(content) < length:
-            self.socket.settimeout(_left_s(deadline))
+            self.socket.settimeout(_remaining_s(deadline))
             piece = self.socket.recv(length - len(content))
             if not piece and content:
                 raise ProtocolError(f"ends after {len(content)} of {length} bytes")
@@ -150,10 +150,10 @@ class Connection:
 
 
 def parse(content: bytes) -> Message:
-    """Read a message without its length.
+    """Parse the content of a message.
 
     Raises:
-        ProtocolError: It is none.
+        ProtocolError: It is not a message of this version.
     """
     try:
         message = json.loads(content)
@@ -182,10 +182,10 @@ def read(kind: type[T], content: object) -> T:
     return value
 
 
-def _left_s(deadline: float | None) -> float | None:
+def _remaining_s(deadline: float | None) -> float | None:
     if deadline is None:
         return None
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
+    remaining_s = deadline - time.monotonic()
+    if remaining_s <= 0:
         raise TimeoutError("no whole message came in time")
-    return left_s
+    return remaining_s

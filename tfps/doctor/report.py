@@ -1,4 +1,4 @@
-"""Show what was observed and found: as tables, or as JSON."""
+"""Show the findings and what is known of the job: as tables, or as JSON."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tfps.doctor.finding import Finding, Level, worst
-from tfps.doctor.observed import Answer, Link, Observed
-from tfps.doctor.versions import PACKAGES, PYTHON
-from tfps.doctor.wording import GIB, gib, names, offset, printable, rate, short_time
+from tfps.doctor.findings import (
+    GIB,
+    Finding,
+    Level,
+    gib,
+    milliseconds,
+    names,
+    offset,
+    printable,
+    rate,
+    worst,
+)
+from tfps.doctor.observations import PACKAGES, PYTHON, JobObservations, Link, TaskAnswer
 
 _STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.RED: "bold red"}
 _PIPE_WIDTH = 240
@@ -24,56 +33,56 @@ _SENTENCE_WIDTH = 100
 _NONE = "-"
 
 
-def as_json(observed: Observed, findings: Sequence[Finding]) -> str:
+def as_json(job: JobObservations, findings: Sequence[Finding]) -> str:
     """Return the report as JSON: the findings, and what is known of each task and link."""
     content = {
         "level": str(worst(findings)),
         "findings": [
             {**dataclasses.asdict(finding), "level": str(finding.level)} for finding in findings
         ],
-        "tasks": {label: dataclasses.asdict(one) for label, one in observed.answers.items()},
-        "missing": {str(task): fault.detail for task, fault in observed.missing.items()},
-        "links": [_link_content(link) for link in observed.links],
-        "links_left_out": [[str(task) for task in pair] for pair in observed.left_out],
+        "tasks": {label: dataclasses.asdict(answer) for label, answer in job.answers.items()},
+        "missing": {str(task): failure.detail for task, failure in job.missing.items()},
+        "links": [_link_content(link) for link in job.links],
+        "links_left_out": [[str(task) for task in pair] for pair in job.left_out],
     }
     return json.dumps(content, indent=2)
 
 
-def show(observed: Observed, findings: Sequence[Finding], out: TextIO) -> None:
-    """Write the report as tables, and then what to do about each line that is not well."""
-    # A pipe has no width; rich would take 80.
+def show(job: JobObservations, findings: Sequence[Finding], out: TextIO) -> None:
+    """Write the report as tables, followed by what to do about each problem."""
+    # A pipe has no width, and rich would use 80.
     width = None if out.isatty() else _PIPE_WIDTH
     console = Console(file=out, width=width)
     with console.capture() as shown:
-        for table in _tables(observed, findings):
+        for table in _tables(job, findings):
             console.print(table, "")
         console.print(_verdict(findings))
-    # Tables are filled up with spaces to their right.
+    # rich pads tables with spaces on the right.
     out.write("".join(f"{line.rstrip()}\n" for line in shown.get().splitlines()))
 
 
-def _tables(observed: Observed, findings: Sequence[Finding]) -> Iterator[Table]:
-    yield _tasks(observed)
-    yield _versions(observed)
-    if observed.links:
-        yield _links(observed)
-    yield _lines("what is so", findings, lambda one: one.says)
-    ill = [finding for finding in findings if finding.level is not Level.OK]
-    if ill:
-        yield _lines("what to do", ill, lambda one: one.to_do)
+def _tables(job: JobObservations, findings: Sequence[Finding]) -> Iterator[Table]:
+    yield _task_table(job)
+    yield _version_table(job)
+    if job.links:
+        yield _link_table(job)
+    yield _finding_table("finding", findings, lambda finding: finding.says)
+    problems = [finding for finding in findings if finding.level is not Level.OK]
+    if problems:
+        yield _finding_table("what to do", problems, lambda finding: finding.to_do)
 
 
-def _tasks(observed: Observed) -> Table:
+def _task_table(job: JobObservations) -> Table:
     table = _table("task", "address", "host", "cores", "memory free", "disk free", "GPU", "clock")
-    addresses = {str(task): address for task, address in observed.spec}
-    for label in addresses or observed.answers:
-        given = observed.answers.get(label)
-        cells = _cells(given) if given is not None else [_NONE] * 6
+    addresses = {str(task): address for task, address in job.spec}
+    for label in addresses or job.answers:
+        answer = job.answers.get(label)
+        cells = _task_cells(answer) if answer is not None else [_NONE] * 6
         _add(table, label, addresses.get(label, _NONE), *cells)
     return table
 
 
-def _cells(answer: Answer) -> list[str]:
+def _task_cells(answer: TaskAnswer) -> list[str]:
     limits = answer.facts.limits
     free_bytes = [disk.free_bytes for disk in answer.facts.disks if not disk.fault]
     return [
@@ -86,35 +95,44 @@ def _cells(answer: Answer) -> list[str]:
     ]
 
 
-def _versions(observed: Observed) -> Table:
+def _version_table(job: JobObservations) -> Table:
     table = _table("package", "version", "tasks")
-    number = len(observed.answers)
-    all_tasks = f"all {number}" if number > 1 else names(observed.answers)
+    num_tasks = len(job.answers)
+    all_tasks = f"all {num_tasks}" if num_tasks > 1 else names(job.answers)
     for package in (PYTHON, *PACKAGES):
-        holders = observed.holders(package)
-        for version, labels in holders.items():
-            _add(table, package, version or _NONE, names(labels) if len(holders) > 1 else all_tasks)
+        labels_by_version = job.labels_by_version(package)
+        for version, labels in labels_by_version.items():
+            _add(
+                table,
+                package,
+                version or _NONE,
+                names(labels) if len(labels_by_version) > 1 else all_tasks,
+            )
     return table
 
 
-def _links(observed: Observed) -> Table:
+def _link_table(job: JobObservations) -> Table:
     table = _table("link", "round trip", "there", "back")
-    ways = {(link.sender, link.receiver): link for link in observed.links}
-    tasks = [task for task, _ in observed.spec]
+    links = {(link.sender, link.receiver): link for link in job.links}
+    tasks = [task for task, _ in job.spec]
     for one, other in itertools.combinations(tasks, 2):
-        there, back = ways.get((one, other)), ways.get((other, one))
+        there, back = links.get((one, other)), links.get((other, one))
         if there is not None or back is not None:
-            pulls = [link.pull for link in (there, back) if link is not None and link.pull]
-            trip = short_time(max(pull.round_trip_s for pull in pulls)) if pulls else _NONE
-            _add(table, f"{one} - {other}", trip, _rate(there), _rate(back))
+            speeds = [link.speed for link in (there, back) if link is not None and link.speed]
+            round_trip = (
+                milliseconds(max(speed.round_trip_s for speed in speeds)) if speeds else _NONE
+            )
+            _add(table, f"{one} - {other}", round_trip, _rate(there), _rate(back))
     return table
 
 
 def _rate(link: Link | None) -> str:
-    return rate(link.pull.bytes_per_s) if link is not None and link.pull is not None else _NONE
+    return rate(link.speed.bytes_per_s) if link is not None and link.speed is not None else _NONE
 
 
-def _lines(title: str, findings: Iterable[Finding], text_of: Callable[[Finding], str]) -> Table:
+def _finding_table(
+    title: str, findings: Iterable[Finding], text_of: Callable[[Finding], str]
+) -> Table:
     table = _table("", "check")
     table.add_column(title.upper(), max_width=_SENTENCE_WIDTH)
     for finding in findings:
@@ -138,19 +156,19 @@ def _table(*columns: str) -> Table:
 
 
 def _add(table: Table, *cells: str, style: str = "") -> None:
-    """Add a row; the style is that of its first cell."""
-    # As text, for what tasks say is no markup: [::1]:2222, tensorflow[and-cuda].
+    """Add a row whose first cell has the style."""
+    # As Text, since brackets are not markup here: [::1]:2222, tensorflow[and-cuda].
     first, *others = (Text(printable(cell)) for cell in cells)
     first.stylize(style)
     table.add_row(first, *others)
 
 
 def _link_content(link: Link) -> dict[str, object]:
-    pull = link.pull
+    speed = link.speed
     return {
         "from": str(link.sender),
         "to": str(link.receiver),
-        "round_trip_s": pull.round_trip_s if pull is not None else None,
-        "bytes_per_s": pull.bytes_per_s if pull is not None else None,
-        "fault": link.fault.detail if link.fault is not None else "",
+        "round_trip_s": speed.round_trip_s if speed is not None else None,
+        "bytes_per_s": speed.bytes_per_s if speed is not None else None,
+        "fault": link.failure.detail if link.failure is not None else "",
     }

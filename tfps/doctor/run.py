@@ -11,13 +11,12 @@ import tempfile
 from tfps.cluster.signals import SignalReceived, raise_on_signals
 from tfps.cluster.spec import ClusterSpec
 from tfps.cluster.tf_config import TFConfig
-from tfps.doctor import answering, checks, machine, report, versions
-from tfps.doctor.attend import attend
-from tfps.doctor.facts import Facts
-from tfps.doctor.finding import Level, worst
-from tfps.doctor.gather import gather
-from tfps.doctor.log import say
-from tfps.doctor.observed import Answer, Observed
+from tfps.doctor import calls, checks, machine, report, software
+from tfps.doctor.chief import observe_job
+from tfps.doctor.findings import Level, printable, worst
+from tfps.doctor.observations import JobObservations, TaskAnswer, TaskFacts
+from tfps.doctor.responder import respond
+from tfps.log import say
 
 RED = 1
 
@@ -33,47 +32,50 @@ def run(
 ) -> int:
     """Do this task's part of the check, and return the process's exit code.
 
-    The chief gathers and reports. Another task of its cluster answers it, and says nothing of its
-    own. One that is not in the cluster, as an evaluator may be, reports on its own machine.
+    The chief checks the job and prints the report. Another task of its cluster answers it and
+    prints no report. A task that is not in the cluster, as an evaluator may be, checks its own
+    machine.
 
     Args:
-        config: The TF_CONFIG; None for this machine alone.
+        config: The TF_CONFIG; None to check this machine alone.
         folder: Where checkpoints go.
         timeout_s: How long the chief waits for the other tasks, and they for it.
-        most_links: How many links are measured at most.
+        most_links: The largest number of links to measure.
         firewalled: Whether the user vouches for a firewall around the job's hosts.
         as_json: Whether the report is JSON instead of tables.
     """
     try:
         raise_on_signals()
-        facts = machine.look(config, (folder, tempfile.gettempdir()))
+        facts = machine.task_facts(config, (folder, tempfile.gettempdir()))
         if config is None or not config.cluster.addresses(config.task.type):
-            observed = Observed(spec=ClusterSpec(), answers={facts.label: Answer(facts=facts)})
+            job = JobObservations(
+                spec=ClusterSpec(), answers={facts.label: TaskAnswer(facts=facts)}
+            )
         else:
             listener, facts = _listen(config, facts)
             if config.task.type != "chief":
-                return attend(config, facts, listener, timeout_s=timeout_s)
-            observed = gather(config, facts, listener, timeout_s=timeout_s, most_links=most_links)
+                return respond(config, facts, listener, timeout_s=timeout_s)
+            job = observe_job(config, facts, listener, timeout_s=timeout_s, most_links=most_links)
     except SignalReceived as received:
         return received.code
-    findings = checks.judge(observed, supported=versions.supported(), firewalled=firewalled)
+    findings = checks.judge(job, supported=software.supported_versions(), firewalled=firewalled)
     with contextlib.suppress(BrokenPipeError):
         if as_json:
-            print(report.as_json(observed, findings))
+            print(report.as_json(job, findings))
         else:
-            report.show(observed, findings, sys.stdout)
+            report.show(job, findings, sys.stdout)
     return RED if worst(findings) is Level.RED else 0
 
 
-def _listen(config: TFConfig, facts: Facts) -> tuple[socket.socket | None, Facts]:
-    """Take the task's port; note why when it cannot be had."""
+def _listen(config: TFConfig, facts: TaskFacts) -> tuple[socket.socket | None, TaskFacts]:
+    """Listen at the task's port; if that fails, return the reason as part of the facts."""
     address = config.cluster.address(config.task)
     try:
-        listener = answering.listen(address)
+        listener = calls.listen(address)
     except OSError as error:
-        fault = answering.port_fault(address, error)
-        say(f"{config.task} cannot listen at {address}: {fault}.")
+        fault = calls.port_fault(address, error)
+        say(printable(f"{config.task} cannot listen at {address}: {fault}."), "tfps doctor")
         return None, dataclasses.replace(facts, port_fault=fault)
     if config.task.type != "chief":
-        say(f"{config.task} answers at {address} until the chief has its report.")
+        say(f"{config.task} answers at {address} until the chief has its report.", "tfps doctor")
     return listener, facts

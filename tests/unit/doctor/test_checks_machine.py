@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.doctor.made import (
+from tests.unit.doctor.sample_job import (
     GIB,
     OTHER_WORKER,
     PS,
@@ -18,8 +18,8 @@ from tests.unit.doctor.made import (
     only,
 )
 from tfps.doctor.checks import machine
-from tfps.doctor.facts import Disk
-from tfps.doctor.finding import Level
+from tfps.doctor.findings import Level
+from tfps.doctor.observations import Disk
 
 
 def test_machines_that_are_well_are_well() -> None:

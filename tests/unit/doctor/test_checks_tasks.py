@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.doctor.made import (
+from tests.unit.doctor.sample_job import (
     CHIEF,
     OTHER_WORKER,
     PS,
@@ -16,12 +16,11 @@ from tests.unit.doctor.made import (
     only,
 )
 from tfps.doctor.checks import tasks
-from tfps.doctor.faults import Fault, Kind
-from tfps.doctor.finding import Level
-from tfps.doctor.observed import Answer, Clock, Unreached
+from tfps.doctor.findings import Level
+from tfps.doctor.observations import CallFailure, ClockOffset, FailureKind, TaskAnswer, Unreached
 
-REFUSED = Fault(kind=Kind.REFUSED, detail="connection refused")
-SILENT = Fault(kind=Kind.SILENT, detail="no answer")
+REFUSED = CallFailure(kind=FailureKind.REFUSED, detail="connection refused")
+SILENT = CallFailure(kind=FailureKind.SILENT, detail="no answer")
 
 
 def test_a_job_that_is_well_is_well() -> None:
@@ -41,9 +40,9 @@ def test_missing_tasks_are_named_by_what_is_wrong_with_them() -> None:
     assert "firewall" in found[1].to_do
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_every_kind_of_fault_has_something_to_do(kind: Kind) -> None:
-    fault = Unreached(caller=WORKER, called=PS, fault=Fault(kind=kind, detail="so"))
+@pytest.mark.parametrize("kind", list(FailureKind))
+def test_every_kind_of_fault_has_something_to_do(kind: FailureKind) -> None:
+    fault = Unreached(caller=WORKER, called=PS, failure=CallFailure(kind=kind, detail="so"))
     assert only(tasks.reach(observed(unreached=(fault,)))).level is Level.RED
 
 
@@ -57,7 +56,9 @@ def test_another_cluster_in_tf_config_is_red_and_evaluators_do_not_count() -> No
 
 def test_a_port_that_is_taken_is_told_once() -> None:
     fault = "python (pid 7) has port 2222"
-    job = observed(facts(PS, port_fault=fault), missing={PS: Fault(kind=Kind.PORT, detail=fault)})
+    job = observed(
+        facts(PS, port_fault=fault), missing={PS: CallFailure(kind=FailureKind.PORT, detail=fault)}
+    )
     found = only(tasks.ports(job))
     assert found.says == "ps 0 (10.0.0.4:2222): python (pid 7) has port 2222"
     assert only(tasks.answer(job)).level is Level.OK
@@ -65,7 +66,7 @@ def test_a_port_that_is_taken_is_told_once() -> None:
 
 def test_who_does_not_reach_a_task_is_told_together() -> None:
     unreached = tuple(
-        Unreached(caller=caller, called=CHIEF, fault=SILENT) for caller in (WORKER, PS)
+        Unreached(caller=caller, called=CHIEF, failure=SILENT) for caller in (WORKER, PS)
     )
     found = only(tasks.reach(observed(unreached=unreached)))
     assert found.says == "from worker 0, ps 0 to chief 0 (10.0.0.1:2222): no answer"
@@ -84,7 +85,7 @@ def test_who_does_not_reach_a_task_is_told_together() -> None:
 def test_a_clock_is_judged_by_what_is_sure_of_its_offset(
     offset_s: float, error_s: float, level: Level
 ) -> None:
-    clock = Clock(offset_s=offset_s, error_s=error_s)
+    clock = ClockOffset(offset_s=offset_s, error_s=error_s)
     job = observed()
-    answers = {**job.answers, "ps 0": Answer(facts=facts(PS), clock=clock)}
+    answers = {**job.answers, "ps 0": TaskAnswer(facts=facts(PS), clock=clock)}
     assert only(tasks.clock(observed(answers=answers))).level is level

@@ -7,11 +7,10 @@ import json
 
 import pytest
 
-from tests.unit.doctor.made import OTHER_PS, WORKER, facts
+from tests.unit.doctor.sample_job import OTHER_PS, WORKER, facts
 from tfps.cluster.spec import Task
 from tfps.doctor import protocol
-from tfps.doctor.facts import Facts
-from tfps.doctor.faults import Fault, Kind
+from tfps.doctor.observations import CallFailure, FailureKind, TaskFacts
 from tfps.doctor.protocol import ProtocolError
 
 
@@ -47,14 +46,14 @@ def test_another_protocol_is_named() -> None:
 def test_facts_survive_the_wire_and_so_do_keys_of_later_versions() -> None:
     said = facts(WORKER, port_fault="taken")
     content = json.loads(json.dumps(dataclasses.asdict(said))) | {"mood": "good"}
-    assert protocol.read(Facts, content) == said
+    assert protocol.read(TaskFacts, content) == said
 
 
 @pytest.mark.parametrize("key", ["cluster", "limits", "task", "versions"])
 @pytest.mark.parametrize("value", [5, "no", [1]])
 def test_facts_of_another_form_are_refused(key: str, value: object) -> None:
-    with pytest.raises(ProtocolError, match="sends no Facts: "):
-        protocol.read(Facts, dataclasses.asdict(facts(WORKER)) | {key: value})
+    with pytest.raises(ProtocolError, match="sends no TaskFacts: "):
+        protocol.read(TaskFacts, dataclasses.asdict(facts(WORKER)) | {key: value})
 
 
 @pytest.mark.parametrize("task", [{"type": "boss", "index": 0}, {"type": "ps", "index": -1}])
@@ -67,6 +66,6 @@ def test_lists_of_tasks_and_of_faults_are_read() -> None:
     tasks = (WORKER, OTHER_PS)
     content = json.loads(json.dumps([dataclasses.asdict(task) for task in tasks]))
     assert protocol.read(tuple[Task, ...], content) == tasks
-    fault = Fault(kind=Kind.SILENT, detail="no answer")
+    fault = CallFailure(kind=FailureKind.SILENT, detail="no answer")
     mixed = json.loads(json.dumps([None, dataclasses.asdict(fault)]))
-    assert protocol.read(tuple[Fault | None, ...], mixed) == (None, fault)
+    assert protocol.read(tuple[CallFailure | None, ...], mixed) == (None, fault)

@@ -7,18 +7,26 @@ import json
 
 import pytest
 
-from tests.unit.doctor.made import OTHER_WORKER, PS, VERSIONS, WORKER, alone, facts, links, observed
+from tests.unit.doctor.sample_job import (
+    OTHER_WORKER,
+    PS,
+    VERSIONS,
+    WORKER,
+    alone,
+    facts,
+    links,
+    observed,
+)
 from tfps.cluster.spec import ClusterSpec
 from tfps.doctor import checks, report
-from tfps.doctor.faults import Fault, Kind
-from tfps.doctor.finding import Finding, Level, worst
-from tfps.doctor.observed import Observed
+from tfps.doctor.findings import Finding, Level, worst
+from tfps.doctor.observations import CallFailure, FailureKind, JobObservations
 
 SUPPORTED = {"Keras": ">=3.15,<3.16"}
-GONE = {PS: Fault(kind=Kind.REFUSED, detail="connection refused")}
+GONE = {PS: CallFailure(kind=FailureKind.REFUSED, detail="connection refused")}
 
 
-def shown(job: Observed, out: io.StringIO | None = None) -> str:
+def shown(job: JobObservations, out: io.StringIO | None = None) -> str:
     out = out or io.StringIO()
     report.show(job, checks.judge(job, supported=SUPPORTED), out)
     return out.getvalue()

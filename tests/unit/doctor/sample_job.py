@@ -1,4 +1,4 @@
-"""Facts and observations made up for a test."""
+"""TaskFacts and observations made up for a test."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from tfps.cluster.spec import ClusterSpec, Task
-from tfps.doctor.facts import Disk, Facts, Gpus, Limits
-from tfps.doctor.finding import Finding, Level
-from tfps.doctor.observed import Answer, Link, Observed, Pull
+from tfps.doctor.findings import Finding, Level
+from tfps.doctor.observations import (
+    Disk,
+    Gpus,
+    JobObservations,
+    Link,
+    LinkSpeed,
+    ResourceLimits,
+    TaskAnswer,
+    TaskFacts,
+)
 
 GIB = 1 << 30
 CHIEF = Task(type="chief", index=0)
@@ -31,10 +39,10 @@ VERSIONS = {
     "tensorflow-text": "2.21.1",
     "numpy": "2.4.6",
 }
-LIMITS = Limits(cores=8, memory_bytes=32 * GIB, available_bytes=30 * GIB, open_files=65536)
+LIMITS = ResourceLimits(cores=8, memory_bytes=32 * GIB, available_bytes=30 * GIB, open_files=65536)
 
 
-def facts(task: Task | None, **changes: Any) -> Facts:
+def facts(task: Task | None, **changes: Any) -> TaskFacts:
     """Return the facts of a task that is well, on a host of its own, with changes."""
     made: dict[str, Any] = {
         "task": task,
@@ -48,31 +56,31 @@ def facts(task: Task | None, **changes: Any) -> Facts:
         "gpus": Gpus(),
         "ips": ("10.0.0.9",),
     }
-    return Facts(**made | changes)
+    return TaskFacts(**made | changes)
 
 
-def limits(**changes: Any) -> Limits:
+def limits(**changes: Any) -> ResourceLimits:
     return dataclasses.replace(LIMITS, **changes)
 
 
-def observed(*given: Facts, **changes: Any) -> Observed:
+def observed(*given: TaskFacts, **changes: Any) -> JobObservations:
     """Return what is known of a job whose tasks are well, but for the facts that are given."""
     said = {task: facts(task) for task in TASKS} | {one.task: one for one in given if one.task}
-    answers = {str(task): Answer(facts=one) for task, one in said.items()}
-    return Observed(**{"spec": SPEC, "answers": answers} | changes)
+    answers = {str(task): TaskAnswer(facts=one) for task, one in said.items()}
+    return JobObservations(**{"spec": SPEC, "answers": answers} | changes)
 
 
-def alone(**changes: Any) -> Observed:
+def alone(**changes: Any) -> JobObservations:
     """Return what is known of a machine without a job."""
     said = facts(None, **changes)
-    return Observed(spec=ClusterSpec(), answers={said.label: Answer(facts=said)})
+    return JobObservations(spec=ClusterSpec(), answers={said.label: TaskAnswer(facts=said)})
 
 
 def link(
     sender: Task, receiver: Task, *, round_trip_s: float = 1e-4, bytes_per_s: float = 1e9
 ) -> Link:
-    pull = Pull(round_trip_s=round_trip_s, bytes_per_s=bytes_per_s)
-    return Link(sender=sender, receiver=receiver, pull=pull)
+    pull = LinkSpeed(round_trip_s=round_trip_s, bytes_per_s=bytes_per_s)
+    return Link(sender=sender, receiver=receiver, speed=pull)
 
 
 def links(*given: Link) -> tuple[Link, ...]:
