@@ -1,4 +1,4 @@
-"""Delivery: what a push brings to one ps, until it is decoded there."""
+"""Delivery: what one ps received of a push, until it is decoded there."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What one push brought to one ps, on that ps.
+    """What one ps received of a push, on that ps.
 
     Attributes:
         ps: the index of the ps.
         coded: bundles, each with the parts that its codec made of its tensors.
         ids: the rows that were sent, for each shard pulled by rows.
         variables: for each shard the whole variable.
-        along: any structure of tensors that was sent with them.
+        header: any structure of tensors that was sent with them.
     """
 
     ps: int
     coded: Sequence[tuple[Bundle, Sequence[tf.Tensor]]]
     ids: Mapping[Shard, tf.Tensor]
     variables: Mapping[Shard, keras.Variable]
-    along: Any
+    header: Any
 
     @property
     def tensors(self) -> list[tf.Tensor]:
-        """All that was sent, in an order that depends on what is sent alone."""
+        """All tensors that were sent, in an order that depends only on what was sent."""
         return take_apart(self._sent)[0]
 
     def with_tensors(self, tensors: Sequence[tf.Tensor]) -> Delivery:
-        """Return the delivery that would have such `tensors`."""
-        parts, ids, along = take_apart(self._sent)[1](tensors)
+        """Return a delivery of the same kind, with other `tensors`."""
+        parts, ids, header = take_apart(self._sent)[1](tensors)
         bundles = [bundle for bundle, _ in self.coded]
         return dataclasses.replace(
-            self, coded=list(zip(bundles, parts, strict=True)), ids=ids, along=along
+            self, coded=list(zip(bundles, parts, strict=True)), ids=ids, header=header
         )
 
     @property
     def _sent(self) -> Any:
-        return [list(parts) for _, parts in self.coded], dict(self.ids), self.along
+        return [list(parts) for _, parts in self.coded], dict(self.ids), self.header
 
     def decoded(self) -> list[Piece]:
         """Return the pieces of all shards."""

@@ -87,7 +87,7 @@ class AtOnce(Effect):
         return versions
 
     @override
-    def along(
+    def headers(
         self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
     ) -> dict[int, Any]:
         common = self.optimizer.common(dtypes, counters)
@@ -99,7 +99,7 @@ class AtOnce(Effect):
         before = len(graph.get_operations()) if self._confirms else 0
         common: dict[int, Common] = {}
         for delivery in deliveries:
-            common[delivery.ps], start = delivery.along
+            common[delivery.ps], start = delivery.header
             if delivery.ps != self._home:
                 with tf.device(ps_device(delivery.ps)):
                     number = take_number(self._versions[delivery.ps])

@@ -22,16 +22,16 @@ from tfps.update.sums import Sums
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Along:
+class Header:
     """What is sent to each ps together with the gradients.
 
     Attributes:
-        header: `(kind, worker, version)`, int64: see `Kind`; the version at which the step started.
+        entry: `(kind, worker, version)`, int64: see `Kind`; the version at which the step started.
         common: the learning rates and the global step.
         counters: the values of the optimizer's counters.
     """
 
-    header: tf.Tensor
+    entry: tf.Tensor
     common: Common
     counters: Values
 
@@ -61,14 +61,14 @@ class ByRule(Effect):
         return {ps: answers.read() for ps, answers in self._answers.items()}
 
     @override
-    def along(
+    def headers(
         self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
     ) -> dict[int, Any]:
         common = self.optimizer.common(dtypes, counters)
         own = VariableMap((v, counters[v]) for v in self.optimizer.counters)
         kind = tf.constant(Kind.GRADIENT, tf.int64)
         return {
-            ps: Along(header=tf.stack([kind, worker, version]), common=common, counters=own)
+            ps: Header(entry=tf.stack([kind, worker, version]), common=common, counters=own)
             for ps, version in start.items()
         }
 
@@ -77,7 +77,7 @@ class ByRule(Effect):
         for delivery in deliveries:
             program = self._program(delivery)
             self.programs[delivery.ps] = program
-            program.inbox.put(delivery.along.header, delivery.tensors)
+            program.inbox.put(delivery.header.entry, delivery.tensors)
         return tf.zeros([], tf.int64)
 
     @override
@@ -114,8 +114,8 @@ class _Applying:
         self._sums.add(self._delivery.with_tensors(contents).decoded())
 
     def apply(self, last: list[tf.Tensor], gradients: tf.Tensor) -> None:
-        along = self._delivery.with_tensors(last).along
+        header = self._delivery.with_tensors(last).header
         pieces = self._sums.take(gradients)
         self._optimizer.apply(
-            pieces, along.counters, {self._delivery.ps: along.common}, ps=self._delivery.ps
+            pieces, header.counters, {self._delivery.ps: header.common}, ps=self._delivery.ps
         )

@@ -47,7 +47,7 @@ class Effect(abc.ABC):
         """
 
     @abc.abstractmethod
-    def along(
+    def headers(
         self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
     ) -> dict[int, Any]:
         """Return what to send to each ps together with the gradients, by its index; on the worker.
@@ -64,7 +64,7 @@ class Effect(abc.ABC):
         """Apply what was delivered to the ps, or enqueue it there.
 
         Args:
-            deliveries: what each ps received; its `along` is what the method `along` returned.
+            deliveries: what each ps received; its `header` is from `headers`.
             counters: the values of `optimizer.counters`.
 
         Returns:

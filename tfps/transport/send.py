@@ -1,0 +1,178 @@
+"""Send: values of whole variables, and of rows, travel from a worker to the ps that own them."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+from tfps.params.placement import ps_device
+from tfps.params.shards import Shard, shards
+from tfps.transport.delivery import Delivery
+from tfps.transport.messages import Bundle, Message, Wire, messages
+from tfps.transport.pull import RowRequest, ShardRows, rows_by_ps
+from tfps.transport.transfer import Parcel, Volume, arrival, transfer
+from tfps.transport.tree import take_apart
+from tfps.wire.codec import Codec, Identity, num_bytes
+
+DenseValues = Sequence[tuple[keras.Variable, tf.Tensor]]
+"""Variables, each with a tensor of its shape."""
+RowValues = Sequence[tuple[RowRequest, tf.Tensor]]
+"""Requests of rows, each with a tensor of shape `(num_unique, *width)`."""
+
+
+class BundleState(Protocol):
+    """What the codecs of a push keep on the worker from step to step."""
+
+    def read(self, bundle: Bundle) -> list[tf.Tensor]:
+        """Return the state of a bundle's codec."""
+
+    def write(self, bundle: Bundle, state: Sequence[tf.Tensor]) -> None:
+        """Keep the state of a bundle's codec."""
+
+
+class _NoState:
+    def read(self, bundle: Bundle) -> list[tf.Tensor]:
+        return []
+
+    def write(self, bundle: Bundle, state: Sequence[tf.Tensor]) -> None:
+        return
+
+
+def send(
+    whole: DenseValues,
+    rows: RowValues = (),
+    *,
+    wire: Wire | None = None,
+    state: BundleState | None = None,
+    headers: Mapping[int, Any] | None = None,
+    to_all: bool = False,
+    paced: bool = False,
+) -> tuple[list[Delivery], list[Volume]]:
+    """Send values to the ps that own them; to be called in a worker's function.
+
+    Args:
+        whole: values of whole variables.
+        rows: values of rows, which travel with the ids of the rows.
+        wire: the format in which values travel; None sends them as they are.
+        state: what the codecs keep on the worker.
+        headers: by the index of the ps, any structure of tensors to be sent with the first message.
+        to_all: whether a header is also sent to a ps that gets no values.
+        paced: whether a message waits until the one before the last has reached the same ps.
+
+    Returns:
+        What was delivered to each ps, in the order of their indices, and the bytes.
+    """
+    headers = headers or {}
+    cut = _Cut.of(whole, rows, wire)
+    rows_of = rows_by_ps([request for request, _ in rows])
+    by_ps: dict[int, list[Message]] = collections.defaultdict(list)
+    for message in messages(cut.coded, wire.buckets if wire else {}):
+        by_ps[message.ps].append(message)
+    ps_indices = {*by_ps, *(headers if to_all else ())}
+    deliveries: list[Delivery] = []
+    volumes: list[Volume] = []
+    for ps in sorted(ps_indices):
+        delivery, sent = _send_to(
+            ps,
+            by_ps.get(ps) or [Message(ps=ps, bundles=[])],
+            cut,
+            rows_of.get(ps, []),
+            headers.get(ps, ()),
+            state or _NoState(),
+            paced=paced,
+        )
+        deliveries.append(delivery)
+        volumes.extend(sent)
+    return deliveries, volumes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """Values cut into shards.
+
+    Attributes:
+        values: the value of each shard, or of its rows, on the worker.
+        variables: for each shard, the whole variable.
+        coded: the shards in the order in which they were given, each with its codec.
+    """
+
+    values: dict[Shard, tf.Tensor]
+    variables: dict[Shard, keras.Variable]
+    coded: list[tuple[Shard, Codec]]
+
+    @classmethod
+    def of(cls, whole: DenseValues, rows: RowValues, wire: Wire | None) -> _Cut:
+        cut = cls(values={}, variables={}, coded=[])
+        for variable, value in whole:
+            split = shards(variable)
+            pieces = [value]
+            if len(split) > 1:
+                pieces = tf.split(value, [shard.shape[0] for shard in split])
+            cut._add(variable, pieces, wire, rows=False)
+        for request, value in rows:
+            cut._add(request.variable, request.split(value), wire, rows=True)
+        return cut
+
+    def _add(
+        self,
+        variable: keras.Variable,
+        pieces: Sequence[tf.Tensor],
+        wire: Wire | None,
+        *,
+        rows: bool,
+    ) -> None:
+        for shard, piece in zip(shards(variable), pieces, strict=True):
+            self.values[shard], self.variables[shard] = piece, variable
+            codec = wire.pushing(variable, shard, rows=rows) if wire else Identity()
+            self.coded.append((shard, codec))
+
+
+def _send_to(
+    ps: int,
+    messages: Sequence[Message],
+    cut: _Cut,
+    rows: Sequence[ShardRows],
+    header: Any,
+    state: BundleState,
+    *,
+    paced: bool,
+) -> tuple[Delivery, list[Volume]]:
+    """Send messages to one ps; the first also carries the ids of the rows, and the header."""
+    header_tensors, rebuild = take_apart(header)
+    ids = [of_shard.ids for of_shard in rows]
+    volumes = [Volume(ps=ps, uncoded=num_bytes(ids), coded=num_bytes(ids))]
+    coded: list[tuple[Bundle, Sequence[tf.Tensor]]] = []
+    with_first: list[tf.Tensor] = [*ids, *header_tensors]
+    delivered: list[tf.Tensor] = []
+    receipts: list[tf.Tensor] = []
+    for number, message in enumerate(messages):
+        parcels = [
+            Parcel(
+                bundle=bundle,
+                tensors=[cut.values[shard] for shard in bundle.shards],
+                state=state.read(bundle),
+            )
+            for bundle in message.bundles
+        ]
+        others = [*(with_first if number == 0 else []), *receipts[-2:-1]]
+        arrived, received = transfer(parcels, receiver=ps_device(ps), along=others, as_one=paced)
+        if number == 0:
+            delivered = received
+        if paced:
+            receipts.append(arrival(arrived))
+        for parcel in arrived:
+            coded.append((parcel.parcel.bundle, parcel.parts))
+            volumes.append(parcel.sent_volume)
+            state.write(parcel.parcel.bundle, parcel.state)
+    return Delivery(
+        ps=ps,
+        coded=coded,
+        ids={of_shard.shard: on_ps for of_shard, on_ps in zip(rows, delivered, strict=False)},
+        variables=cut.variables,
+        header=rebuild(delivered[len(rows) :]),
+    ), volumes
