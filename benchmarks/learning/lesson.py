@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from tfps.training.updates import Updates
+    from tfps.training.history import Updates
 
 DatasetFunction = Callable[["tf.distribute.InputContext"], "tf.data.Dataset"]
 MakeOptimizer = Callable[[], "keras.optimizers.Optimizer | None"]

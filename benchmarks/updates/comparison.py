@@ -13,7 +13,7 @@ from benchmarks.learning.results import Results
 from benchmarks.updates.arguments import Data, LearningArguments
 from benchmarks.updates.contenders import ASYNCHRONOUS, Contender
 from benchmarks.updates.train import train
-from tfps.training.updates import total
+from tfps.training.history import total
 
 
 def compare(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from tfps.training.updates import Updates
+    from tfps.training.history import Updates
     from tfps.update import Policy
 
 DatasetFunction = Callable[["tf.distribute.InputContext"], "tf.data.Dataset"]

@@ -16,7 +16,7 @@ from tfps.step.program import WorkerProgram
 from tfps.step.step import StepSettings
 from tfps.training import auto
 from tfps.transport.messages import Wire
-from tfps.wire.auto import Measured
+from tfps.wire.auto import StepProfile
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -122,11 +122,11 @@ def _all_before(node: Any, function: Any) -> list[Any]:
 def test_auto_picks_buckets_for_a_slow_link(
     make_strategy: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    slow = Measured(
+    slow = StepProfile(
         compute_s=0.1, pull_bytes=150_000, push_bytes=150_000,
         pull_bytes_per_s=1e5, push_bytes_per_s=1e5,
     )  # fmt: skip
-    monkeypatch.setattr(auto, "measure", lambda *_: slow)
+    monkeypatch.setattr(auto, "profile_step", lambda *_: slow)
     model = stacked(make_strategy(pull="auto", push="auto"), steps_per_execution=4)
     history = run_steps(model, 8, epochs=4).history
     assert "bucket_bytes=6250: they are pushed and" in capfd.readouterr().out

@@ -1,4 +1,4 @@
-"""pull="auto" and push="auto": codecs that are picked before the first step."""
+"""pull="auto" and push="auto": codecs that are picked before a model's first step."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import keras
 
 from tfps.step.step import Step, StepSettings
 from tfps.training.feed import Feed
-from tfps.training.lanes import Lanes
-from tfps.training.measure import measure
+from tfps.training.pool import WorkerPool
+from tfps.training.profile import profile_step
 from tfps.transport.messages import Wire
 from tfps.update.asynchronous import Asynchronous
-from tfps.wire.auto import choose_bucket_bytes, choose_pull, choose_push
+from tfps.wire.auto import StepProfile, choose_bucket_bytes, choose_pull, choose_push
 from tfps.wire.codec import Codec, Identity
 
 AutoCodec = Codec | Literal["auto"] | None
 
 
 class Codecs:
-    """The codecs that a strategy was given; what is "auto" is picked for each model once."""
+    """The codecs of a strategy; those that are "auto" are picked once for each model."""
 
     def __init__(
         self, pull: AutoCodec, push: AutoCodec, num_ps: int, bucket_bytes: int | None
     ) -> None:
-        """Take a codec for each direction, None for none or "auto" to pick one.
+        """Take a codec for each direction, None for no codec or "auto" to pick one.
 
         Raises:
             ValueError: if parameters cannot be pulled with `pull`, a name is not "auto", or
@@ -35,31 +35,32 @@ class Codecs:
         """
         if bucket_bytes is not None and bucket_bytes < 1:
             raise ValueError(f"bucket_bytes={bucket_bytes!r}: give a number above 0, or None.")
-        for name, codec in (("pull", pull), ("push", push)):
+        directions = {"pull": pull, "push": push}
+        for name, codec in directions.items():
             if isinstance(codec, str) and codec != "auto":
                 raise ValueError(
                     f'{name}={codec!r}: give "auto", or a codec such as tfps.wire.Cast("bfloat16").'
                 )
-        self._auto = {name for name, codec in (("pull", pull), ("push", push)) if codec == "auto"}
+        self._auto = sorted(name for name, codec in directions.items() if codec == "auto")
         self._wire = Wire(
-            pull=_given(pull), push=_given(push), num_ps=num_ps, bucket_bytes=bucket_bytes
+            pull=_fixed(pull), push=_fixed(push), num_ps=num_ps, bucket_bytes=bucket_bytes
         )
         self._picked: weakref.WeakKeyDictionary[keras.Model, Wire] = weakref.WeakKeyDictionary()
 
     @property
     def plain(self) -> Wire:
-        """What travels where nothing is coded: in evaluation, and in what is measured."""
+        """The wire without codecs, for evaluation and for measurements."""
         return Wire(pull=Identity(), push=Identity(), num_ps=self._wire.num_ps)
 
     def wire(
         self,
         model: keras.Model,
-        computation: Callable[[Any], Any],
+        step: Callable[[Any], Any],
         feed: Feed,
-        lanes: Lanes,
+        workers: WorkerPool,
         settings: StepSettings,
     ) -> Wire:
-        """Return what travels in a model's training; measure, pick and say so where it is "auto".
+        """Return the wire for a model's training; measure, pick and print where it is "auto".
 
         To be called in the strategy's scope.
         """
@@ -67,29 +68,33 @@ class Codecs:
             return self._wire
         if model not in self._picked:
             at_once = dataclasses.replace(settings, policy=Asynchronous())
-            step = Step(computation, feed.element_spec, at_once)
-            measured = measure(step, feed, lanes, self.plain)
-            if measured is None:
+            plain_step = Step(step, feed.element_spec, at_once)
+            profile = profile_step(plain_step, feed, workers, self.plain)
+            if profile is None:
                 return self.plain
-            choices = {
-                "pull": choose_pull(measured, overlap=settings.overlap),
-                "push": choose_push(measured, overlap=settings.overlap),
-            }
-            for name in sorted(self._auto):
-                print(choices[name].reason, flush=True)
-            picked: dict[str, Any] = {name: choices[name].codec for name in self._auto}
-            if self._wire.bucket_bytes is None:
-                seconds = max(choices[name].seconds for name in self._auto)
-                buckets = choose_bucket_bytes(measured, seconds, self._wire.num_ps)
-                if buckets is not None:
-                    print(
-                        f"bucket_bytes={buckets}: they are pushed and pulled at the same time.",
-                        flush=True,
-                    )
-                picked["bucket_bytes"] = buckets
-            self._picked[model] = dataclasses.replace(self._wire, **picked)
+            self._picked[model] = self._pick(profile, overlap=settings.overlap)
         return self._picked[model]
 
+    def _pick(self, profile: StepProfile, *, overlap: bool) -> Wire:
+        choices = {
+            "pull": choose_pull(profile, overlap=overlap),
+            "push": choose_push(profile, overlap=overlap),
+        }
+        for name in self._auto:
+            print(choices[name].reason, flush=True)
+        picked: dict[str, Any] = {name: choices[name].codec for name in self._auto}
+        if self._wire.bucket_bytes is None:
+            seconds = max(choices[name].seconds for name in self._auto)
+            buckets = choose_bucket_bytes(profile, seconds, self._wire.num_ps)
+            if buckets is not None:
+                print(
+                    f"bucket_bytes={buckets}: they are pushed and pulled at the same time.",
+                    flush=True,
+                )
+            picked["bucket_bytes"] = buckets
+        return dataclasses.replace(self._wire, **picked)
 
-def _given(codec: AutoCodec) -> Codec:
+
+def _fixed(codec: AutoCodec) -> Codec:
+    """Return the codec until another one is picked: without codec where it is "auto"."""
     return Identity() if codec is None or isinstance(codec, str) else codec

@@ -16,10 +16,10 @@ _UNKNOWN = tf.data.UNKNOWN_CARDINALITY
 class Feed:
     """The datasets and iterators of all workers.
 
-    Each worker's part is touched by the lane of that worker alone, under its device.
+    Only the thread of a worker uses that worker's part, under its device.
 
     Attributes:
-        element_spec: the type of a batch, the same for all workers; None until `agree`.
+        element_spec: the type of a batch, the same for all workers; None until `unify_types`.
     """
 
     def __init__(self, source: Source, num_workers: int, num_replicas_in_sync: int = 1) -> None:
@@ -63,7 +63,7 @@ class Feed:
         self._datasets[worker] = dataset
         self._sizes[worker] = int(dataset.cardinality())
 
-    def agree(self) -> None:
+    def unify_types(self) -> None:
         """Give all workers' datasets, now built, one type of batch.
 
         Raises:

@@ -12,23 +12,24 @@ from typing_extensions import override
 from tfps import _keras
 from tfps.optimizer.averages import finalize, reset_averages, swap_averages
 from tfps.params.initialize import initial_value
+from tfps.training.callbacks import Logs, callback_list
 from tfps.training.data import FirstBatches, MappedSource, Source, as_source
+from tfps.training.history import Traffic, Updates, print_table, total
+from tfps.training.metric_sums import MetricSums
 from tfps.training.phase import Phase
 from tfps.training.runtime import Method, Runtime
-from tfps.training.totals import Totals
-from tfps.training.traffic import Traffic
-from tfps.training.updates import print_table, total
 
 
 class KerasHooks(_keras.Hooks):
-    """Does for one strategy what Keras hands over: above all its training loops."""
+    """The work that Keras hands over to a strategy: above all its training loops."""
 
     def __init__(self, runtime: Runtime, *, logs_updates: bool) -> None:
         """Keep the arguments.
 
         Args:
             runtime: the workers that run the steps.
-            logs_updates: whether fit logs figures of the updates, and prints a table of them.
+            logs_updates: whether the logs of fit have figures of the updates, and fit prints a
+                table of them.
         """
         self._runtime = runtime
         self._logs_updates = logs_updates
@@ -90,11 +91,11 @@ class KerasHooks(_keras.Hooks):
         training = self._phase(model, "train_step", source, steps=steps_per_epoch)
         validation = None
         if validation_data is not None:
-            held_out = _validation_source(
+            validation_source = _validation_source(
                 validation_data, validation_batch_size or batch_size, preprocess
             )
-            validation = self._reading(model, "test_step", held_out, validation_steps)
-        callbacks = _callback_list(
+            validation = self._finite_phase(model, "test_step", validation_source, validation_steps)
+        callbacks = callback_list(
             model, callbacks, verbose, epochs=epochs, steps=training.num_steps, add_history=True
         )
         model.stop_training = False
@@ -106,16 +107,11 @@ class KerasHooks(_keras.Hooks):
             logs = training.train_epoch(model, callbacks, epoch)
             updates = training.updates()
             if validation and _keras.should_evaluate(model, epoch, validation_freq):
-                held_out_logs = validation.evaluate(model, callbacks)
-                logs.update({f"val_{name}": value for name, value in held_out_logs.items()})
+                validation_logs = validation.evaluate(model, callbacks)
+                logs.update({f"val_{name}": value for name, value in validation_logs.items()})
             traffic = Traffic.of(training.traffic)
             traffic.log(epoch)
-            if training.program.is_coded:
-                logs.update(traffic.totals)
-            if training.program.overlaps:
-                logs["added_staleness"] = training.missed / max(training.steps_run, 1)
-            if self._logs_updates:
-                logs.update(updates.logs)
+            logs.update(self._figures(training, traffic, updates))
             callbacks.on_epoch_end(epoch, logs)
             model.history.traffic.append(traffic)
             model.history.updates.append(updates)
@@ -146,8 +142,8 @@ class KerasHooks(_keras.Hooks):
         source = as_source(
             x, y, sample_weight, batch_size=batch_size, shuffle=False, preprocess=preprocess
         )
-        evaluation = self._reading(model, "test_step", source, steps)
-        callbacks = _callback_list(model, callbacks, verbose, epochs=1, steps=evaluation.num_steps)
+        evaluation = self._finite_phase(model, "test_step", source, steps)
+        callbacks = callback_list(model, callbacks, verbose, epochs=1, steps=evaluation.num_steps)
         logs = evaluation.evaluate(model, callbacks)
         return logs if return_dict else _keras.ordered_metrics(model, logs)
 
@@ -164,18 +160,27 @@ class KerasHooks(_keras.Hooks):
     ) -> Any:
         """Predict with `model`; see `keras.Model.predict`, and `as_source` for `x`.
 
-        Outputs keep the order of arrays and of a tf.data.Dataset. Those of a data function come
-        as if its workers' batches had been dealt out in turn.
+        The outputs for arrays and a tf.data.Dataset are in their order. The outputs for a data
+        function are in the order of the batches: the first of each worker, the second of each, ...
         """
         source = as_source(x, batch_size=batch_size, shuffle=False, preprocess=preprocess)
-        prediction = self._reading(model, "predict_step", source, steps)
-        callbacks = _callback_list(model, callbacks, verbose, epochs=1, steps=prediction.num_steps)
+        prediction = self._finite_phase(model, "predict_step", source, steps)
+        callbacks = callback_list(model, callbacks, verbose, epochs=1, steps=prediction.num_steps)
         return prediction.predict(model, callbacks)
 
-    def _reading(
+    def _figures(self, training: Phase, traffic: Traffic, updates: Updates) -> Logs:
+        """Return the figures of an epoch that its logs have beside Keras's."""
+        figures: Logs = dict(traffic.totals) if training.program.is_coded else {}
+        if training.program.overlaps:
+            figures["added_staleness"] = training.missed / max(training.steps_run, 1)
+        if self._logs_updates:
+            figures.update(updates.logs)
+        return figures
+
+    def _finite_phase(
         self, model: keras.Model, method: Method, source: Source, steps: int | None = None
     ) -> Phase:
-        """Return the phase that reads `source`, or its first `steps` batches, each time anew."""
+        """Return a phase whose epochs read all of `source`, or its first `steps` batches."""
         if steps is not None:
             source = FirstBatches(source, steps)
         return self._phase(model, method, source, None)
@@ -190,10 +195,10 @@ class KerasHooks(_keras.Hooks):
             _keras.build(model, feed.element_spec, compiled=method != "predict_step")
             program = self._runtime.program(model, method, feed)
         return Phase(
-            lanes=self._runtime.workers,
+            workers=self._runtime.workers,
             feed=feed,
             program=program,
-            totals=Totals(program.metric_variables),
+            metrics=MetricSums(program.metric_variables),
             steps=steps,
             steps_per_execution=1 if method == "predict_step" else model.steps_per_execution,
         )
@@ -214,21 +219,4 @@ def _validation_source(data: Any, batch_size: int | None, preprocess: Any) -> So
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     return as_source(
         x, y, sample_weight, batch_size=batch_size, shuffle=False, preprocess=preprocess
-    )
-
-
-def _callback_list(
-    model: keras.Model, callbacks: Any, verbose: Any, *, epochs: int, steps: int | None,
-    add_history: bool = False,
-) -> keras.callbacks.CallbackList:  # fmt: skip
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        return callbacks
-    return keras.callbacks.CallbackList(
-        callbacks,
-        add_history=add_history,
-        add_progbar=verbose != 0,
-        verbose=verbose,
-        epochs=epochs,
-        steps=steps,
-        model=model,
     )

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from tfps.step.discover import discover
 from tfps.training.data import as_source
+from tfps.training.metric_sums import MetricSums
 from tfps.training.phase import Phase
 from tfps.training.runtime import Runtime
-from tfps.training.totals import Totals
 
 StepFunction = Callable[[keras.Model, Any], Any]
 
@@ -48,10 +48,10 @@ class Loop:
         with runtime.strategy.scope():
             program = runtime.loop_program(model, self._computation(step), feed)
         self._phase = Phase(
-            lanes=runtime.workers,
+            workers=runtime.workers,
             feed=feed,
             program=program,
-            totals=Totals(program.metric_variables),
+            metrics=MetricSums(program.metric_variables),
             steps=0,
             steps_per_execution=steps_per_execution,
         )

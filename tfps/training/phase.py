@@ -1,4 +1,4 @@
-"""One phase of a fit, an evaluate or a predict: a program, the data it reads, and its callbacks."""
+"""The loops of fit, evaluate and predict: an epoch as runs of dispatches, with its callbacks."""
 
 from __future__ import annotations
 
@@ -7,54 +7,52 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfps import _keras
 from tfps.step.program import Dispatch, WorkerProgram
-from tfps.training.dispatch import Result
+from tfps.training.callbacks import BatchHooks, Logs, as_floats, batch_hooks
 from tfps.training.feed import Feed
-from tfps.training.lanes import Lanes
-from tfps.training.serving import Serving
-from tfps.training.totals import Totals
-from tfps.training.updates import Updates
+from tfps.training.history import Updates
+from tfps.training.metric_sums import MetricSums
+from tfps.training.pool import WorkerPool
+from tfps.training.ps_threads import PsThreads
+from tfps.training.run import Result, Run
 from tfps.update.measured import Measured
-
-Logs = dict[str, Any]
 
 
 @dataclasses.dataclass(kw_only=True)
 class Phase:
-    """The parts that its three loops share.
+    """A program and the data that it reads, with the loops over them.
 
     Attributes:
-        lanes: who runs the steps.
-        feed: the data, as it lies on the workers.
-        program: what a step is.
-        totals: the metric state over all workers.
-        steps: how many steps an epoch has; None to read all data to its end.
-        steps_per_execution: the most steps that a worker runs in one call, but for what makes the
-            last window whole.
-        traffic: the bytes of the steps since the last epoch began, as `WorkerProgram` counts them.
-        missed: how many updates of its own worker the pulls of these steps came before.
-        steps_run: how many steps these were.
+        workers: the workers that run the steps.
+        feed: the data on the workers.
+        program: what a step does.
+        metrics: the metric state over all workers.
+        steps: the number of steps of an epoch; None to read all data to its end.
+        steps_per_execution: the most steps that a worker runs in one call, before they are rounded
+            up to whole windows.
+        traffic: the bytes of the steps since the epoch began, as reports count them.
+        missed: the updates of its own worker that the pull of each of these steps missed, summed.
+        steps_run: the number of these steps.
     """
 
-    lanes: Lanes
+    workers: WorkerPool
     feed: Feed
     program: WorkerProgram
-    totals: Totals
+    metrics: MetricSums
     steps: int | None
     steps_per_execution: int
-    _batches_read: int = dataclasses.field(default=0, init=False)
     traffic: np.ndarray = dataclasses.field(init=False)
     missed: int = dataclasses.field(init=False)
     steps_run: int = dataclasses.field(init=False)
-    _measured: Measured = dataclasses.field(init=False)
-    _began_s: float = dataclasses.field(init=False)
+    _batches_read: int = dataclasses.field(default=0, init=False)
+    _measured_before: Measured = dataclasses.field(init=False)
+    _start_s: float = dataclasses.field(init=False)
 
     @property
     def steps_per_dispatch(self) -> int:
@@ -64,7 +62,7 @@ class Phase:
 
     @property
     def num_steps(self) -> int | None:
-        """How many steps an epoch has, as the callbacks are told; None if that is not known."""
+        """The number of steps of an epoch, for the callbacks; None if it is not known."""
         return self.steps if self.steps is not None else self.feed.num_batches
 
     def train_epoch(
@@ -72,16 +70,15 @@ class Phase:
     ) -> Logs:
         """Train one epoch, and return its logs.
 
-        Batch-level callbacks fire on the chief when a dispatch has ended, while the workers are
-        already at the next: what they read of the model may be newer than their logs.
+        Batch-level callbacks are called on the chief when a dispatch has ended. By then the workers
+        run the next one: the model's state may be newer than the logs.
         """
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
-        dropped = self.lanes.dropped_updates
-        logs = self._run(
-            model, _batch_hooks(callbacks, "train"), stopped=lambda: model.stop_training
-        )
-        if dropped := self.lanes.dropped_updates - dropped:
+        dropped_before = self.workers.dropped_updates
+        hooks = batch_hooks(callbacks, "train")
+        logs = self._run_epoch(model, hooks, stopped=lambda: model.stop_training)
+        if dropped := self.workers.dropped_updates - dropped_before:
             warnings.warn(
                 f"Epoch {epoch + 1}: {dropped} of {self.num_steps} steps had gradients that were "
                 "not finite; their updates were dropped, and the loss scale was lowered.",
@@ -94,19 +91,18 @@ class Phase:
         model.stop_evaluating = False
         callbacks.on_test_begin()
         model.reset_metrics()
-        logs = self._run(
-            model, _batch_hooks(callbacks, "test"), stopped=lambda: model.stop_evaluating
-        )
+        hooks = batch_hooks(callbacks, "test")
+        logs = self._run_epoch(model, hooks, stopped=lambda: model.stop_evaluating)
         callbacks.on_test_end(logs)
         return logs
 
     def run_steps(self, steps: int) -> int:
-        """Run `steps` steps of data that goes on, without callbacks; return how many ran."""
+        """Run `steps` steps from where the data is, without callbacks; return how many ran."""
         self._begin()
         self.steps = steps
         for result in self._results():
-            self._add(result)
-        self.totals.show()
+            self._count(result)
+        self.metrics.assign()
         return self.steps_run
 
     def predict(self, model: keras.Model, callbacks: keras.callbacks.CallbackList) -> Any:
@@ -115,9 +111,9 @@ class Phase:
         callbacks.on_predict_begin()
         outputs: dict[int, Any] = {}
         dispatch = self.program.dispatch(most_steps=1, with_output=True)
-        for position, result in enumerate(self._run_of(dispatch, None)):
+        for position, result in enumerate(self._run(dispatch, None)):
             callbacks.on_predict_batch_begin(position)
-            batch = result.first_batch * self.lanes.num_workers + result.worker
+            batch = result.first_batch * self.workers.num_workers + result.worker
             outputs[batch] = result.output
             callbacks.on_predict_batch_end(position, {"outputs": result.output})
             if model.stop_predicting:
@@ -127,27 +123,29 @@ class Phase:
             raise ValueError("The data to predict for holds no batch. Give at least one example.")
         return _keras.concatenate([outputs[batch] for batch in sorted(outputs)])
 
-    def _run(
-        self,
-        model: keras.Model,
-        hooks: tuple[Callable[..., None], Callable[..., None]] | None,
-        stopped: Callable[[], bool],
+    def updates(self) -> Updates:
+        """Return the updates since the epoch began."""
+        seconds = time.perf_counter() - self._start_s
+        return Updates(measured=self.program.measured() - self._measured_before, seconds=seconds)
+
+    def _run_epoch(
+        self, model: keras.Model, hooks: BatchHooks | None, stopped: Callable[[], bool]
     ) -> Logs:
         self._begin()
         logs: Logs = {}
-        # As in Keras: what a step of one's own returns goes to the logs, the last step's.
+        # As in Keras, the logs hold what a train_step or test_step of the user's own returned last.
         outputs = self.program.demand.outputs
         own_logs = isinstance(outputs, dict) and set(outputs) != set(model.get_metrics_result())
 
         def logs_after(result: Result) -> Logs:
-            self.totals.show()
-            return _as_floats(result.output if own_logs else model.get_metrics_result())
+            self.metrics.assign()
+            return as_floats(result.output if own_logs else model.get_metrics_result())
 
         result = None
         for result in self._results(with_output=own_logs):
             if hooks:
                 hooks[0](self.steps_run)
-            self._add(result)
+            self._count(result)
             if hooks:
                 logs = logs_after(result)
                 hooks[1](self.steps_run - 1, logs)
@@ -155,107 +153,88 @@ class Phase:
                 break
         return logs if hooks or result is None else logs_after(result)
 
-    def updates(self) -> Updates:
-        """Return the updates since the last epoch began."""
-        seconds = time.perf_counter() - self._began_s
-        return Updates(measured=self.program.measured() - self._measured, seconds=seconds)
-
     def _begin(self) -> None:
-        self.totals.reset()
-        self._measured = self.program.measured()
-        self._began_s = time.perf_counter()
+        self.metrics.reset()
+        self._measured_before = self.program.measured()
+        self._start_s = time.perf_counter()
         self.traffic = np.zeros(self.program.traffic_shape, np.int64)
         self.missed = self.steps_run = 0
 
-    def _add(self, result: Result) -> None:
+    def _count(self, result: Result) -> None:
         report = self.program.format.read(result.report)
-        self.totals.add(report.metrics)
-        self.lanes.dropped_updates += report.dropped
+        self.metrics.add(report.metrics)
+        self.workers.dropped_updates += report.dropped
         self.traffic += report.traffic
         self.missed += report.missed
         self.steps_run += result.steps
 
     def _results(self, *, with_output: bool = False) -> Iterator[Result]:
-        """Run the steps of an epoch; those between two changes of what travels in one run."""
+        """Run the steps of an epoch: one run for each format in which parameters travel."""
         remaining = self.steps
-        first = True
-        while first or remaining != 0:
+        is_first = True
+        while is_first or remaining != 0:
             step, count = 0, remaining
             if boundaries := self.program.boundaries:
                 step = self.program.global_step
-                ahead = min((b - step for b in boundaries if b > step), default=None)
-                count = min((n for n in (ahead, remaining) if n is not None), default=None)
+                until_next = min((b - step for b in boundaries if b > step), default=None)
+                count = min((n for n in (until_next, remaining) if n is not None), default=None)
             dispatch = self.program.dispatch(
                 most_steps=self.steps_per_dispatch, with_output=with_output, step=step
             )
-            ran = yield from self._run_of(dispatch, count, of=self.steps, goes_on=not first)
+            ran = yield from self._run(
+                dispatch, count, requested=self.steps, continues=not is_first
+            )
             if count is None or ran < count:
                 return
             remaining = None if remaining is None else remaining - count
-            first = False
+            is_first = False
 
-    def _run_of(
-        self, dispatch: Dispatch, steps: int | None, *, of: int | None = None, goes_on: bool = False
+    def _run(
+        self,
+        dispatch: Dispatch,
+        steps: int | None,
+        *,
+        requested: int | None = None,
+        continues: bool = False,
     ) -> Generator[Result, None, int]:
-        """Start a run and yield its results; data that was read to its end begins anew.
+        """Start a run and yield its results; start the data anew if it was read to its end.
 
         Args:
-            dispatch: what the workers, and the ps, run.
-            steps: how many steps to run; None to read all data to its end.
-            of: how many steps were asked for; None if the data's end is what ends them.
-            goes_on: whether the run is a later part of an epoch.
+            dispatch: what the workers and the ps run.
+            steps: the number of steps to run; None to read all data to its end.
+            requested: the number of steps of the epoch; None if it ends with the data.
+            continues: whether the epoch has had a run before.
 
         Returns:
-            How many steps ran.
+            The number of steps that ran.
         """
-        if not goes_on and (of is None or self._batches_read == self.feed.num_batches):
-            self.feed.start_epoch()
-            self._batches_read = 0
+        if not continues and (requested is None or self._batches_read == self.feed.num_batches):
+            self._restart_data()
         self.program.refresh()
         ran = 0
-        with Serving(dispatch.served_by, self.lanes.num_workers) as serving:
-            run = self.lanes.start(
+        with PsThreads(dispatch.served_by, self.workers.num_workers) as ps_threads:
+            run = Run(
                 self.feed,
                 dispatch.function,
-                serving,
+                ps_threads,
+                workers=self.workers.num_workers,
                 steps=steps,
                 steps_per_dispatch=self.steps_per_dispatch,
             )
+            run.start(self.workers)
             for result in run.results():
                 self._batches_read += result.steps
                 ran += result.steps
                 yield result
-        if run.out_of_data and of is not None:
-            self.feed.start_epoch()
-            self._batches_read = 0
+        if run.out_of_data and requested is not None:
+            self._restart_data()
             warnings.warn(
-                f"The data of all workers ended before {of} steps had run. Give more "
+                f"The data of all workers ended before {requested} steps had run. Give more "
                 "batches, for example with .repeat().",
                 stacklevel=2,
             )
         return ran
 
-
-def _batch_hooks(
-    callbacks: keras.callbacks.CallbackList, mode: Literal["train", "test"]
-) -> tuple[Callable[..., None], Callable[..., None]] | None:
-    """Return what to call before and after a batch; None if no callback does anything there.
-
-    Logs are only worth their while if somebody reads them.
-    """
-    names = [f"on_{mode}_batch_begin", f"on_{mode}_batch_end", "on_batch_begin", "on_batch_end"]
-    base = keras.callbacks.Callback
-    idle = all(
-        getattr(getattr(callback, name), "__func__", None) is getattr(base, name)
-        for callback in callbacks.callbacks
-        for name in names
-    )
-    return None if idle else (getattr(callbacks, names[0]), getattr(callbacks, names[1]))
-
-
-def _as_floats(logs: Logs) -> Logs:
-    """Return logs with plain floats, as callbacks want them."""
-    return {
-        name: float(value) if tf.is_tensor(value) and value.shape.rank == 0 else value
-        for name, value in logs.items()
-    }
+    def _restart_data(self) -> None:
+        self.feed.start_epoch()
+        self._batches_read = 0

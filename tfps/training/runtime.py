@@ -13,7 +13,7 @@ from tfps.step.program import WorkerProgram
 from tfps.step.step import StepSettings
 from tfps.training.auto import Codecs
 from tfps.training.feed import Feed
-from tfps.training.lanes import Lanes
+from tfps.training.pool import WorkerPool
 
 Method = Literal["train_step", "test_step", "predict_step"]
 """The method of a model that a batch goes through, in fit, evaluate and predict."""
@@ -42,9 +42,9 @@ class Runtime:
         self._codecs = codecs
 
     @functools.cached_property
-    def workers(self) -> Lanes:
+    def workers(self) -> WorkerPool:
         """The workers of the strategy's coordinator."""
-        return Lanes(self.strategy.coordinator)
+        return WorkerPool(self.strategy.coordinator)
 
     def loop_program(
         self, model: keras.Model, step: Callable[[Any], Any], feed: Feed

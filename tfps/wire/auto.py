@@ -32,15 +32,15 @@ _PUSHES = (*_PULLS, (_SIGNS, 0.16))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What the slowest worker measured at the start of a job.
+class StepProfile:
+    """The speed of a step and of the links, as the slowest worker measured them.
 
     Attributes:
-        compute_s: seconds that a step computes.
-        pull_bytes: what a step pulls from all ps together, uncoded.
-        push_bytes: what it pushes to all ps together, uncoded.
-        pull_bytes_per_s: how fast all ps together send to a worker, while others pull too.
-        push_bytes_per_s: how fast they receive from it.
+        compute_s: the time that a step computes, in seconds.
+        pull_bytes: the bytes that a step pulls from all ps together, uncoded.
+        push_bytes: the bytes that it pushes to all ps together, uncoded.
+        pull_bytes_per_s: the rate at which all ps together send to a worker while others pull, too.
+        push_bytes_per_s: the rate at which they receive from it.
     """
 
     compute_s: float
@@ -65,30 +65,26 @@ class Choice:
     reason: str
 
 
-def choose_pull(measured: Measured, *, overlap: bool) -> Choice:
+def choose_pull(profile: StepProfile, *, overlap: bool) -> Choice:
     """Pick the codec of the pulls."""
-    return _choose(
-        "pull", _PULLS, measured.pull_bytes, measured.pull_bytes_per_s, measured, overlap
-    )
+    return _choose("pull", _PULLS, profile.pull_bytes, profile.pull_bytes_per_s, profile, overlap)
 
 
-def choose_push(measured: Measured, *, overlap: bool) -> Choice:
+def choose_push(profile: StepProfile, *, overlap: bool) -> Choice:
     """Pick the codec of the pushes."""
-    return _choose(
-        "push", _PUSHES, measured.push_bytes, measured.push_bytes_per_s, measured, overlap
-    )
+    return _choose("push", _PUSHES, profile.push_bytes, profile.push_bytes_per_s, profile, overlap)
 
 
-def choose_bucket_bytes(measured: Measured, seconds: float, num_ps: int) -> int | None:
+def choose_bucket_bytes(profile: StepProfile, seconds: float, num_ps: int) -> int | None:
     """Pick how many bytes of parameters travel in one message; None is all of a ps.
 
     Args:
-        measured: what a step pulls.
+        profile: says how many bytes a step pulls.
         seconds: how long what a step pulls, or pushes, takes as it is coded.
         num_ps: how many ps there are; a worker's messages to them take turns on its link.
     """
     number = min(_MOST_MESSAGES, int(seconds / _LEAST_MESSAGE_S))
-    return None if number < 2 else math.ceil(measured.pull_bytes / num_ps / number)
+    return None if number < 2 else math.ceil(profile.pull_bytes / num_ps / number)
 
 
 def _choose(
@@ -96,11 +92,11 @@ def _choose(
     candidates: tuple[tuple[Codec, float], ...],
     num_bytes: int,
     rate: float,
-    measured: Measured,
+    profile: StepProfile,
     overlap: bool,
 ) -> Choice:
     part, limit = _OVERLAPPED_PART if overlap else _PART
-    allowed_s = measured.compute_s * part
+    allowed_s = profile.compute_s * part
     needed = [(codec, num_bytes * size / 4.0 / rate) for codec, size in candidates]
     fitting = [(codec, seconds) for codec, seconds in needed if seconds <= allowed_s]
     codec, seconds = fitting[0] if fitting else needed[-1]
@@ -110,7 +106,7 @@ def _choose(
         codec=codec,
         seconds=seconds,
         reason=(
-            f'{name}="auto": {codec!r}. A step computes for {1e3 * measured.compute_s:.3g} ms; its '
+            f'{name}="auto": {codec!r}. A step computes for {1e3 * profile.compute_s:.3g} ms; its '
             f"{num_bytes / 1e6:.3g} MB take {1e3 * uncoded_s:.3g} ms at {rate / 1e6:.3g} MB/s, and "
             f"{1e3 * seconds:.3g} ms in this codec, which {verdict} {limit}."
         ),

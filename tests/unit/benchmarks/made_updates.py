@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfps.training.updates import Updates
+from tfps.training.history import Updates
 from tfps.update.measured import Measured
 
 WORKERS = 4

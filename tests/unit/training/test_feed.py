@@ -44,7 +44,7 @@ def test_a_worker_that_was_lost_keeps_to_the_order_of_the_others() -> None:
     feed = Feed(as_source(shuffled, batch_size=None, shuffle=False), WORKERS)
     for worker in range(WORKERS):
         feed.build(worker)
-    feed.agree()
+    feed.unify_types()
     for epoch in range(4):
         feed.start_epoch()
         found = read(feed, 0)

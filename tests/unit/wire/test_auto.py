@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 
 from tfps import wire
-from tfps.wire.auto import Measured, choose_bucket_bytes, choose_pull, choose_push
+from tfps.wire.auto import StepProfile, choose_bucket_bytes, choose_pull, choose_push
 
 
-def measured(rate: float, compute_s: float = 0.1) -> Measured:
-    return Measured(
+def profile(rate: float, compute_s: float = 0.1) -> StepProfile:
+    return StepProfile(
         compute_s=compute_s,
         pull_bytes=13_000_000,
         push_bytes=13_000_000,
@@ -35,11 +35,11 @@ def measured(rate: float, compute_s: float = 0.1) -> Measured:
 def test_the_pull_is_the_least_lossy_that_fits(
     rate: float, overlap: bool, pull: wire.Codec
 ) -> None:
-    assert choose_pull(measured(rate), overlap=overlap).codec == pull
+    assert choose_pull(profile(rate), overlap=overlap).codec == pull
 
 
 def test_a_slow_link_gets_signs_after_a_warm_up() -> None:
-    fast, slow = measured(1e12), measured(1.25e7)
+    fast, slow = profile(1e12), profile(1.25e7)
     assert choose_push(fast, overlap=True).codec == wire.Identity()
     signs = choose_push(slow, overlap=True).codec
     kernel = wire.Parameter.of("dense/kernel", (512, 512))
@@ -49,11 +49,11 @@ def test_a_slow_link_gets_signs_after_a_warm_up() -> None:
 
 
 def test_the_reason_has_the_figures() -> None:
-    reason = choose_pull(measured(1e8), overlap=True).reason
+    reason = choose_pull(profile(1e8), overlap=True).reason
     assert "13 MB take 130 ms at 100 MB/s" in reason
     assert "32.5 ms in this codec, which is within half of it" in reason
-    assert "is the least there is, and above" in choose_pull(measured(1e3), overlap=True).reason
-    assert "5% of it" in choose_pull(measured(1e3), overlap=False).reason
+    assert "is the least there is, and above" in choose_pull(profile(1e3), overlap=True).reason
+    assert "5% of it" in choose_pull(profile(1e3), overlap=False).reason
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_the_reason_has_the_figures() -> None:
 def test_messages_are_long_enough_to_be_worth_their_cost(
     seconds: float, bucket_bytes: int | None
 ) -> None:
-    assert choose_bucket_bytes(measured(1e8), seconds, num_ps=2) == bucket_bytes
+    assert choose_bucket_bytes(profile(1e8), seconds, num_ps=2) == bucket_bytes

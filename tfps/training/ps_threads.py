@@ -1,4 +1,4 @@
-"""Serving: the programs of the ps, which run while the workers train."""
+"""The chief's threads that run the programs of the ps while the workers train."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tfps.update.inbox import Kind
 from tfps.update.ps_program import PsProgram
 
 
-class Serving:
-    """The programs that run on the ps during a run, each in a thread of the chief.
+class PsThreads:
+    """The programs that run on the ps during a run, each called from a thread of the chief.
 
     Attributes:
-        on_error: is called with the error of a program that fails, before all that wait for it
-            fail, too.
+        on_error: called with the error of a program that fails, before everything that waits for
+            that program fails, too.
     """
 
     def __init__(self, programs: Sequence[PsProgram], workers: int) -> None:
-        """Take the programs, and how many workers there are; `start` starts them."""
+        """Keep the programs and the number of workers; entering the context starts the threads."""
         self.on_error: Callable[[BaseException], None] = lambda error: None
         self._programs = programs
         self._failed: set[PsProgram] = set()
-        self._telling = threading.Lock()
-        self._over = False
+        self._sending = threading.Lock()
+        self._end_sent = False
         self._members = np.ones([workers], np.bool_)
         self._threads = [
             threading.Thread(target=self._run, args=(program,), name=f"tfps-ps-{program.ps}")
@@ -40,8 +40,8 @@ class Serving:
         if self._watched:
             self._threads.append(threading.Thread(target=self._watch, name="tfps-watch"))
 
-    def __enter__(self) -> Serving:
-        """Start the programs; all workers take part."""
+    def __enter__(self) -> PsThreads:
+        """Start the programs, with all workers as members."""
         for thread in self._threads:
             thread.start()
         return self
@@ -52,10 +52,10 @@ class Serving:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the programs, once they have dealt with all that was pushed."""
+        """End the programs once they have processed everything that was pushed."""
         self._ended.set()
         try:
-            self._tell(Kind.END)
+            self._send(Kind.END)
         except tf.errors.OpError:
             if error is None:
                 raise
@@ -64,27 +64,27 @@ class Serving:
 
     @property
     def in_step(self) -> bool:
-        """Whether each worker goes on only after one step of every other."""
+        """Whether each worker goes on only after one step of every other worker."""
         return any(program.in_step for program in self._programs)
 
-    def joins(self, worker: int) -> None:
-        """Let a worker take part again that has left."""
-        for program in self._tell(Kind.JOINED, worker):
+    def add_worker(self, worker: int) -> None:
+        """Make a worker a member again that has been removed."""
+        for program in self._send(Kind.JOINED, worker):
             program.inbox.wait_for_receipt()
 
-    def leaves(self, worker: int) -> None:
-        """Have nobody wait any more for a worker, which is lost or has no more to do."""
-        self._tell(Kind.LEFT, worker)
+    def remove_worker(self, worker: int) -> None:
+        """Have nobody wait for a worker that is lost or has no more to do."""
+        self._send(Kind.LEFT, worker)
 
     def _watch(self) -> None:
-        """Have nobody wait for a worker that has been silent for too long, and say so."""
+        """Warn of each worker that has been silent for too long; updates go on without it."""
         patience_s = min(program.patience_s or 0 for program in self._watched)
         while not self._ended.wait(patience_s / 4):
             try:
-                told = self._tell(Kind.CHECK)
-                late = {worker for program in told for worker in program.inbox.wait_for_late()}
+                asked = self._send(Kind.CHECK)
+                late = {worker for program in asked for worker in program.inbox.wait_for_late()}
             except tf.errors.OpError:
-                return  # a program has failed, and says why
+                return  # a program has failed, and reports why
             for worker in sorted(late):
                 warnings.warn(
                     f"Worker {worker} has not pushed for more than patience_s={patience_s:g} "
@@ -93,16 +93,16 @@ class Serving:
                     stacklevel=2,
                 )
 
-    def _tell(self, kind: Kind, worker: int = 0) -> list[PsProgram]:
-        """Tell the programs, unless they have been told to end; return those that were told."""
-        with self._telling:
-            told = [p for p in self._programs if not self._over and p not in self._failed]
+    def _send(self, kind: Kind, worker: int = 0) -> list[PsProgram]:
+        """Send an entry to the programs, unless their end was sent; return the receivers."""
+        with self._sending:
+            receivers = [p for p in self._programs if not self._end_sent and p not in self._failed]
             if kind is Kind.CHECK:
-                told = [program for program in told if program in self._watched]
-            for program in told:
+                receivers = [program for program in receivers if program in self._watched]
+            for program in receivers:
                 program.inbox.tell(kind, worker)
-            self._over = self._over or kind is Kind.END
-        return told
+            self._end_sent = self._end_sent or kind is Kind.END
+        return receivers
 
     def _run(self, program: PsProgram) -> None:
         try:

@@ -1,4 +1,4 @@
-"""How lanes share the steps of a run; fake lanes, no cluster."""
+"""How the workers share the steps of a run; fake threads, no cluster."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from tfps.training.dispatch import Run
-from tfps.training.serving import Serving
+from tfps.training.ps_threads import PsThreads
+from tfps.training.run import Run
 
 DEADLINE_S = 10.0
 
@@ -35,24 +35,28 @@ class FakeFeed:
         self.rebuilt.append(worker)
 
 
-class FakeLane:
-    """A lane whose worker is lost in the dispatches of the given numbers, counted from 0."""
+class FakeThread:
+    """A thread whose worker is lost in the dispatches of the given numbers, counted from 0."""
 
     def __init__(self, worker: int, lost_in: tuple[int, ...] = ()) -> None:
         self.worker = worker
         self._lost_in = lost_in
         self._calls = 0
 
-    def number(self, value: int) -> int:
+    def scalar(self, value: int) -> int:
         return value
 
     def run(
-        self, call: Callable[[], Any], *, on_lost: Callable[[], None], on_back: Callable[[], None]
+        self,
+        call: Callable[[], Any],
+        *,
+        on_lost: Callable[[], None],
+        on_recovered: Callable[[], None],
     ) -> Any:
         self._calls += 1
         if self._calls - 1 in self._lost_in:
             on_lost()
-            on_back()
+            on_recovered()
             return None
         return call()
 
@@ -75,8 +79,8 @@ class Step:
         return tf.bitcast(tf.constant(ran, tf.int64), tf.uint8), []
 
 
-def start(run: Run, lanes: list[FakeLane]) -> list[threading.Thread]:
-    threads = [threading.Thread(target=run.work, args=(lane,), daemon=True) for lane in lanes]
+def start(run: Run, fakes: list[FakeThread]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=run.work, args=(fake,), daemon=True) for fake in fakes]
     for thread in threads:
         thread.start()
     return threads
@@ -94,7 +98,7 @@ def make(
     return Run(
         feed,  # type: ignore[arg-type]
         function,
-        Serving([], workers),
+        PsThreads([], workers),
         workers=workers,
         steps=steps,
         steps_per_dispatch=per_dispatch,
@@ -103,11 +107,11 @@ def make(
 
 @pytest.mark.parametrize("steps", [0, 1, 4, 50, 51])
 @pytest.mark.parametrize("per_dispatch", [1, 4, 100])
-def test_all_lanes_together_run_the_exact_number_of_steps(steps: int, per_dispatch: int) -> None:
+def test_all_workers_together_run_the_exact_number_of_steps(steps: int, per_dispatch: int) -> None:
     feed = FakeFeed()
     step = Step(feed)
     run = make(feed, step, steps, per_dispatch=per_dispatch)
-    threads = start(run, [FakeLane(worker) for worker in range(3)])
+    threads = start(run, [FakeThread(worker) for worker in range(3)])
     results = list(run.results())
     assert ended(threads)
     assert sum(result.steps for result in results) == steps == sum(ran for _, ran in step.calls)
@@ -118,7 +122,7 @@ def test_all_lanes_together_run_the_exact_number_of_steps(steps: int, per_dispat
 def test_the_results_of_a_worker_say_which_batches_they_are_of() -> None:
     feed = FakeFeed([7, 3])
     run = make(feed, Step(feed), None, workers=2, per_dispatch=2)
-    threads = start(run, [FakeLane(0), FakeLane(1)])
+    threads = start(run, [FakeThread(0), FakeThread(1)])
     results = list(run.results())
     assert ended(threads)
     for worker, batches in enumerate([7, 3]):
@@ -131,7 +135,9 @@ def test_steps_of_a_lost_worker_are_run_by_others() -> None:
     feed = FakeFeed()
     step = Step(feed)
     run = make(feed, step, 40)
-    threads = start(run, [FakeLane(0, lost_in=(0, 1)), FakeLane(1), FakeLane(2, lost_in=(1,))])
+    threads = start(
+        run, [FakeThread(0, lost_in=(0, 1)), FakeThread(1), FakeThread(2, lost_in=(1,))]
+    )
     assert sum(result.steps for result in run.results()) == 40
     assert ended(threads)
     assert sum(ran for _, ran in step.calls) == 40
@@ -140,7 +146,7 @@ def test_steps_of_a_lost_worker_are_run_by_others() -> None:
 def test_a_lost_worker_gets_its_data_anew() -> None:
     feed = FakeFeed()
     run = make(feed, Step(feed), 8, workers=1)
-    threads = start(run, [FakeLane(0, lost_in=(0,))])
+    threads = start(run, [FakeThread(0, lost_in=(0,))])
     assert sum(result.steps for result in run.results()) == 8
     assert ended(threads)
     assert feed.rebuilt == [0]
@@ -149,7 +155,7 @@ def test_a_lost_worker_gets_its_data_anew() -> None:
 def test_a_worker_at_the_end_of_its_data_leaves_the_rest_to_others() -> None:
     feed = FakeFeed([5, 1000, 0])
     run = make(feed, Step(feed), 60)
-    threads = start(run, [FakeLane(worker) for worker in range(3)])
+    threads = start(run, [FakeThread(worker) for worker in range(3)])
     results = list(run.results())
     assert ended(threads)
     assert sum(result.steps for result in results) == 60
@@ -160,20 +166,20 @@ def test_a_worker_at_the_end_of_its_data_leaves_the_rest_to_others() -> None:
 def test_a_run_whose_data_ends_early_says_so() -> None:
     feed = FakeFeed([5, 2, 0])
     run = make(feed, Step(feed), 60)
-    threads = start(run, [FakeLane(worker) for worker in range(3)])
+    threads = start(run, [FakeThread(worker) for worker in range(3)])
     assert sum(result.steps for result in run.results()) == 7
     assert ended(threads)
     assert run.out_of_data
 
 
-def test_the_error_of_a_step_reaches_the_caller_and_ends_all_lanes() -> None:
+def test_the_error_of_a_step_reaches_the_caller_and_ends_all_workers() -> None:
     def fail(_iterator: int, _steps: int, worker: int) -> tuple[tf.Tensor, list[Any]]:
         if worker == 1:
             raise ValueError("no such row")
         return tf.bitcast(tf.constant(1, tf.int64), tf.uint8), []
 
     run = make(FakeFeed(), fail, None, per_dispatch=1)
-    threads = start(run, [FakeLane(worker) for worker in range(3)])
+    threads = start(run, [FakeThread(worker) for worker in range(3)])
     with pytest.raises(ValueError, match="no such row"):
         list(run.results())
     assert ended(threads)
@@ -183,7 +189,7 @@ def test_workers_run_ahead_of_the_caller_by_a_bound() -> None:
     feed = FakeFeed()
     step = Step(feed)
     run = make(feed, step, None, workers=2, per_dispatch=1)
-    threads = start(run, [FakeLane(0), FakeLane(1)])
+    threads = start(run, [FakeThread(0), FakeThread(1)])
     results = run.results()
     for taken in range(1, 30):
         next(results)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfps.training.totals import Totals
+from tfps.training.metric_sums import MetricSums
 
 
 def states(metric: keras.metrics.Metric) -> list[np.ndarray]:
@@ -33,27 +33,27 @@ def test_parts_add_up_to_the_metric_over_all_examples(make: object) -> None:
     for metric in (whole, part, summed):
         metric.update_state(y_true, y_pred)  # makes the state of some
     summed.reset_state()
-    totals = Totals(summed.variables)
+    sums = MetricSums(summed.variables)
     for first in range(0, 60, 7):
         part.reset_state()
         part.update_state(y_true[first : first + 7], y_pred[first : first + 7])
-        totals.add(states(part))
-    totals.show()
+        sums.add(states(part))
+    sums.assign()
     np.testing.assert_allclose(summed.result(), whole.result(), rtol=1e-5)
 
 
 def test_a_reset_forgets_all_parts_and_counts_stay_exact_in_their_dtype() -> None:
     mean = keras.metrics.Mean()
     count = keras.Variable(0, dtype="int64")
-    totals = Totals([*mean.variables, count])
-    totals.add([5.0, 2.0, 2**53])
-    totals.add([1.0, 1.0, 1])
+    sums = MetricSums([*mean.variables, count])
+    sums.add([5.0, 2.0, 2**53])
+    sums.add([1.0, 1.0, 1])
     assert float(mean.result()) == 0.0
-    totals.show()
+    sums.assign()
     assert float(mean.result()) == 2.0
     assert int(count.numpy()) == 2**53 + 1
     mean.reset_state()
-    totals.reset()
-    totals.add([3.0, 1.0, 1])
-    totals.show()
+    sums.reset()
+    sums.add([3.0, 1.0, 1])
+    sums.assign()
     assert float(mean.result()) == 3.0

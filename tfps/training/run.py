@@ -1,0 +1,288 @@
+"""Which worker runs which steps: a run, a number of steps that all workers share.
+
+The thread of each worker takes a few steps from the run, has its worker run them in one call (a
+dispatch), and takes the next. A worker at the end of its data leaves the run. A worker that is lost
+gives its steps back, so that the others finish the run, and joins again when it is back.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfps.params.placement import CHIEF_DEVICE
+from tfps.step.report import steps_of
+from tfps.training.feed import Feed
+from tfps.training.pool import WorkerPool, WorkerThread
+from tfps.training.ps_threads import PsThreads
+
+_PATIENCE_S = 60
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """The result of one dispatch.
+
+    Attributes:
+        worker: the index of the worker.
+        first_batch: the number of batches that the worker had used in this epoch before.
+        steps: the number of steps that ran.
+        report: the report of the steps, uint8: the first output of the run's function.
+        output: its second output, as tensors on the chief.
+    """
+
+    worker: int
+    first_batch: int
+    steps: int
+    report: np.ndarray
+    output: Any
+
+
+class Run:
+    """A number of steps that all workers share."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        function: Callable[[Any, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Any]],
+        ps_threads: PsThreads,
+        *,
+        workers: int,
+        steps: int | None,
+        steps_per_dispatch: int,
+    ) -> None:
+        """Describe the run; `start` starts it.
+
+        Args:
+            feed: the data.
+            function: a concrete function of (iterator, number of steps, worker index), which
+                returns a report of the steps that ran and any structure of tensors.
+            ps_threads: the programs that run on the ps meanwhile; they are told which workers take
+                part.
+            workers: the number of workers.
+            steps: the number of steps to run; None to read all data to its end.
+            steps_per_dispatch: the most steps of one dispatch.
+        """
+        self._feed = feed
+        self._function = function
+        self._ps_threads = ps_threads
+        ps_threads.on_error = self._fail
+        self._remaining = steps
+        self._steps_per_dispatch = steps_per_dispatch
+        self._changed = threading.Condition()
+        self._with_data = set(range(workers))
+        self._members = set(range(workers))
+        self._taken = [0] * workers
+        self._in_flight: set[int] = set()
+        self._results: collections.deque[Result] = collections.deque()
+        self._most_results = 2 * workers
+        self._error: BaseException | None = None
+        self._stopped = False
+
+    @property
+    def out_of_data(self) -> bool:
+        """Whether the data ended before the steps did."""
+        return bool(self._remaining) and not self._with_data
+
+    def start(self, pool: WorkerPool) -> None:
+        """Start to work in the threads of all workers."""
+        pool.submit(self.work)
+
+    def results(self) -> Iterator[Result]:
+        """Yield the results of the dispatches as they end, until the run is over.
+
+        When the caller stops early, no new dispatch starts; those in flight are waited for.
+
+        Raises:
+            Exception: the first error of a dispatch.
+        """
+        try:
+            while (result := self._next_result()) is not None:
+                yield result
+        finally:
+            with self._changed:
+                self._stopped = True
+                self._changed.notify_all()
+                self._wait_for(lambda: not self._in_flight)
+
+    def _next_result(self) -> Result | None:
+        with self._changed:
+            self._wait_for(lambda: self._results or self._error or self._is_over())
+            if self._error is not None:
+                raise self._error
+            if not self._results:
+                return None
+            self._changed.notify_all()
+            return self._results.popleft()
+
+    def _is_over(self) -> bool:
+        nothing_left = self._stopped or self._remaining == 0 or not self._with_data
+        return nothing_left and not self._in_flight
+
+    def _wait_for(self, condition: Callable[[], Any]) -> None:
+        """Wait until dispatches make `condition` true; say so if that takes long."""
+        while not self._changed.wait_for(condition, timeout=_PATIENCE_S):
+            workers = ", ".join(str(worker) for worker in sorted(self._in_flight)) or "any"
+            print(
+                f"No dispatch has ended for {_PATIENCE_S} s: waiting for worker {workers}.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def work(self, thread: WorkerThread) -> None:
+        """Run steps on the worker of `thread` until none are left for it."""
+        try:
+            is_member = True
+            while (steps := self._take(thread.worker)) != 0:
+                if steps is None:
+                    is_member = self._leave(thread.worker)
+                    self._wait_for_steps(thread.worker)
+                    continue
+                if not is_member:
+                    self._join(thread.worker)
+                is_member = self._dispatch(thread, steps)
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._leave(thread.worker)
+
+    def _join(self, worker: int) -> None:
+        with self._changed:
+            taken = self._taken_by_members()
+            self._taken[worker] = max(self._taken[worker], min(taken, default=0))
+            self._members.add(worker)
+        self._ps_threads.add_worker(worker)
+
+    def _leave(self, worker: int) -> bool:
+        """Have no other worker wait for this one; return whether it is a member: False."""
+        with self._changed:
+            self._members.discard(worker)
+            self._changed.notify_all()
+        try:
+            self._ps_threads.remove_worker(worker)
+        except BaseException as error:
+            self._fail(error)
+        return False
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+
+    def _take(self, worker: int) -> int | None:
+        """Take steps for one dispatch, as soon as the worker may.
+
+        Returns:
+            The number of steps; 0 if the worker is done, None if others may still give some back.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._may_take(worker) or self._remaining == 0 or self._is_done(worker)
+            )
+            if self._is_done(worker):
+                return 0
+            if self._remaining == 0:
+                return None
+            steps = self._steps_per_dispatch
+            if self._remaining is not None:
+                steps = min(steps, self._share(worker))
+                self._remaining -= steps
+            self._taken[worker] += steps
+            self._in_flight.add(worker)
+            return steps
+
+    def _share(self, worker: int) -> int:
+        """Return the most of the remaining steps that a worker may take."""
+        assert self._remaining is not None
+        if not self._ps_threads.in_step:
+            return self._remaining
+        taken = self._taken_by_members()
+        behind = max(taken, default=0) - self._taken[worker]
+        equal = math.ceil(self._remaining / max(len(taken), 1))
+        return min(self._remaining, behind if behind > 0 else equal)
+
+    def _taken_by_members(self) -> list[int]:
+        return [self._taken[worker] for worker in self._members & self._with_data]
+
+    def _wait_for_steps(self, worker: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._may_take(worker) or self._is_done(worker))
+
+    def _may_take(self, worker: int) -> bool:
+        if self._remaining == 0 or len(self._results) >= self._most_results:
+            return False
+        # Where workers go in step, none takes more steps than the others will run, too.
+        taken = self._taken_by_members()
+        return not (self._ps_threads.in_step and taken) or self._taken[worker] <= min(taken)
+
+    def _is_done(self, worker: int) -> bool:
+        failed = self._error is not None
+        return failed or worker not in self._with_data or self._is_over() or self._stopped
+
+    def _dispatch(self, thread: WorkerThread, steps: int) -> bool:
+        """Run steps on a worker; return whether it is still a member of the run."""
+        to_return = [steps]  # empty once they are returned: when the worker is lost or has run
+
+        def give_back(unused: int) -> None:
+            with self._changed:
+                if to_return and self._remaining is not None:
+                    self._remaining += unused
+                if to_return:
+                    to_return.clear()
+                    self._in_flight.discard(thread.worker)
+                self._changed.notify_all()
+
+        def lost() -> None:
+            give_back(steps)
+            self._leave(thread.worker)
+
+        try:
+            result = thread.run(
+                lambda: self._call(thread, steps),
+                on_lost=lost,
+                on_recovered=lambda: self._feed.rebuild(thread.worker),
+            )
+        except BaseException as error:
+            self._fail(error)
+            give_back(0)
+            raise
+        if result is None:
+            give_back(steps)
+            return False
+        with self._changed:
+            if result.steps < steps:
+                self._with_data.discard(thread.worker)
+            if result.steps:
+                self._results.append(result)
+        give_back(steps - result.steps)
+        return True
+
+    def _call(self, thread: WorkerThread, steps: int) -> Result:
+        iterator = self._feed.iterator(thread.worker)
+        report, output = self._function(
+            iterator, thread.scalar(steps), thread.scalar(thread.worker)
+        )
+        on_chief = report.numpy()
+        steps_run = steps_of(on_chief)
+        # The batches count as used only once all results have arrived.
+        fetched = tf.nest.map_structure(_on_chief, output) if steps_run else None
+        return Result(
+            worker=thread.worker,
+            first_batch=self._feed.count(thread.worker, steps_run),
+            steps=steps_run,
+            report=on_chief,
+            output=fetched,
+        )
+
+
+def _on_chief(tensor: tf.Tensor) -> tf.Tensor:
+    with tf.device(CHIEF_DEVICE):
+        return tf.identity(tensor)
