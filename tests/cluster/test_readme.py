@@ -50,6 +50,22 @@ def test_the_strategies_of_a_page_can_be_made(page: str) -> None:
     assert isinstance(names_after(page)["strategy"], tfps.ParameterServerStrategy)
 
 
+@pytest.mark.parametrize(
+    ("page", "package"),
+    [
+        *(("docs/wire.md", tfps.wire), ("docs/updates.md", tfps.update)),
+        ("docs/benchmarks.md", tfps.update),
+    ],
+)
+def test_codecs_and_policies_that_a_page_names_can_be_made(page: str, package: Any) -> None:
+    names = {name: getattr(package, name) for name in package.__all__}
+    text = (ROOT / page).read_text()
+    calls = [x for x in re.findall(r"`(\w+\(.*?\))`", text) if x.split("(")[0] in names]
+    assert len(calls) > 10
+    for call in calls:
+        eval(call, {**names, "bound": 1})
+
+
 def test_the_data_function_trains(strategy: tfps.ParameterServerStrategy) -> None:
     numbers = names_after("docs/data.md")["numbers"]
     with strategy.scope():
