@@ -113,8 +113,8 @@ def test_the_readme_is_short() -> None:
 def test_commands_that_the_pages_name_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     subcommands = {path.stem for path in (ROOT / "tfps" / "cli").glob("*.py")}
-    made = list(named(r"(?:^|[`\s])make ([a-z][\w-]*)"))
-    run = list(named(r"(?m)(?:^[` ]*|-- )(?:\S*/)?tfps ([a-z]\w+)"))
+    made = list(named(r"(?m)(?:^`|^    )make ([a-z][\w-]*)"))
+    run = list(named(r"(?m)(?:^`|^    |-- )(?:\S*/)?tfps ([a-z]\w+)"))
     assert {name for _, name in made} >= {"train", "test", "docs"}
     assert {name for _, name in run} >= {"local", "doctor", "submit"}
     assert [(page, name) for page, name in made if name not in targets] == []
