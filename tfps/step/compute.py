@@ -1,4 +1,4 @@
-"""Compute: a Keras model's own `train_step`, as a pure function of what was pulled."""
+"""Compute: a Keras model's own `train_step`, as a pure function of the pulled values."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tfps.transport.tree import take_apart
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What an optimizer was to apply.
+    """The gradients with which a step called an optimizer's `apply`.
 
     Attributes:
         optimizer: the optimizer.
-        gradients: variables with the gradient by the whole value or, of a table, by the pulled
-            rows; None where the loss does not depend on it.
+        gradients: variables, each with its gradient. A table's is the gradient of the pulled rows;
+            None if the loss does not depend on the variable.
     """
 
     optimizer: keras.optimizers.Optimizer
@@ -33,12 +33,12 @@ class Applied:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Computed:
-    """What one computation gave.
+    """The result of one computation.
 
     Attributes:
         output: what the computation returned.
-        applied: what its optimizers were to apply, in the order of their calls.
-        values: the value of each kept variable after the computation.
+        applied: the calls of its optimizers' `apply`, in order.
+        values: the values of the requested variables after the computation.
     """
 
     output: Any
@@ -46,15 +46,15 @@ class Computed:
     values: Values
 
 
-class Pulled(StepScope):
-    """A scope in which every variable takes the value that was pulled for it."""
+class ComputeScope(StepScope):
+    """A scope in which every variable has the value that was pulled for it."""
 
     def __init__(self, values: Values, rows: VariableMap[Rows]) -> None:
         super().__init__()
         self.applied: list[Applied] = []
         self._values = VariableMap(values)
         self._rows = rows
-        self._unanswered = VariableMap((v, iter(pulled.inverse)) for v, pulled in rows.items())
+        self._lookups = VariableMap((v, iter(pulled.inverse)) for v, pulled in rows.items())
 
     @override
     def get_current_value(self, variable: keras.Variable) -> tf.Tensor | None:
@@ -80,7 +80,7 @@ class Pulled(StepScope):
             return None
         if variable.trainable:
             watch(pulled.values)
-        inverse = next(self._unanswered[variable])
+        inverse = next(self._lookups[variable])
         return tf.cast(tf.gather(pulled.values, inverse), variable.dtype)
 
     @override
@@ -88,7 +88,7 @@ class Pulled(StepScope):
         if variable in self._rows:
             return self._rows[variable].values
         if variable not in self._values:
-            # The computation does not use it; the gradient by this is None.
+            # The computation does not read it: the gradient with respect to this tensor is None.
             self._values[variable] = tf.zeros(tuple(variable.shape), variable.dtype)
         return self._values[variable]
 
@@ -104,7 +104,7 @@ class Pulled(StepScope):
         self.applied.append(Applied(optimizer=optimizer, gradients=pairs))
 
     def value_after(self, variable: keras.Variable) -> tf.Tensor:
-        """Return the value that the computation left in `variable`."""
+        """Return the value of `variable` at the end of the computation."""
         written = super().get_current_value(variable)
         return self._values[variable] if written is None else written
 
@@ -120,18 +120,18 @@ def compute(
 ) -> Computed:
     """Run `computation` on `batch` with the pulled values.
 
-    It may read and write variables, differentiate by them with tapes of its own, and call its
-    optimizers' `apply`, as a `train_step` does; nothing of it reaches the variables.
+    It may read and write variables, use gradient tapes, and call its optimizers' `apply`, as a
+    `train_step` does. None of this changes the variables.
 
     Args:
         computation: takes the batch.
-        batch: whatever structure of tensors the dataset gave.
+        batch: an element of the dataset, any structure of tensors.
         whole: the whole values that were pulled.
         rows: for each table the rows that were pulled.
         own: the values of variables that each worker has for itself: metric state, seeds.
-        kept: those of the given variables whose values are wanted.
+        kept: the variables whose values after the computation are wanted.
     """
-    scope = Pulled(whole | own, rows)
+    scope = ComputeScope(whole | own, rows)
     with scope:
         output = computation(batch)
     return Computed(
@@ -142,15 +142,15 @@ def compute(
 
 
 class ComputeFunction:
-    """What gives a `Computed`, as a function of its own inside of a worker's function."""
+    """A computation as a TensorFlow function of its own, inside of a worker's function."""
 
     def __init__(
         self, function: Callable[..., Computed], *arguments: Any, jit_compile: bool = False
     ) -> None:
-        """Trace `function` for arguments like these, structures of tensors of the default graph.
+        """Trace `function` for these arguments, structures of tensors of the default graph.
 
-        With `jit_compile` XLA compiles it on the worker, once for each combination of the sizes of
-        the arguments.
+        With `jit_compile`, XLA compiles it on the worker, once for each combination of the
+        arguments' shapes.
         """
         tensors, build = take_apart(arguments)
 
@@ -164,10 +164,10 @@ class ComputeFunction:
         ).get_concrete_function(*specs)
 
     def __call__(self, *arguments: Any) -> Computed:
-        """Compute, for arguments like those of the trace."""
+        """Compute, for arguments of the same structure and dtypes as in the trace."""
         tensors, _ = take_apart(arguments)
         return self._build(self._function(*tensors))
 
     def placeholders(self) -> Computed:
-        """Return what is like a `Computed`, of symbolic tensors of the shapes that it may have."""
+        """Return a `Computed` of symbolic tensors, with the shapes that a result may have."""
         return self._build(self._function.outputs)

@@ -1,8 +1,8 @@
-"""What a computation will ask of the parameters, found by tracing it once with nothing pulled.
+"""Discover: trace a computation once to learn which parameters it needs.
 
 The trace goes into a graph of its own that is never run. From it tfps knows, before the first
-step, which parameters are needed whole, which are only looked up by row, and which rows: a lookup
-whose ids follow from the batch alone can be answered by the ps before the computation starts.
+step, which parameters are needed whole and which are only looked up by row. If the ids of a lookup
+depend on the batch alone, its rows can be pulled before the computation starts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tfps._keras import StepScope
 from tfps._tensorflow import FuncGraph, watch
 from tfps.params.variable_map import Values, VariableMap, VariableSet
 
-# They read a table of the batch's own machine, which does not change during a step.
+# They read a table on the worker, which does not change during a step.
 _PURE_LOOKUPS = frozenset({"LookupTableFind", "LookupTableFindV2", "LookupTableSizeV2"})
 
 
@@ -27,17 +27,17 @@ class Demand:
     """What a computation reads and writes.
 
     Attributes:
-        whole: the variables whose whole value it reads, or that it writes; in the order in which
-            the computation first uses them, as are all of these.
-        tables: the variables of which it only takes rows.
+        whole: the variables whose whole value it reads, or that it writes. These and the following
+            variables are in the order in which the computation first uses them.
+        tables: the variables of which it only looks up rows.
         written: the variables that it assigns to.
         applied: its optimizers, each with the variables that it updates.
-        sums: the variables to which it only ever adds what does not depend on themselves.
-        lookup_tables: the lookup tables that it looks up in: for the `ref()` of the handle, an
-            eager tensor, the dtypes of keys and values.
+        sums: the variables to which it only adds, and nothing that depends on the variable itself.
+        lookup_tables: its lookup tables: for the `ref()` of the handle, an eager tensor, the dtypes
+            of keys and values.
         outputs: what it returned, as symbolic tensors of a graph that is never run.
-        row_ids: gives, for a batch, the ids of each lookup in the order of the lookups: a mapping
-            from the position of the table in `tables` to int tensors of any shape.
+        row_ids: a function from a batch to the ids of the lookups: for each of `tables` a list of
+            int tensors of any shape, in the order of the lookups.
     """
 
     whole: tuple[keras.Variable, ...]
@@ -51,27 +51,27 @@ class Demand:
 
 
 def discover(computation: Callable[[Any], Any], batch_spec: Any) -> Demand:
-    """Trace `computation` on a batch of `batch_spec` and return what it asks of all variables."""
+    """Trace `computation` on a batch of `batch_spec`, and return what it reads and writes."""
     graph = FuncGraph("tfps_discover")
     with graph.as_default():
         placeholders = [_placeholder(spec) for spec in tf.nest.flatten(batch_spec, True)]
         batch = tf.nest.pack_sequence_as(batch_spec, placeholders, expand_composites=True)
         with _Probe(graph) as probe:
             outputs = computation(batch)
-    unknown = {value.op for value in probe.stand_ins.values()}
+    unknown = {value.op for value in probe.placeholders.values()}
     by_row = VariableMap(
         (table, ids)
         for table, ids in probe.lookups.items()
         if table not in probe.read and all(_follows_from_batch(i, graph, unknown) for i in ids)
     )
-    whole = VariableSet(v for v in probe.stand_ins if v in probe.read or v in probe.written)
+    whole = VariableSet(v for v in probe.placeholders if v in probe.read or v in probe.written)
     whole |= VariableSet(table for table in probe.lookups if table not in by_row)
     return Demand(
         whole=tuple(whole),
         tables=tuple(by_row),
-        written=tuple(v for v in probe.stand_ins if v in probe.written),
+        written=tuple(v for v in probe.placeholders if v in probe.written),
         applied=tuple(probe.applied),
-        sums=tuple(v for v in probe.stand_ins if probe.is_sum(v)),
+        sums=tuple(v for v in probe.placeholders if probe.is_sum(v)),
         lookup_tables=_lookup_tables(graph),
         outputs=outputs,
         row_ids=_RowIds(graph, placeholders, list(by_row.values())),
@@ -79,7 +79,7 @@ def discover(computation: Callable[[Any], Any], batch_spec: Any) -> Demand:
 
 
 def check_sums(demand: Demand, metric_variables: Sequence[keras.Variable]) -> None:
-    """Raise NotImplementedError if the parts of a metric's state cannot be added up."""
+    """Raise NotImplementedError if metric state cannot be summed over workers."""
     for variable in metric_variables:
         if not any(variable is known for known in demand.sums):
             raise NotImplementedError(
@@ -90,13 +90,13 @@ def check_sums(demand: Demand, metric_variables: Sequence[keras.Variable]) -> No
 
 
 class _Probe(StepScope):
-    """Hands out stand-ins for the variables' values, and notes what was asked for."""
+    """Gives placeholders for the variables' values, and records which are used how."""
 
     def __init__(self, graph: tf.Graph) -> None:
         super().__init__()
         self.applied: list[tuple[keras.optimizers.Optimizer, list[keras.Variable]]] = []
         self._graph = graph
-        self.stand_ins: Values = VariableMap()
+        self.placeholders: Values = VariableMap()
         self.read = VariableSet()
         self.written = VariableSet()
         self.lookups: VariableMap[list[tf.Tensor]] = VariableMap()
@@ -109,7 +109,7 @@ class _Probe(StepScope):
         return value
 
     def source(self, variable: keras.Variable) -> tf.Tensor:
-        return self._stand_in(variable)
+        return self._placeholder_of(variable)
 
     def apply(
         self,
@@ -120,7 +120,7 @@ class _Probe(StepScope):
         self.applied.append((optimizer, list(variables)))
 
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
-        self._stand_in(update[0])
+        self._placeholder_of(update[0])
         self.written.add(update[0])
         super().add_update(update)
 
@@ -132,24 +132,24 @@ class _Probe(StepScope):
         return tf.cast(tf.gather(self._watched(variable), indices), variable.dtype)
 
     def is_sum(self, variable: keras.Variable) -> bool:
-        """Whether the computation leaves in `variable` its value plus what it does not change."""
+        """Whether the computation only adds to `variable`, and nothing that depends on it."""
         final = super().get_current_value(variable)
-        stand_in = self.stand_ins[variable]
-        return final is None or _is_plus(final, stand_in)
+        placeholder = self.placeholders[variable]
+        return final is None or _is_plus(final, placeholder)
 
     def _watched(self, variable: keras.Variable) -> tf.Tensor:
-        stand_in = self._stand_in(variable)
+        placeholder = self._placeholder_of(variable)
         if variable.trainable:
-            watch(stand_in)
-        return stand_in
+            watch(placeholder)
+        return placeholder
 
-    def _stand_in(self, variable: keras.Variable) -> tf.Tensor:
-        if variable not in self.stand_ins:
+    def _placeholder_of(self, variable: keras.Variable) -> tf.Tensor:
+        if variable not in self.placeholders:
             # The computation may be inside of a loop or a branch, with a graph of its own.
             with self._graph.as_default():
-                stand_in = tf.compat.v1.placeholder(variable.dtype, tuple(variable.shape))
-            self.stand_ins[variable] = stand_in
-        return self.stand_ins[variable]
+                placeholder = tf.compat.v1.placeholder(variable.dtype, tuple(variable.shape))
+            self.placeholders[variable] = placeholder
+        return self.placeholders[variable]
 
 
 def _lookup_tables(graph: Any) -> dict[Any, tuple[tf.DType, tf.DType]]:
@@ -186,7 +186,7 @@ def _placeholder(spec: tf.TensorSpec) -> tf.Tensor:
 
 
 def _follows_from_batch(ids: tf.Tensor, graph: Any, unknown: set[Any]) -> bool:
-    """Whether `ids` is computed from the batch alone, and the same each time it is computed."""
+    """Whether `ids` depends on the batch alone, and is the same each time it is computed."""
     if ids.graph is not graph:  # inside of a loop or a branch of the model
         return False
     return not any(
@@ -196,7 +196,7 @@ def _follows_from_batch(ids: tf.Tensor, graph: Any, unknown: set[Any]) -> bool:
 
 
 def _ancestors(ops: list[Any]) -> set[Any]:
-    """Return `ops` and all that their values depend on."""
+    """Return `ops` and all ops that their values depend on."""
     found: set[Any] = set()
     stack = list(ops)
     while stack:
@@ -209,7 +209,7 @@ def _ancestors(ops: list[Any]) -> set[Any]:
 
 @dataclasses.dataclass(frozen=True)
 class _RowIds:
-    """The part of the discovered graph that computes ids from a batch, put into another graph."""
+    """Computes the ids of lookups from a batch, by a copy of that part of the discovered graph."""
 
     graph: Any
     placeholders: list[tf.Tensor]
@@ -241,7 +241,7 @@ class _RowIds:
     def _inputs(self, batch: Any) -> Mapping[str, tf.Tensor]:
         values = tf.nest.flatten(batch, expand_composites=True)
         inputs = {p.name: value for p, value in zip(self.placeholders, values, strict=True)}
-        # What the trace captured, as a lookup table's handle, is eager: identity brings it in here.
+        # Captures, such as a lookup table's handle, are eager: identity copies them to this graph.
         inputs.update({inner.name: tf.identity(outer) for outer, inner in self.graph.captures})
         return inputs
 

@@ -25,7 +25,7 @@ class Moves:
         step: what the step is made of.
         wire: the format in which parameters and gradients travel.
         worker: the index of the worker, int64.
-        paced: whether the messages of a push follow one another, where a ps gets several.
+        paced: whether the messages of a push to one ps follow one another.
         frozen: the values of the parameters that the worker keeps.
     """
 
@@ -43,7 +43,7 @@ class Moves:
             step: what the step is made of.
             wire: the format in which parameters and gradients travel.
             worker: the index of the worker, int64.
-            paced: whether the messages of a push follow one another, where a ps gets several.
+            paced: whether the messages of a push to one ps follow one another.
         """
         step.prepare()
         return cls(
@@ -55,7 +55,7 @@ class Moves:
         )
 
     def pull(self, batch: Any) -> Pull:
-        """Read from the ps what the step on `batch` needs, once it may start."""
+        """Wait until the step on `batch` may start, and read from the ps what it needs."""
         step, demand = self.step, self.step.demand
         tables = list(zip(demand.tables, demand.row_ids(batch), strict=True))
 
@@ -67,14 +67,14 @@ class Moves:
         return step.gate.pull(pull_all, self.pull_whole, lambda: pull([], tables, self.wire, {}))
 
     def pull_whole(self) -> Pull:
-        """Read from the ps what all steps need."""
+        """Read from the ps the variables that are pulled whole."""
         return pull(self.step.whole, [], self.wire, self._begin())
 
     def _begin(self) -> dict[Effect, Versions]:
         return {effect: effect.begin() for effect in self.step.effects}
 
     def compute(self, batch: Any, pulled: Pull, metrics: Sequence[tf.Tensor]) -> Computed:
-        """Run the model on `batch`, with what was pulled and the metric state so far."""
+        """Run the model on `batch`, with the pulled values and the metric state so far."""
         whole = pulled.whole | self.frozen
         own = VariableMap(zip(self.step.metrics, metrics, strict=True)) | self._seed_values(pulled)
         if not (self.step.jit_compile and _suits_xla(batch)):
@@ -98,7 +98,7 @@ class Moves:
         return [computed.values[variable] for variable in self.step.metrics]
 
     def push(self, computed: Computed, pulled: Pull) -> Pushed:
-        """Send gradients and differences to the ps, and have them applied."""
+        """Send gradients and differences to the ps, which apply them."""
         step = self.step
         differences = [(v, computed.values[v] - pulled.whole[v]) for v in step.written]
         pushed = push_differences(differences, self.wire)
@@ -131,20 +131,21 @@ class Moves:
         values: Values = VariableMap()
         for seed, initial in self.step.seeds:
             state = tf.constant(initial)
-            own = tf.random.experimental.stateless_fold_in(state, tf.cast(self.worker, state.dtype))
-            now = tf.random.experimental.stateless_fold_in(own, tf.cast(step, state.dtype))
-            values[seed] = now
+            for number in (self.worker, step):
+                number = tf.cast(number, state.dtype)
+                state = tf.random.experimental.stateless_fold_in(state, number)
+            values[seed] = state
         return values
 
 
 def _suits_xla(batch: Any) -> bool:
-    """Whether XLA takes a batch: it knows no strings, and no ragged or sparse tensors."""
+    """Whether XLA takes a batch: it does not take strings, ragged or sparse tensors."""
     tensors = tf.nest.flatten(batch)
     return all(isinstance(t, tf.Tensor) and t.dtype != tf.string for t in tensors)
 
 
 def _padded(rows: Rows) -> Rows:
-    """Add rows of zeros, up to the number of ids: XLA compiles anew for each number of rows."""
+    """Pad with rows of zeros up to the number of ids: XLA compiles for each number of rows."""
     sizes = [inverse.shape.num_elements() for inverse in rows.inverse]
     total = sum(
         tf.size(inverse) if size is None else size
@@ -158,7 +159,7 @@ def _padded(rows: Rows) -> Rows:
 
 
 def _unpadded(computed: Computed, pulled: VariableMap[Rows]) -> Computed:
-    """Take the gradients by the added rows away."""
+    """Remove the gradients of the rows that `_padded` added."""
     sizes = VariableMap((table, tf.shape(rows.values)[0]) for table, rows in pulled.items())
     return dataclasses.replace(
         computed,

@@ -28,23 +28,23 @@ class Dispatch:
 
     Attributes:
         function: a concrete function of (iterator over batches, number of steps, worker index), the
-            last two int64 scalars. It stops early when the iterator ends, and returns a report, to
+            last two int64 scalars. It stops early when the iterator ends. It returns a report, to
             be read with the program's `format`, and the last step's output, if that is wanted.
-        served_by: what runs on the ps meanwhile.
+        ps_programs: the programs that must run on the ps at the same time.
     """
 
     function: Callable[[Any, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Any]]
-    served_by: Sequence[PsProgram]
+    ps_programs: Sequence[PsProgram]
 
 
 class WorkerProgram:
     """A computation as TensorFlow functions that run on a worker.
 
     Attributes:
-        demand: what it asks of the parameters.
-        metric_variables: the metric state that it updates: each dispatch starts it at zero and
-            reports it, so that a dispatch which runs twice counts once.
-        format: of the reports of its dispatches.
+        demand: what it reads and writes.
+        metric_variables: the metric state that it updates. Each dispatch starts it at zero and
+            reports it, so that a dispatch that runs twice counts once.
+        format: the format of its dispatches' reports.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class WorkerProgram:
         To be called in the strategy's scope: optimizers that are not built yet are built here.
 
         Args:
-            computation: takes a batch, returns any structure of tensors.
+            computation: a function of a batch; returns any structure of tensors.
             batch_spec: the type of a batch.
             settings: how the steps run.
 
@@ -79,7 +79,7 @@ class WorkerProgram:
 
     @property
     def is_coded(self) -> bool:
-        """Whether anything travels otherwise than as it is."""
+        """Whether anything travels in another format than its own dtype."""
         return self._wire.is_coded
 
     @property
@@ -89,26 +89,26 @@ class WorkerProgram:
 
     @property
     def window(self) -> int:
-        """How many steps a worker takes between a pull and a push, all of one dispatch."""
+        """The number of steps between a pull and a push, all in one dispatch."""
         return 1 if self._step.window is None else self._step.window.steps
 
     @property
     def boundaries(self) -> tuple[int, ...]:
-        """The global steps at which what travels changes its format."""
+        """The global steps at which the format of the wire changes."""
         return self._wire.boundaries if self._step.optimizers else ()
 
     @property
     def global_step(self) -> int:
-        """How many steps have been counted so far."""
+        """The number of updates so far."""
         return max(int(counter.numpy()) for counter in self._step.global_steps)
 
     def dispatch(self, *, most_steps: int, with_output: bool = False, step: int = 0) -> Dispatch:
         """Return what runs steps on a worker in one call.
 
         Args:
-            most_steps: how many a call may run.
-            with_output: whether it returns the last step's output, too.
-            step: the global step of the first of them; there are no boundaries between them.
+            most_steps: the most steps that a call may run.
+            with_output: whether it also returns the last step's output.
+            step: the global step of the first of them; no boundary may lie between them.
         """
         wire = self._wire.at(step)
         several = most_steps > 1
@@ -143,11 +143,11 @@ class WorkerProgram:
         return self._traced((several, per_iteration, with_output, wire.step), dispatch)
 
     def measured(self) -> Measured:
-        """Return what the ps have counted of the updates since training began."""
+        """Return the ps' counts of updates since training began."""
         return self._step.measured(self._wire.num_ps)
 
     def refresh(self) -> None:
-        """Prepare for a run: of what the workers keep, let them pull what may have changed."""
+        """Prepare for a run: workers pull again what may have changed of what they keep."""
         self._step.frozen.refresh()
         if self._step.replica is not None:
             self._step.replica.forget()
@@ -159,12 +159,12 @@ class WorkerProgram:
                 tf.data.IteratorSpec(self._spec), number, number
             )
             keep_captures(traced, self.demand.lookup_tables)
-            self._dispatches[name] = Dispatch(function=traced, served_by=self._step.ps_programs)
+            self._dispatches[name] = Dispatch(function=traced, ps_programs=self._step.ps_programs)
         return self._dispatches[name]
 
 
 def _empty_like(outputs: Any) -> Any:
-    """Return tensors like symbolic ones, of which each unknown dimension is 0."""
+    """Return zeros like symbolic tensors, with a size of 0 where a dimension is unknown."""
     empty = [
         tf.zeros([size or 0 for size in tensor.shape.as_list()], tensor.dtype)
         for tensor in tf.nest.flatten(outputs, expand_composites=True)

@@ -1,8 +1,8 @@
-"""Many steps in one function: one after the other, or with the moves of three of them at a time.
+"""Many steps in one function: in turn, or overlapped (the moves of three steps at a time).
 
-The first step pulls and computes before a loop, and the last one pushes behind it. An iteration of
-steps in turn pushes what the step before has computed, pulls anew and computes: one round trip to
-each ps. No cond within it asks whether there is a batch, since every ps would have to be told.
+The first step pulls and computes before the loop, and the last one pushes after it. So an iteration
+of steps in turn pushes the result of the step before, then pulls and computes: one round trip to
+each ps. The loop has no `cond` on whether there is a batch: its outcome would go to every ps.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ class State(NamedTuple):
 
     Attributes:
         metrics: the metric state.
-        dropped: how many updates were dropped since their gradients were not finite, int64.
-        missed: how many updates of its own worker each step's pull came before, added up, int64.
-        traffic: bytes, int64, of shape `(num_ps, 2, 2)`: of each ps, pulled and pushed, before and
+        dropped: the number of updates dropped because gradients were not finite, int64.
+        missed: for each step, the number of updates by its own worker that its pull missed; their
+            sum, int64.
+        traffic: bytes, int64, of shape `(num_ps, 2, 2)`: for each ps, pulled and pushed, before and
             after coding.
         output: the last step's output; an empty tuple if it is not wanted.
     """
@@ -59,23 +60,23 @@ class Batches:
     """The batches of a dispatch; in a worker's function."""
 
     def __init__(self, iterator: Any, steps: tf.Tensor) -> None:
-        """Take an iterator, and how many batches to take of it at most."""
+        """Take an iterator, and the most batches to take from it, int64."""
         self.spec = iterator.element_spec
         self.first = iterator.get_next_as_optional
         self._steps = steps
 
     def after(self, taken: int | tf.Tensor) -> Any:
-        """Return an optional batch: the next one, if fewer than all steps have taken theirs."""
+        """Return the next batch as an optional; an empty one after the last step."""
         return tf.cond(taken < self._steps, self.first, self.none)
 
     def none(self) -> Any:
-        """Return an optional batch that is not there."""
+        """Return an empty optional."""
         return tf.experimental.Optional.empty(self.spec)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Unpushed:
-    """What a step computed, to be pushed, and the pull that it came from."""
+    """What a step computed and has still to push, and the pull that it was computed from."""
 
     computed: Computed
     pulled: Pull
@@ -86,10 +87,10 @@ class _Loop:
     """What goes from iteration to iteration.
 
     Attributes:
-        done: how many steps have computed.
+        done: the number of steps that have computed.
         unpushed: the last of them.
         ahead: the batch of the next step, and what it pulled; None if steps run in turn.
-        following: optional batches, of the steps after those.
+        following: the batches of the steps after those, as optionals.
         state: without an output.
     """
 
@@ -109,7 +110,7 @@ class Repeat:
         self._batches = batches
 
     def single(self, state: State) -> tuple[tf.Tensor, State]:
-        """Run one step; return how many ran, 0 or 1, and the state after it."""
+        """Run one step; return the number of steps that ran, 0 or 1, and the state after it."""
 
         def run(batch: Any) -> tuple[tf.Tensor, State]:
             pulled, now = self._pull(batch, state)
@@ -122,19 +123,19 @@ class Repeat:
         return self._on_first_batch(state, run)
 
     def in_turn(self, state: State, per_iteration: int = 1) -> tuple[tf.Tensor, State]:
-        """Run each step after the one before; return how many ran, and the last state.
+        """Run each step after the one before; return the number of steps, and the last state.
 
         Args:
             state: before the first step.
-            per_iteration: how many steps an iteration has. Its beginning costs each ps two calls.
+            per_iteration: the steps of one iteration; its start costs two calls to each ps.
         """
 
         def one_step(loop: _Loop, batch: Any) -> _Loop:
             state = self._push(loop.unpushed, loop.state)
             pulled, state = self._pull(batch, state)  # its reads wait for what was traced before
             unpushed, state = self._compute(batch, pulled, state)
-            # Who has pulled need not be told that it has pushed: an op that must run after the pull
-            # stands for all those on the ps, which the iteration's end would wait for one by one.
+            # The pull follows the push on each ps. So the iteration's end waits for this op alone,
+            # which runs after the pull, and not for each op on the ps, one call for each.
             with tf.control_dependencies(take_apart(pulled)[0]):
                 tf.timestamp()
             return dataclasses.replace(loop, done=loop.done + 1, unpushed=unpushed, state=state)
@@ -158,11 +159,11 @@ class Repeat:
     def overlapped(self, state: State) -> tuple[tf.Tensor, State]:
         """Compute each step while the one before is pushed, and then the next one pulls.
 
-        So a pull comes before one update of its own worker, of the step that computes meanwhile. At
-        the end all are pushed.
+        So a pull misses one update of its own worker, that of the step which computes at the same
+        time. At the end all steps are pushed.
 
         Returns:
-            How many steps ran, and the last state.
+            The number of steps that ran, and the last state.
         """
 
         def pull(loop: _Loop, taken: tf.Tensor) -> _Loop:
@@ -204,14 +205,14 @@ class Repeat:
         return self._several(state, rest)
 
     def _several(self, state: State, rest: Callable[[_Loop], _Loop]) -> tuple[tf.Tensor, State]:
-        """Let the first step pull and compute, run the rest, and push what is left."""
+        """Let the first step pull and compute, run the rest, and push the last step."""
 
         def run(batch: Any) -> tuple[tf.Tensor, State]:
-            pulled, begun = self._pull(batch, state._replace(output=()))
-            self._function = ComputeFunction(self._moves.compute, batch, pulled, begun.metrics)
-            unpushed, begun = self._compute(batch, pulled, begun)
+            pulled, after = self._pull(batch, state._replace(output=()))
+            self._function = ComputeFunction(self._moves.compute, batch, pulled, after.metrics)
+            unpushed, after = self._compute(batch, pulled, after)
             one = tf.ones([], tf.int64)
-            last = rest(_Loop(done=one, unpushed=unpushed, following=(), state=begun))
+            last = rest(_Loop(done=one, unpushed=unpushed, following=(), state=after))
             output = last.unpushed.computed.output if state.has_output else ()
             return last.done, self._push(last.unpushed, last.state)._replace(output=output)
 
@@ -230,7 +231,7 @@ class Repeat:
         return done, last
 
     def _while(self, body: Callable[[_Loop], _Loop], first: _Loop, batches: int) -> _Loop:
-        """Repeat `body` while so many batches follow."""
+        """Repeat `body` while at least `batches` batches follow."""
         tensors, rebuild = take_apart(first)
         # Its sizes may differ between steps.
         unpushed = dataclasses.replace(first.unpushed, computed=self._function.placeholders())
@@ -245,7 +246,7 @@ class Repeat:
         return rebuild(tensors)
 
     def _followed(self, loop: _Loop, number: int) -> _Loop:
-        """Take the next batches."""
+        """Fetch the next `number` batches."""
         following = [self._batches.after(loop.done + ahead) for ahead in range(number)]
         return dataclasses.replace(loop, following=following)
 
@@ -266,7 +267,7 @@ class Repeat:
 
 
 def _with_own_step(pulled: Pull, moves: Moves) -> Pull:
-    """Count in the global step, and in the versions, the worker's own step that is not in them."""
+    """Add the worker's own step, which the pull missed, to the global step and the versions."""
     counters = VariableSet(moves.step.global_steps)
     whole = VariableMap(
         (variable, value + 1 if variable in counters else value)

@@ -1,4 +1,4 @@
-"""What a dispatch tells the chief, in one tensor: each one that the chief fetches is a message."""
+"""A dispatch's report to the chief, in one tensor: each tensor that it fetches is a call."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a dispatch tells the chief.
+    """A dispatch's report to the chief.
 
     Attributes:
-        steps: how many steps ran.
-        dropped: how many updates were dropped since their gradients were not finite.
-        missed: how many updates of its own worker each step's pull came before, added up.
-        traffic: bytes, int64, of shape `(num_ps, 2, 2)`: of each ps, pulled and pushed, before and
+        steps: the number of steps that ran.
+        dropped: the number of updates dropped because gradients were not finite.
+        missed: for each step, the number of updates by its own worker that its pull missed; their
+            sum.
+        traffic: bytes, int64, of shape `(num_ps, 2, 2)`: for each ps, pulled and pushed, before and
             after coding.
         metrics: the state of the metrics over these steps, in the order of their variables.
     """
@@ -32,7 +33,7 @@ class Report:
 
 
 class Format:
-    """How a report is laid out in a tensor of bytes: the number of steps comes first."""
+    """The layout of a report in a tensor of bytes; the number of steps comes first."""
 
     def __init__(self, num_ps: int, metrics: Sequence[keras.Variable]) -> None:
         """Describe a report on `num_ps` ps with the state of these variables."""
@@ -70,5 +71,5 @@ class Format:
 
 
 def steps_of(packed: np.ndarray) -> int:
-    """Return the number of steps of a report, whatever else is in it."""
+    """Return the number of steps of a packed report, without its format."""
     return int(packed[:8].view(np.int64)[0])

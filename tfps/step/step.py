@@ -53,14 +53,14 @@ class StepSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepOptimizer:
-    """What belongs to one of a step's optimizers.
+    """One of a step's optimizers, and what it needs on the worker and on the ps.
 
     Attributes:
         optimizer: the optimizer.
-        variables: what it updates.
+        variables: the variables that it updates.
         dense: how gradients of whole variables take effect.
-        rows: how those of rows do; the same object where that is no different.
-        accumulator: adds gradients up on the worker; None if each is pushed.
+        rows: how gradients of rows take effect; the same object if there is no difference.
+        accumulator: adds up gradients on the worker; None if each is pushed.
         codec_state: what codecs keep on the worker.
     """
 
@@ -73,7 +73,7 @@ class StepOptimizer:
 
     @property
     def effects(self) -> list[Effect]:
-        """Each of the effects, once."""
+        """The effects, each once."""
         return [self.dense] if self.rows is self.dense else [self.dense, self.rows]
 
     def prepare(self) -> None:
@@ -89,19 +89,19 @@ class Step:
     """What a step of a computation is made of.
 
     Attributes:
-        computation: takes a batch, returns any structure of tensors.
-        num_workers: how many workers there are.
+        computation: a function of a batch; returns any structure of tensors.
+        num_workers: the number of workers.
         jit_compile: whether XLA compiles what a worker computes.
         demand: what the computation asks of the parameters.
         metrics: the metric state that it updates.
-        seeds: the states of its seed generators, with their first values.
-        optimizers: its optimizers, with what belongs to each.
-        written: what it writes itself, and is neither metric state nor a seed.
-        whole: what is pulled whole.
-        gate: what lets the steps start, if they must wait.
+        seeds: the states of its seed generators, with their initial values.
+        optimizers: its optimizers.
+        written: the other variables that it assigns to.
+        whole: the variables that a step pulls whole.
+        gate: lets a step start; None if steps start at once.
         window: the steps between a pull and a push; None if each step pulls and pushes.
-        replica: a worker's own values of `whole`, if steps compute on a copy.
-        row_copies: a worker's own rows of each table, if `window` needs them.
+        replica: a worker's copy of `whole`; None if steps compute on what they pull.
+        row_copies: a worker's copies of the rows of each table, in a window.
         frozen: the parameters that no step changes.
     """
 
@@ -128,10 +128,10 @@ class Step:
         check_sums(self.demand, self.metrics)
         seeds = [v for v in self.demand.whole if _keras.is_seed_state(v)]
         self.seeds = [(seed, seed.numpy()) for seed in seeds]
-        local = VariableSet([*self.metrics, *seeds])
+        own = VariableSet([*self.metrics, *seeds])
         counters = [c for made in self._all_optimizers for c in made.counters]
-        used = VariableSet(v for v in [*counters, *self.demand.whole] if v not in local)
-        self.written = [v for v in self.demand.written if v not in local]
+        used = VariableSet(v for v in [*counters, *self.demand.whole] if v not in own)
+        self.written = [v for v in self.demand.written if v not in own]
         updated = [v for one in self.optimizers.values() for v in one.variables]
         changing = VariableSet([*counters, *self.written, *updated])
         self.whole = [v for v in used if v in changing]
@@ -158,7 +158,7 @@ class Step:
 
     @property
     def effects(self) -> list[Effect]:
-        """How gradients take effect, of all optimizers."""
+        """How gradients take effect, for all optimizers."""
         return [effect for one in self.optimizers.values() for effect in one.effects]
 
     @property
@@ -168,19 +168,19 @@ class Step:
 
     @functools.cached_property
     def is_small(self) -> bool:
-        """Whether the parameters are so few that calls between tasks are most of a step's cost."""
+        """Whether the parameters are so few that calls between tasks dominate a step's cost."""
         used = [shard for v in [*self.whole, *self.demand.tables] for shard in shards(v)]
         num_bytes = sum(shard.num_elements * shard.variable.dtype.size for shard in used)
         return bool(num_bytes <= NEGLIGIBLE_BYTES)
 
     @property
     def ps_programs(self) -> list[PsProgram]:
-        """What runs on the ps while the workers run what was traced last."""
+        """The programs that run on the ps while workers run what was traced last."""
         found = [program for effect in self.effects for program in effect.programs.values()]
         return found if self.gate is None else [*found, self.gate.program]
 
     def measured(self, num_ps: int) -> Measured:
-        """Return what the ps have counted of the updates since training began."""
+        """Return the ps' counts of updates since training began."""
         found = Measured.nothing(num_ps, self.num_workers)
         for effect in self.effects:
             found += effect.measured(num_ps)
@@ -188,7 +188,7 @@ class Step:
 
     @property
     def global_steps(self) -> list[keras.Variable]:
-        """The counters of updates, one of each optimizer."""
+        """The update counter of each optimizer."""
         return [made.global_step for made in self._applied]
 
     def prepare(self) -> None:

@@ -28,13 +28,13 @@ class Windows:
     """Windows on the batches of an iterator; to be made in a worker's function."""
 
     def __init__(self, moves: WindowMoves, batches: Batches, most_steps: int) -> None:
-        """Take the moves, the batches, and how many steps a window has at most."""
+        """Take the moves, the batches, and the most steps of a window."""
         self._moves = moves
         self._batches = batches
         self._most_steps = most_steps
 
     def run(self, state: State) -> tuple[tf.Tensor, State]:
-        """Run all steps; return how many ran, and the state after them."""
+        """Run all steps; return the number of steps that ran, and the state after them."""
         none = tf.zeros([], tf.int64)
         first = none, self._batches.after(none), state
         done, _, last = self._while(self._window, first, lambda done, following: True)
@@ -61,7 +61,7 @@ class Windows:
         return done + 1, self._batches.after(done + 1), state
 
     def _while(self, body: Any, first: Any, more: Any) -> Any:
-        """Repeat `body` while a batch follows, and `more` has it so."""
+        """Repeat `body` while a batch follows and `more` returns true."""
         tensors, rebuild = take_apart(first)
 
         def goes_on(*tensors: tf.Tensor) -> tf.Tensor:
@@ -79,7 +79,7 @@ class Windows:
 
 
 def _any_size(tensor: tf.Tensor) -> tf.TensorShape:
-    """Return the shape that a tensor may have: an output begins with 0 where a size is unknown."""
+    """Return the shape that a tensor may get: an initial output has size 0 where it is unknown."""
     return tf.TensorShape([size or None for size in tensor.shape])
 
 
@@ -88,7 +88,7 @@ class WindowInputs:
     """What a step computes on.
 
     Attributes:
-        pulled: the values, and the bytes of the rows that were not there before.
+        pulled: the values, and the bytes of the rows that the copy did not have.
         positions: for each table the positions of the rows in its row copy.
     """
 
@@ -113,7 +113,7 @@ class WindowMoves:
         )
 
     def pull(self) -> Pull:
-        """Have the copy begin with what the ps hold; one that is elastic goes on as it is."""
+        """Pull, and start the copy from the pulled values; an elastic copy goes on as it is."""
         pulled = self._moves.pull_whole()
         for copy in self._copies.values():
             copy.forget()
@@ -127,7 +127,7 @@ class WindowMoves:
         return [v for v in optimizer.variables if v not in self._copies]
 
     def look_up(self, batch: Any) -> WindowInputs:
-        """Return what a step on `batch` computes on; rows that the copy lacks are pulled."""
+        """Return what a step on `batch` computes on; pull the rows that the copy does not have."""
         demand, moves = self._step.demand, self._moves
         nothing = tf.zeros([moves.wire.num_ps, 2], tf.int64)
         pulled = Pull(
@@ -157,9 +157,9 @@ class WindowMoves:
         return self._moves.metrics(computed)
 
     def follow(self, computed: Computed, inputs: WindowInputs) -> tf.Tensor:
-        """Have the copy take the step; return how many updates were dropped, int64.
+        """Apply the step to the copy; return the number of dropped updates, int64.
 
-        Gradients that are not finite are dropped, where a loss scale is lowered for them.
+        With a loss scale, gradients that are not finite are dropped, and the scale is lowered.
         """
         self._replica.write(VariableMap((v, computed.values[v]) for v in self._step.written))
         dropped = tf.zeros([], tf.int64)
@@ -193,7 +193,7 @@ class WindowMoves:
         return step() if good is None else tf.cond(good, step, drop)
 
     def push(self, pulled: Pull) -> Pushed:
-        """Send what the copy has moved since `pulled`, and have the outer optimizer apply it."""
+        """Send how the copy differs from `pulled`; the outer optimizer applies it on the ps."""
         share = 1 / self._step.num_workers
         written = [
             (v, self._moved(v, pulled) * (tf.cast(share, v.dtype) if _is_real(v) else 1))
@@ -206,7 +206,7 @@ class WindowMoves:
         return pushed
 
     def _push(self, optimizer: StepOptimizer, pulled: Pull, share: float) -> Pushed:
-        """Push what belongs to one optimizer: to the outer one, a gradient points backwards."""
+        """Push one optimizer's differences; the outer gradient is the negative difference."""
         moves, scale = self._moves, optimizer.optimizer.loss_scale
         if scale is not None:
             scale.assign(VariableMap((v, self._replica.value(v)) for v in scale.variables))

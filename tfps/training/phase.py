@@ -212,7 +212,7 @@ class Phase:
             self._restart_data()
         self.program.refresh()
         ran = 0
-        with PsThreads(dispatch.served_by, self.workers.num_workers) as ps_threads:
+        with PsThreads(dispatch.ps_programs, self.workers.num_workers) as ps_threads:
             run = Run(
                 self.feed,
                 dispatch.function,

@@ -10,15 +10,16 @@ import tensorflow as tf
 from typing_extensions import override
 
 from tfps.optimizer.apply import Common, Optimizer
+from tfps.params.shards import Shard
 from tfps.params.variable_map import Values, VariableMap
-from tfps.transport.delivery import Delivery
+from tfps.params.variables import variables_on
+from tfps.transport.delivery import Delivery, Piece
 from tfps.transport.pull import Versions
 from tfps.update.effect import Effect
 from tfps.update.inbox import Answers, Contents, Inbox, Kind
 from tfps.update.ledger import Account, Ledger, Rule
 from tfps.update.measured import Measured
 from tfps.update.ps_program import PsProgram
-from tfps.update.sums import Sums
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class ByRule(Effect):
         self._answers = {ps: Answers(ps, num_workers) for ps in optimizer.ps}
         self._accounts = {ps: Account(Ledger.empty(num_workers)) for ps in optimizer.ps}
         self.versioned = list(self._answers)
-        self._made: dict[tuple[int, Contents], PsProgram] = {}
+        self._ps_programs: dict[tuple[int, Contents], PsProgram] = {}
 
     @override
     def prepare(self) -> None:
@@ -93,22 +94,22 @@ class ByRule(Effect):
 
     def _program(self, delivery: Delivery) -> PsProgram:
         contents = tuple(tf.TensorSpec(t.shape, t.dtype) for t in delivery.tensors)
-        if (delivery.ps, contents) not in self._made:
+        if (delivery.ps, contents) not in self._ps_programs:
             inbox = Inbox(delivery.ps, self._workers, contents, self._answers[delivery.ps])
-            work = _Applying(self.optimizer, delivery)
+            work = _MeanOfGradients(self.optimizer, delivery)
             account = self._accounts[delivery.ps]
-            self._made[delivery.ps, contents] = PsProgram(self._rule, account, inbox, work)
-        return self._made[delivery.ps, contents]
+            self._ps_programs[delivery.ps, contents] = PsProgram(self._rule, account, inbox, work)
+        return self._ps_programs[delivery.ps, contents]
 
 
-class _Applying:
+class _MeanOfGradients:
     """Adds up gradients on a ps, and applies their mean to its shards."""
 
     def __init__(self, optimizer: Optimizer, delivery: Delivery) -> None:
         """Take the optimizer, and a delivery of the kind that will be applied."""
         self._optimizer = optimizer
         self._delivery = delivery
-        self._sums = Sums(delivery.ps, delivery.decoded())
+        self._sums = _Sums(delivery.ps, delivery.decoded())
 
     def add(self, contents: list[tf.Tensor]) -> None:
         self._sums.add(self._delivery.with_tensors(contents).decoded())
@@ -119,3 +120,53 @@ class _Applying:
         self._optimizer.apply(
             pieces, header.counters, {self._delivery.ps: header.common}, ps=self._delivery.ps
         )
+
+
+class _Sums:
+    """The sums of the gradients that wait on a ps; rows are kept one by one until they are taken.
+
+    Only the ps program uses them, so there is no other writer.
+    """
+
+    def __init__(self, ps: int, like: Sequence[Piece]) -> None:
+        """Make the variables, on the ps of an index, for pieces of the kind of `like`."""
+        self._whole: dict[Shard, tuple[Piece, tf.Variable]] = {}
+        self._rows: dict[Shard, tuple[Piece, tf.Variable, tf.Variable]] = {}
+        with variables_on(ps):
+            for piece in like:
+                shape, dtype = piece.shard.shape, piece.value.dtype
+                if piece.ids is None:
+                    self._whole[piece.shard] = piece, tf.Variable(tf.zeros(shape, dtype))
+                    continue
+                ids = tf.Variable(tf.zeros([0], tf.int32), shape=[None])
+                rows = tf.Variable(tf.zeros([0, *shape[1:]], dtype), shape=[None, *shape[1:]])
+                self._rows[piece.shard] = piece, ids, rows
+
+    def add(self, pieces: Sequence[Piece]) -> None:
+        """Add pieces of the kind of `like`."""
+        for piece in pieces:
+            if piece.ids is None:
+                _, total = self._whole[piece.shard]
+                total.assign_add(piece.value, read_value=False)
+                continue
+            _, ids, rows = self._rows[piece.shard]
+            ids.assign(tf.concat([ids, piece.ids], axis=0), read_value=False)
+            rows.assign(tf.concat([rows, piece.value], axis=0), read_value=False)
+
+    def take(self, count: tf.Tensor) -> list[Piece]:
+        """Return the sums divided by `count`, and reset them."""
+        taken = []
+        for piece, total in self._whole.values():
+            taken.append(dataclasses.replace(piece, value=_mean(total.read_value(), count)))
+            total.assign(tf.zeros(total.shape, total.dtype), read_value=False)
+        for piece, ids, rows in self._rows.values():
+            unique, inverse = tf.unique(ids.read_value(), out_idx=tf.int32)
+            summed = tf.math.unsorted_segment_sum(rows.read_value(), inverse, tf.size(unique))
+            taken.append(dataclasses.replace(piece, ids=unique, value=_mean(summed, count)))
+            ids.assign(tf.zeros([0], tf.int32), read_value=False)
+            rows.assign(tf.zeros([0, *rows.shape[1:]], rows.dtype), read_value=False)
+        return taken
+
+
+def _mean(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    return total / tf.cast(count, total.dtype)
