@@ -133,6 +133,14 @@ def test_modules_that_the_pages_run_exist() -> None:
     assert missing == []
 
 
+def test_files_that_the_internals_name_exist() -> None:
+    text = (DOCS / "internals.md").read_text()
+    files = set(re.findall(r"`([\w/]+\.py)", text))
+    assert len(files) > 30
+    assert [file for file in sorted(files) if not (ROOT / "tfps" / file).exists()] == []
+    assert len(text.splitlines()) < 200
+
+
 def test_the_reference_is_of_names_that_exist() -> None:
     names = [
         n
