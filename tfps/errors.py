@@ -1,4 +1,4 @@
-"""The errors that tfps raises, each under the builtin that fits it."""
+"""The errors that tfps raises; each is a subclass of the builtin error that fits it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Iterable
 
 
 class TFConfigError(ValueError):
-    """TF_CONFIG has faults; the message lists all of them, one per line.
+    """TF_CONFIG has faults; the message lists them all, one per line.
 
     Attributes:
         faults: Each fault as a sentence that names the entry, what is allowed and what to do.
     """
 
     def __init__(self, faults: Iterable[str], variable: str = "TF_CONFIG") -> None:
-        """Make the error from every fault that was found in an environment variable."""
+        """Take all faults of an environment variable."""
         self.faults: tuple[str, ...] = tuple(faults)
         super().__init__("\n".join(f"{variable}: {fault}" for fault in self.faults))
 
 
 class ClusterTimeoutError(TimeoutError):
-    """Tasks of the cluster did not answer in the time they were given."""
+    """Tasks of the cluster did not answer in time."""
 
 
 class EmbeddedClusterError(ValueError):
-    """The process's embedded cluster cannot have the size that was asked for."""
+    """The process's embedded cluster cannot have the requested size."""
 
 
 class TaskTypeError(ValueError):
-    """A task of this type cannot do what it was asked to do."""
+    """A task of this type cannot do what was requested."""
 
 
 class ServerStartError(OSError):
@@ -58,34 +58,34 @@ class Fault:
         return "".join(keys).removeprefix(".")
 
     def __str__(self) -> str:
-        """Write path and sentence, e.g. `roles.worker.replicas: 0 is too few. Give ...`."""
+        """Return path and sentence, e.g. `roles.worker.replicas: 0 is too few. Give ...`."""
         return f"{self.where}: {self.sentence}" if self.path else self.sentence
 
     def below(self, *path: str | int) -> Fault:
-        """Return the same fault as seen from further up: `path` leads to where it begins."""
+        """Return the same fault with `path` put before its own path."""
         return Fault((*path, *self.path), self.sentence)
 
 
 class JobSpecError(ValueError):
-    """A job spec has faults, or cannot be run by the target that was asked for.
+    """A job spec has faults, or the requested target cannot run it.
 
     Attributes:
         faults: All of them.
     """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        """Make the error from every fault that was found."""
+        """Take all faults that were found."""
         self.faults: tuple[Fault, ...] = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
 class LaunchError(RuntimeError):
-    """A platform refused a job, could not be reached, or knows no such job."""
+    """A platform refused a job, cannot be reached, or has no such job."""
 
 
 class ChiefGoneError(TimeoutError):
-    """Nothing has listened at the chief's address for as long as a task waits for it."""
+    """Nothing has listened at the chief's address for the time that a task waits for it."""
 
 
 class CheckpointMismatchError(ValueError):
-    """A checkpoint holds the weights of another model than the evaluator's."""
+    """A checkpoint holds the weights of a model that differs from the evaluator's."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tfps.cluster import addresses
 from tfps.cluster.processes import plan, supervise
-from tfps.cluster.processes.programs import program_fault
+from tfps.cluster.processes.plan import program_fault
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

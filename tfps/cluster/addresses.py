@@ -1,4 +1,4 @@
-"""Network addresses of tasks: their form, free ports, and whether one answers."""
+"""Network addresses of tasks: their form, free ports, and whether a process listens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIRST_PORT = 10_000
 
 
 def address_fault(address: object) -> str | None:
-    """Say what is wrong with an address, or return None when it is a host and a port."""
+    """Return what is wrong with an address; None if it is a host and a port."""
     if not isinstance(address, str):
         return f"{address!r} is not text. Write it as 'host:port', e.g. '10.0.0.3:2222'."
     if "://" in address:
@@ -55,37 +55,37 @@ def host_and_port(address: str) -> tuple[str, int]:
 def accepts_connections(address: str, *, timeout_s: float = 1.0) -> bool:
     """Return whether a process listens at the address.
 
-    A host name that does not resolve (yet) counts as one that does not listen.
+    A host name that does not resolve (yet) counts as not listening.
     """
     try:
         with socket.create_connection(host_and_port(address), timeout=timeout_s) as connection:
-            # A connection from a port to itself succeeds when the kernel happens to pick the port
-            # that was asked for; nobody listens there.
+            # If the kernel happens to pick the requested port as the local one, the socket connects
+            # to itself, and nobody listens.
             return bool(connection.getsockname() != connection.getpeername())
     except OSError:
         return False
 
 
 def free_ports(n: int, *, host: str = LOOPBACK) -> tuple[int, ...]:
-    """Return `n` different ports on which nothing listens on this machine.
+    """Return `n` different ports of this machine on which nothing listens.
 
-    The ports lie outside the range from which the kernel takes the ports of outgoing connections
-    where there is room, so that no connection takes one before its task binds it.
+    If possible, they lie outside the range from which the kernel picks local ports, so that no
+    outgoing connection takes one before its task binds it.
 
     Raises:
-        OSError: The machine has not that many free ports.
+        OSError: The machine has fewer than `n` free ports.
     """
     candidates = list(_ports_for_listening())
     random.SystemRandom().shuffle(candidates)
-    found: list[int] = []
+    ports: list[int] = []
     for port in candidates:
-        if len(found) == n:
+        if len(ports) == n:
             break
         if _can_bind(host, port):
-            found.append(port)
-    if len(found) < n:
-        raise OSError(f"Found {len(found)} free ports on {host}, but {n} are needed.")
-    return tuple(found)
+            ports.append(port)
+    if len(ports) < n:
+        raise OSError(f"Found {len(ports)} free ports on {host}, but {n} are needed.")
+    return tuple(ports)
 
 
 def _ports_for_listening() -> range:

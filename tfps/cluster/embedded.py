@@ -13,9 +13,9 @@ from tfps.errors import EmbeddedClusterError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# All servers of a process, and the chief, share one pool of inter-op threads. Each step that is
-# under way holds some of them while it waits for another task's part, which needs threads too:
-# with too few (4 for 4 workers, or two cores' default for 2) the first step hangs.
+# All servers of a process, and the chief, share one pool of inter-op threads. A running step holds
+# some of them while it waits for another task, which needs threads as well. With too few (4 for 4
+# workers, or the default of two cores for 2) the first step hangs.
 _INTER_OP_THREADS_PER_TASK = 4
 _INTRA_OP_THREADS = 1
 _DEFAULT_TASKS = 2
@@ -27,26 +27,25 @@ _running: _Cluster | None = None
 @dataclasses.dataclass(frozen=True)
 class _Cluster:
     spec: ClusterSpec
-    # TensorFlow stops a server when its object goes.
+    # TensorFlow stops a server when its object is deleted.
     servers: tuple[tf.distribute.Server, ...]
 
 
 def embedded_cluster(num_ps: int | None = None, num_workers: int | None = None) -> ClusterSpec:
-    """Return this process's embedded cluster; start it on the first call.
+    """Return the spec of this process's embedded cluster; the first call starts it.
 
-    A process has one, and all its strategies share it: TensorFlow's context is connected to one
-    cluster, and connecting it to another (even to fewer tasks of the same one) takes the variables
-    of the strategies that live.
+    All strategies of a process share one cluster: TensorFlow's context connects to one cluster,
+    and connecting it to another (even to fewer tasks of the same one) destroys all variables.
 
     Args:
-        num_ps: Number of parameter servers, at least 1. None takes what runs, or else 2.
-        num_workers: Number of workers, at least 1. None takes what runs, or else 2.
+        num_ps: Number of ps, at least 1. None takes the running cluster's, or else 2.
+        num_workers: Number of workers, at least 1. None takes the running cluster's, or else 2.
 
     Returns:
-        The addresses of the workers and ps. There is no chief among them: it takes any free port.
+        The addresses of the workers and ps. The chief is not listed: it takes any free port.
 
     Raises:
-        EmbeddedClusterError: A number is below 1, or not that of the cluster which already runs.
+        EmbeddedClusterError: A number is below 1, or differs from the running cluster's.
     """
     global _running
     if any(number is not None and number < 1 for number in (num_ps, num_workers)):
@@ -72,8 +71,8 @@ def _check_size(spec: ClusterSpec, num_ps: int | None, num_workers: int | None) 
 
 
 def _start(num_ps: int, num_workers: int) -> _Cluster:
-    found = [f"127.0.0.1:{port}" for port in addresses.free_ports(num_ps + num_workers)]
-    spec = ClusterSpec(ps=tuple(found[:num_ps]), worker=tuple(found[num_ps:]))
+    hosts = [f"{addresses.LOOPBACK}:{port}" for port in addresses.free_ports(num_ps + num_workers)]
+    spec = ClusterSpec(ps=tuple(hosts[:num_ps]), worker=tuple(hosts[num_ps:]))
     import tensorflow as tf
 
     config = tf.compat.v1.ConfigProto(

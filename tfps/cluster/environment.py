@@ -1,4 +1,4 @@
-"""What tfps sets in the environment of the tasks that it starts, wherever it starts them."""
+"""The environment variables that tfps sets for the tasks that it starts, on any platform."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 DEFAULTS: Mapping[str, str] = {
-    # In pages of 2 MB a look at a row of a large table misses the processor's address cache less.
-    # glibc reads it when the process starts.
+    # With pages of 2 MB, looking up rows of a large table misses the TLB less often. glibc reads
+    # this when the process starts.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-    # Output comes line by line, not in blocks of a few kilobytes.
+    # Output appears line by line, not in blocks of a few kilobytes.
     "PYTHONUNBUFFERED": "1",
-    # Each process would repeat TensorFlow's remarks on the machine.
+    # Without it, each process would repeat TensorFlow's messages about the machine.
     LOG_LEVEL: "2",
 }
-"""What a user's own setting goes before."""
+"""Defaults; the user's own settings take precedence."""
 
 NO_GPUS: Mapping[str, str] = {VISIBLE_GPUS: "-1"}
 
 
 def threads(number: int) -> dict[str, str]:
-    """Return what a task with so many threads to compute with has.
+    """Return the environment of a task that computes with this many threads.
 
-    Without it TensorFlow takes a thread for each core of the machine, in every task.
+    Without it, every task uses one thread for each core of the machine.
     """
     return {"OMP_NUM_THREADS": str(number), "TF_NUM_INTRAOP_THREADS": str(number)}

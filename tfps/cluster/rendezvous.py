@@ -1,10 +1,9 @@
-"""The chief waits until every worker and ps listens, and says which ones it waits for."""
+"""The chief waits until every worker and ps listens, and names those it waits for."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from concurrent import futures
 from tfps.cluster import addresses
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.errors import ClusterTimeoutError
+from tfps.log import say
 
 _PROBE_EVERY_S = 0.25
 _MOST_PROBES_AT_ONCE = 64
@@ -23,9 +23,9 @@ def wait_for_tasks(
 ) -> None:
     """Wait until every worker and ps of the cluster accepts connections.
 
-    TensorFlow itself waits without a word and without an end. Here the tasks that are missing are
-    named on standard error, every `report_every_s` seconds. Meanwhile the chief's own address
-    accepts connections, so that the tasks which are there see that the chief is.
+    TensorFlow itself would wait silently and forever. Every `report_every_s` seconds this names the
+    missing tasks on standard error. Meanwhile it accepts connections at the chief's address, so
+    that the tasks which are running see that the chief is alive.
 
     Raises:
         ClusterTimeoutError: Tasks are still missing after `timeout_s` seconds.
@@ -44,7 +44,7 @@ def wait_for_tasks(
                 )
             if now - reported >= report_every_s:
                 reported = now
-                print(f"tfps: waiting for {_names(missing)}", file=sys.stderr, flush=True)
+                say(f"waiting for {_names(missing)}")
             time.sleep(min(_PROBE_EVERY_S, timeout_s))
             missing = _missing(missing)
 
@@ -54,7 +54,9 @@ def _missing(tasks: Sequence[tuple[Task, str]]) -> tuple[tuple[Task, str], ...]:
         return ()
     with futures.ThreadPoolExecutor(min(len(tasks), _MOST_PROBES_AT_ONCE)) as pool:
         answers = list(pool.map(lambda task: addresses.accepts_connections(task[1]), tasks))
-    return tuple(task for task, answers_now in zip(tasks, answers, strict=True) if not answers_now)
+    return tuple(
+        task for task, is_listening in zip(tasks, answers, strict=True) if not is_listening
+    )
 
 
 def _names(tasks: Sequence[tuple[Task, str]]) -> str:

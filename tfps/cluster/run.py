@@ -1,4 +1,4 @@
-"""Run one script on every task of a job: one trains, others serve, some evaluate."""
+"""Run one script on every task of a job: the chief trains, others serve or evaluate."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tfps.cluster.signals import SignalReceived, end_on_sigterm_as_init, raise_o
 from tfps.cluster.spec import ClusterSpec
 from tfps.cluster.tf_config import TFConfig
 from tfps.errors import ChiefGoneError, TaskTypeError
+from tfps.log import say
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ class Evaluator(Protocol):
     """What an evaluator task runs; `tfps.SidecarEvaluator` is one."""
 
     def start(self, is_over: Callable[[], bool], /) -> None:
-        """Evaluate until the training is over and nothing is left, then return."""
+        """Evaluate until the training is over and all checkpoints are done, then return."""
 
 
 def run(
@@ -32,29 +33,31 @@ def run(
     start_timeout_s: float = 600.0,
     evaluator_timeout_s: float = 600.0,
 ) -> T:
-    """Train on the chief, evaluate on an evaluator, serve on the others, as TF_CONFIG says.
+    """Do this task's part of the job: TF_CONFIG says whether it trains, evaluates or serves.
 
-    Without TF_CONFIG, `train` runs at once: its strategy makes a cluster inside the process. On the
-    chief it runs when every worker and ps is there; when it has returned (or called
-    `sys.exit(0)`), evaluators evaluate what is left, and then all others are told to end, so all
-    that needs the cluster belongs in `train`. When it raises, they stay for a restarted chief. On
-    the other tasks the call does not return: a worker or ps ends with `serve`'s exit code, and an
-    evaluator with the same ones.
+    Without TF_CONFIG, `train` runs at once, and its strategy starts a cluster inside the process.
+
+    On the chief, `train` runs as soon as every worker and ps listens. When it has returned (or
+    called `sys.exit(0)`), the chief waits for the evaluators to evaluate the remaining checkpoints,
+    and then tells the other tasks to end. Everything that needs the cluster therefore belongs in
+    `train`. If `train` raises, the other tasks keep running for a restarted chief.
+
+    On the other tasks the call does not return. Workers, ps and evaluators end with the exit codes
+    of `serve`.
 
     Args:
-        train: What the chief does.
-        evaluate: Returns what an evaluator does; called there only. The chief needs it to know
-            whether evaluators that TF_CONFIG lists will come.
-        chief_timeout_s: A worker, ps or evaluator ends when it has found the chief gone for this
-            long.
-        start_timeout_s: The chief gives up when workers or ps are still missing after this long.
-        evaluator_timeout_s: The chief waits this long at most for evaluators, at the end.
+        train: Called on the chief.
+        evaluate: Called on an evaluator only; returns what the evaluator runs. The chief uses it to
+            know whether the evaluators that TF_CONFIG lists will take part.
+        chief_timeout_s: A worker, ps or evaluator ends when the chief has been gone for this long.
+        start_timeout_s: The chief gives up if workers or ps are still missing after this long.
+        evaluator_timeout_s: At the end, the chief waits for evaluators at most this long.
 
     Returns:
         What `train` returned.
 
     Raises:
-        TFConfigError: TF_CONFIG has faults; all of them are listed.
+        TFConfigError: TF_CONFIG has faults; the message lists all of them.
         ClusterTimeoutError: Tasks were missing for `start_timeout_s` seconds.
         TaskTypeError: This process is an evaluator, and `evaluate` is not given.
     """
@@ -75,8 +78,8 @@ def run(
     rendezvous.wait_for_tasks(config.cluster, timeout_s=start_timeout_s)
     try:
         result = train()
-    except SystemExit as ending:
-        if not ending.code:
+    except SystemExit as exit_request:
+        if not exit_request.code:
             _end_job(config.cluster, evaluate is not None, evaluator_timeout_s)
         raise
     _end_job(config.cluster, evaluate is not None, evaluator_timeout_s)
@@ -94,13 +97,13 @@ def _evaluate_and_exit(
         with evaluators.Presence(config, chief_timeout_s=chief_timeout_s) as presence:
             evaluate().start(presence.is_over)
     except ChiefGoneError as error:
-        print(f"tfps: {config.task} ends: {error}", file=sys.stderr)
+        say(f"{config.task} ends: {error}")
         code = CHIEF_GONE
     except SignalReceived as received:
         code = received.code
     sys.stdout.flush()
     sys.stderr.flush()
-    # A call to a ps that is gone may still be under way; the interpreter would wait for it.
+    # The interpreter would wait for a call to a ps that is gone.
     os._exit(code)
 
 
@@ -110,7 +113,7 @@ def _end_job(cluster: ClusterSpec, has_evaluate: bool, evaluator_timeout_s: floa
     listed = [task for task, _ in cluster if task.type == "evaluator"]
     evaluators.wait_for_evaluators(
         cluster,
-        # Those that have nothing to run do not come.
+        # An evaluator without `evaluate` has nothing to run, and never announces itself.
         expected=listed if has_evaluate else (),
         timeout_s=evaluator_timeout_s,
     )

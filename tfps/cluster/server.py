@@ -1,4 +1,4 @@
-"""The server of a worker or ps: it runs until the chief ends, is gone, or a signal comes."""
+"""The server of a worker or ps: it runs until the chief ends or disappears, or until a signal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tfps.cluster import addresses
 from tfps.cluster.signals import SignalReceived, raise_on_signals
 from tfps.cluster.tf_config import TFConfig
 from tfps.errors import ServerStartError, TaskTypeError
+from tfps.log import say
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -26,15 +27,16 @@ _LINGER_S = 4.0
 def serve(config: TFConfig, *, chief_timeout_s: float = 300.0) -> int:
     """Run the server of a worker or ps until it is told to end.
 
-    Call it from the main thread of a process that has not used a GPU yet.
+    Call this from the main thread of a process that has not used a GPU yet.
 
     Args:
         config: The cluster and which of its tasks this process is.
         chief_timeout_s: End when nothing has listened at the chief's address for this many seconds,
-            from the start on. Choose more than the chief needs from its start to its strategy.
+            including the time before the chief starts. Choose more than the chief needs from its
+            start until it has made its strategy.
 
     Returns:
-        The exit code for the process: 0 after the chief's normal end, 1 when the chief is gone, and
+        The exit code for the process: 0 after the chief's normal end, 1 if the chief is gone, and
         128 plus the signal's number (143 for SIGTERM), as a shell reports it.
 
     Raises:
@@ -48,10 +50,11 @@ def serve(config: TFConfig, *, chief_timeout_s: float = 300.0) -> int:
         )
     try:
         raise_on_signals()
-        told = threading.Event()
+        chief_ended = threading.Event()
         server = start_server(config)
-        threading.Thread(target=_wait_until_told, args=(server, config, told), daemon=True).start()
-        return _watch(config, told, chief_timeout_s)
+        arguments = (server, config, chief_ended)
+        threading.Thread(target=_wait_for_end, args=arguments, daemon=True).start()
+        return _watch(config, chief_ended, chief_timeout_s)
     except SignalReceived as received:
         return received.code
 
@@ -66,7 +69,7 @@ def serve_and_exit(config: TFConfig, *, chief_timeout_s: float = 300.0) -> NoRet
     code = serve(config, chief_timeout_s=chief_timeout_s)
     sys.stdout.flush()
     sys.stderr.flush()
-    # TensorFlow's server has threads that the interpreter's own shutdown would wait for.
+    # The interpreter's own shutdown would wait for the threads of TensorFlow's server.
     os._exit(code)
 
 
@@ -77,9 +80,9 @@ def start_server(config: TFConfig) -> tf.distribute.Server:
         ServerStartError: TensorFlow could not start it, e.g. because its port is taken.
     """
     if config.task.type == "ps":
-        # Hidden before TensorFlow looks: even an idle CUDA context takes a GPU's memory.
+        # Set before TensorFlow looks for GPUs: even an idle CUDA context takes GPU memory.
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    # A call to a task that has died fails at once instead of waiting for its return.
+    # A call to a dead task fails at once instead of waiting for the task to return.
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
     import tensorflow as tf
 
@@ -101,10 +104,10 @@ def start_server(config: TFConfig) -> tf.distribute.Server:
 def session_config(
     task_type: str, environ: Mapping[str, str] = os.environ
 ) -> tf.compat.v1.ConfigProto:
-    """Return the settings of a task's server: its threads, and how it takes GPUs.
+    """Return the settings of a task's server: its threads, and how it uses GPUs.
 
-    `TF_NUM_INTEROP_THREADS` and `TF_NUM_INTRAOP_THREADS` keep their meaning, but a step hangs with
-    fewer than 4 inter-op threads, so that is the least.
+    `TF_NUM_INTEROP_THREADS` and `TF_NUM_INTRAOP_THREADS` keep their meaning, but a server has at
+    least 4 inter-op threads: with fewer, a step hangs.
     """
     import tensorflow as tf
 
@@ -115,31 +118,31 @@ def session_config(
         device_count={"GPU": 0} if task_type == "ps" else {},
         gpu_options=tf.compat.v1.GPUOptions(allow_growth=True),
     )
-    # A thread that waits for work sleeps: the others have the processor, tasks beside it included.
+    # Idle threads sleep instead of spinning, and leave the processor to other tasks.
     config.experimental.disable_thread_spinning = True
     return config
 
 
-def _wait_until_told(server: tf.distribute.Server, config: TFConfig, told: threading.Event) -> None:
+def _wait_for_end(
+    server: tf.distribute.Server, config: TFConfig, chief_ended: threading.Event
+) -> None:
     from tfps.cluster import ending
 
     ending.wait_until_told(server, config.task)
-    told.set()
+    chief_ended.set()
 
 
-def _watch(config: TFConfig, told: threading.Event, chief_timeout_s: float) -> int:
+def _watch(config: TFConfig, chief_ended: threading.Event, chief_timeout_s: float) -> int:
     (chief,) = config.cluster.chief
     probe_every_s = max(0.1, min(2.0, chief_timeout_s / 10))
     last_seen = time.monotonic()
-    while not told.wait(probe_every_s):
+    while not chief_ended.wait(probe_every_s):
         if addresses.accepts_connections(chief):
             last_seen = time.monotonic()
         elif time.monotonic() - last_seen >= chief_timeout_s:
-            print(
-                f"tfps: {config.task} ends: nothing has listened at the chief's address {chief} "
-                f"for {chief_timeout_s:g} s (--chief-timeout-s).",
-                file=sys.stderr,
-                flush=True,
+            say(
+                f"{config.task} ends: nothing has listened at the chief's address {chief} "
+                f"for {chief_timeout_s:g} s (--chief-timeout-s)."
             )
             return CHIEF_GONE
     _linger(chief)
@@ -147,8 +150,8 @@ def _watch(config: TFConfig, told: threading.Event, chief_timeout_s: float) -> i
 
 
 def _linger(chief: str) -> None:
-    # The chief closes the session in which it told us, its TensorFlow releases what it made on this
-    # server as it exits, and both wait or log errors when the server is gone before.
+    # When the chief exits, it closes its session with this server, and its TensorFlow releases what
+    # it created here. Both would wait or log errors if the server were gone already.
     time.sleep(_LEAST_LINGER_S)
     deadline = time.monotonic() + _LINGER_S
     while time.monotonic() < deadline and addresses.accepts_connections(chief):

@@ -1,4 +1,4 @@
-"""Signals that ask a task to end."""
+"""Signals that ask a task's process to end."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from types import FrameType
 
 
 class SignalReceived(BaseException):
-    """Raised in the main thread, wherever it is, when a signal asks the process to end.
+    """A signal has asked the process to end; raised in the main thread, wherever it is.
 
     Attributes:
-        code: The exit code for it, as a shell reports it: 128 plus the signal's number.
+        code: The exit code that a shell reports for it: 128 plus the signal's number.
     """
 
     def __init__(self, number: int) -> None:
-        """Make it for the signal of a number."""
+        """Take the signal's number."""
         super().__init__(number)
         self.code = 128 + number
 
 
 def raise_on_signals() -> None:
-    """Have SIGTERM and SIGINT raise `SignalReceived` in the main thread, which calls this."""
+    """Make SIGTERM and SIGINT raise `SignalReceived` in the main thread, which must call this."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        # A second signal must not interrupt the ending that the first one started.
-        for ending in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(ending, signal.SIG_IGN)
+        # A second signal must not interrupt the shutdown that the first one started.
+        for ignored in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(ignored, signal.SIG_IGN)
         raise SignalReceived(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -34,11 +34,11 @@ def raise_on_signals() -> None:
 
 
 def end_on_sigterm_as_init() -> None:
-    """Have SIGTERM end this process where it is the first of its container.
+    """Make SIGTERM end this process if it is the first process of its container.
 
-    The kernel spares a process of id 1 each signal that it has no handler for, so that whoever
-    stops the container would wait in vain, and then kill it.
+    The kernel does not deliver a signal to process 1 unless it has a handler. Without one, stopping
+    the container waits for its grace period and then kills the process.
     """
     if os.getpid() == 1 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # At once, as elsewhere; a program that wants more has a handler of its own.
+        # At once, as for any other process. A program that has its own handler keeps it.
         signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))

@@ -1,4 +1,4 @@
-"""Who takes part in a job: tasks, and the cluster spec that gives their addresses."""
+"""The tasks of a job, and the cluster spec that gives their addresses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Task:
             raise ValueError(f"Task index {self.index} is negative. The first task has index 0.")
 
     def __str__(self) -> str:
-        """Name the task in a sentence, e.g. `worker 1`."""
+        """Return the task's name in a sentence, e.g. `worker 1`."""
         return f"{self.type} {self.index}"
 
 
@@ -39,7 +39,7 @@ class ClusterSpec:
     """The addresses of all tasks of a job, by task type.
 
     Attributes:
-        chief: At most one address; none when the chief takes any free port.
+        chief: At most one address; none if the chief takes any free port.
         worker: The address of each worker, by index.
         ps: The address of each parameter server, by index.
         evaluator: The address of each evaluator, by index. Evaluators read checkpoints; they are
@@ -80,8 +80,8 @@ class ClusterSpec:
         """
         if task_type not in TASK_TYPES:
             raise ValueError(f"Task type {task_type!r} is not one of {', '.join(TASK_TYPES)}.")
-        found: tuple[str, ...] = getattr(self, task_type)
-        return found
+        result: tuple[str, ...] = getattr(self, task_type)
+        return result
 
     def address(self, task: Task) -> str:
         """Return the address of one task.
@@ -89,13 +89,13 @@ class ClusterSpec:
         Raises:
             ValueError: The cluster has no such task.
         """
-        found = self.addresses(task.type)
-        if task.index >= len(found):
-            raise ValueError(f"The cluster has {len(found)} {task.type} tasks, so no {task}.")
-        return found[task.index]
+        of_type = self.addresses(task.type)
+        if task.index >= len(of_type):
+            raise ValueError(f"The cluster has {len(of_type)} {task.type} tasks, so no {task}.")
+        return of_type[task.index]
 
     def as_dict(self) -> dict[str, list[str]]:
-        """Return the spec as TF_CONFIG and `tf.train.ClusterSpec` want it, without empty types."""
+        """Return the spec as in TF_CONFIG and `tf.train.ClusterSpec`, without empty types."""
         return {kind: list(self.addresses(kind)) for kind in TASK_TYPES if self.addresses(kind)}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""TF_CONFIG: which task this process is, and where the others are."""
+"""TF_CONFIG, and Vertex AI's CLUSTER_SPEC: this process's task, and all addresses."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ import json
 import os
 from collections.abc import Mapping
 
-from tfps.cluster import tf_config_faults, vertex
+from tfps.cluster import tf_config_faults
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.errors import TFConfigError
 
 VARIABLE = "TF_CONFIG"
+VERTEX_VARIABLE = "CLUSTER_SPEC"
+
+# Vertex AI names task types by the pools of machines that they run on.
+_VERTEX_TASK_TYPES = {
+    "workerpool0": "chief",
+    "workerpool1": "worker",
+    "workerpool2": "ps",
+    "workerpool3": "evaluator",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,22 +38,22 @@ class TFConfig:
     def __post_init__(self) -> None:
         """Check that the task is one of the cluster's."""
         if self.task.type == "evaluator" and not self.cluster.evaluator:
-            return  # Evaluators are no part of the cluster; Vertex AI leaves them out of it.
+            return  # Evaluators are not part of the cluster; Vertex AI leaves them out of it.
         self.cluster.address(self.task)
 
     @classmethod
     def from_json(cls, text: str, *, variable: str = VARIABLE) -> TFConfig:
-        """Read a TF_CONFIG.
+        """Return the TF_CONFIG that a text holds.
 
         Keys beyond `cluster`, `task.type` and `task.index` (Vertex AI writes `environment` and
         `task.trial`) are ignored. An index may be a number in quotes.
 
         Args:
-            text: What to read.
-            variable: Where it is from, for the errors.
+            text: The JSON text.
+            variable: The environment variable that holds it, for error messages.
 
         Raises:
-            TFConfigError: The text has faults; all of them are listed.
+            TFConfigError: The text has faults; the message lists all of them.
         """
         content, faults = tf_config_faults.read(text)
         if faults:
@@ -57,25 +66,44 @@ class TFConfig:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> TFConfig | None:
-        """Read TF_CONFIG from the environment or, without it, Vertex AI's CLUSTER_SPEC.
+        """Return the TF_CONFIG of the environment or, without it, Vertex AI's CLUSTER_SPEC.
 
         Returns:
-            None when both are absent, empty or `{}`, and for Vertex AI's jobs of one machine.
+            None if both are absent, empty or `{}`, and for Vertex AI's jobs of one machine.
 
         Raises:
-            TFConfigError: The one that was read has faults; all of them are listed.
+            TFConfigError: The variable has faults; the message lists all of them.
         """
         if text := _content(environ, VARIABLE):
             return cls.from_json(text)
-        if text := vertex.as_tf_config(_content(environ, vertex.VARIABLE)):
-            return cls.from_json(text, variable=vertex.VARIABLE)
+        if text := cluster_spec_as_tf_config(_content(environ, VERTEX_VARIABLE)):
+            return cls.from_json(text, variable=VERTEX_VARIABLE)
         return None
 
     def to_json(self) -> str:
-        """Write the TF_CONFIG as one line of JSON."""
+        """Return the TF_CONFIG as one line of JSON."""
         return json.dumps(
             {"cluster": self.cluster.as_dict(), "task": dataclasses.asdict(self.task)}
         )
+
+
+def cluster_spec_as_tf_config(text: str) -> str:
+    """Convert a CLUSTER_SPEC of Vertex AI to a TF_CONFIG; only the names of task types differ.
+
+    Returns:
+        The TF_CONFIG; "" for a job of one machine, for which Vertex AI sets CLUSTER_SPEC but no
+        TF_CONFIG; the text itself if it does not have the form of a CLUSTER_SPEC.
+    """
+    try:
+        content = json.loads(text)
+        cluster, task = content["cluster"], content["task"]
+        if list(cluster) == ["workerpool0"]:
+            return ""
+        named = {_VERTEX_TASK_TYPES.get(pool, pool): given for pool, given in cluster.items()}
+        task_type = _VERTEX_TASK_TYPES.get(task["type"], task["type"])
+        return json.dumps({"cluster": named, "task": {**task, "type": task_type}})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return text
 
 
 def _content(environ: Mapping[str, str], variable: str) -> str:

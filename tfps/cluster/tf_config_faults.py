@@ -1,4 +1,4 @@
-"""Find every fault of a TF_CONFIG at once, each as a sentence that says what to do."""
+"""Find all faults of a TF_CONFIG, each as a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read(text: str) -> tuple[dict[str, Any], list[str]]:
     """Parse a TF_CONFIG.
 
     Returns:
-        Its content and its faults; the content is only fit for use when there are no faults.
+        Its content and its faults. Use the content only if there are no faults.
     """
     repeated: list[str] = []
 
@@ -96,9 +96,9 @@ def _repeated_address_faults(cluster: dict[str, Any]) -> Iterator[str]:
 
 
 def _number_of_tasks_faults(cluster: dict[str, Any]) -> Iterator[str]:
-    meant = {_guess(task_type) for task_type in cluster if task_type not in TASK_TYPES}
+    guessed = {_guess(task_type) for task_type in cluster if task_type not in TASK_TYPES}
     for task_type, consequence in _REQUIRED.items():
-        if not cluster.get(task_type) and task_type not in meant:
+        if not cluster.get(task_type) and task_type not in guessed:
             yield (
                 f"cluster has no {task_type}, so {consequence}. Add at least one address under "
                 f"cluster.{task_type}."
@@ -161,7 +161,7 @@ def _past_the_end_faults(task_type: object, index: int, cluster: object) -> Iter
     if not isinstance(given, list) or index < len(given):
         return
     if not given and task_type == "evaluator":
-        return  # Evaluators are no part of the cluster; Vertex AI leaves them out of it.
+        return  # Evaluators are not part of the cluster; Vertex AI leaves them out of it.
     if not given:
         yield (
             f"task is {task_type} {index}, but the cluster has no {task_type}. Add its address "

@@ -1,1 +1,1 @@
-"""A side-car that evaluates each new checkpoint of a training."""
+"""A side-car that evaluates each new checkpoint of a training run."""

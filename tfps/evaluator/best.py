@@ -1,4 +1,4 @@
-"""Keep the best checkpoint: which one that is, and its files, never half of them."""
+"""Keep a copy of the best checkpoint, always a complete one."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ import tensorflow as tf
 
 from tfps.evaluator.checkpoints import INDEX_SUFFIX, KERAS_SUFFIXES
 from tfps.evaluator.loading import Copy
-from tfps.evaluator.record import Best
+from tfps.evaluator.record import KeptCheckpoint
 
 Mode = Literal["auto", "min", "max"]
 
 
 class BestCheckpoint:
-    """The best checkpoint so far, and where it is kept.
+    """The best checkpoint so far, and where its copy is kept.
 
-    A Keras file takes the place of the last best at once. A tf.train.Checkpoint has several files,
-    so it becomes `PATH-STEP`, and then TensorFlow's file `checkpoint`, which
-    tf.train.latest_checkpoint reads, names it.
+    A Keras file replaces the previous best atomically. A tf.train.Checkpoint has several files, so
+    it is copied to `PATH-STEP`, and then named in TensorFlow's file `checkpoint`, which
+    tf.train.latest_checkpoint reads.
     """
 
-    def __init__(self, path: str, monitor: str, mode: Mode, kept: Best | None) -> None:
-        """Begin with what an earlier evaluator kept, if it is still there.
+    def __init__(self, path: str, monitor: str, mode: Mode, kept: KeptCheckpoint | None) -> None:
+        """Start with the best checkpoint that an earlier evaluator kept, if it still exists.
 
         Args:
-            path: Where to keep it.
-            monitor: The result that it is chosen by.
-            mode: Whether that should be small or large.
-            kept: What an earlier evaluator says it kept.
+            path: Where to keep the best checkpoint.
+            monitor: The result by which it is chosen.
+            mode: Whether a small or a large result is better.
+            kept: The best checkpoint in an earlier evaluator's record.
         """
         self._path = path
         self._monitor = monitor.removeprefix("val_")
         self._sign = sign(monitor, mode)
-        self.kept = kept if kept and self._is_there(kept) else None
+        self.kept = kept if kept and self._exists(kept) else None
 
     def offer(self, checkpoint: Copy, step: int, results: Mapping[str, Any]) -> bool:
         """Keep a checkpoint if it is better than the best so far; return whether it is.
 
         Raises:
-            ValueError: The result is not among `results`, or the path ends in another suffix than
-                the checkpoint, so that nothing would load it from there.
+            ValueError: The monitored result is not among `results`, or the path has a different
+                suffix than the checkpoint, so that nothing would load it.
         """
         self._check(checkpoint, results)
         value = float(results[self._monitor])
-        last = self.kept
-        if math.isnan(value) or (last and self._sign * value >= self._sign * last.value):
+        previous = self.kept
+        if math.isnan(value) or (previous and self._sign * value >= self._sign * previous.value):
             return False
         kept_path = self._keep(checkpoint, step)
-        self.kept = Best(path=kept_path, monitor=self._monitor, value=value)
-        if last and last.path != kept_path:
-            for file in _files(last.path):
+        self.kept = KeptCheckpoint(path=kept_path, monitor=self._monitor, value=value)
+        if previous and previous.path != kept_path:
+            for file in _files(previous.path):
                 tf.io.gfile.remove(file)
         return True
 
-    def _is_there(self, kept: Best) -> bool:
-        is_here = kept.path.startswith(self._path) and bool(_files(kept.path))
-        return is_here and kept.monitor == self._monitor
+    def _exists(self, kept: KeptCheckpoint) -> bool:
+        exists = kept.path.startswith(self._path) and bool(_files(kept.path))
+        return exists and kept.monitor == self._monitor
 
     def _check(self, checkpoint: Copy, results: Mapping[str, Any]) -> None:
         if not isinstance(results.get(self._monitor), float):
@@ -80,7 +80,7 @@ class BestCheckpoint:
         tf.io.gfile.makedirs(folder)
         path = self._path if checkpoint.suffix else f"{self._path}-{step}"
         for file in checkpoint.files:
-            _copy_at_once(file, path + file.removeprefix(checkpoint.path))
+            _copy_atomically(file, path + file.removeprefix(checkpoint.path))
         if not checkpoint.suffix:
             tf.compat.v1.train.update_checkpoint_state(folder, path)
         return path
@@ -90,7 +90,7 @@ def sign(monitor: str, mode: Mode) -> int:
     """Return 1 if a smaller result is better, -1 if a larger one is.
 
     Raises:
-        ValueError: The mode is unknown, or "auto" for something else than a loss.
+        ValueError: The mode is unknown, or is "auto" for a result that is not a loss.
     """
     if mode not in ("min", "max", "auto"):
         raise ValueError(f"mode is {mode!r}, but must be 'min', 'max' or 'auto'.")
@@ -103,11 +103,11 @@ def sign(monitor: str, mode: Mode) -> int:
 
 
 def _files(path: str) -> list[str]:
-    ends = ("", ".data-*", INDEX_SUFFIX)
-    return [file for end in ends for file in tf.io.gfile.glob(glob.escape(path) + end)]
+    suffixes = ("", ".data-*", INDEX_SUFFIX)
+    return [file for s in suffixes for file in tf.io.gfile.glob(glob.escape(path) + s)]
 
 
-def _copy_at_once(source: str, target: str) -> None:
-    passing = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}")
-    tf.io.gfile.copy(source, passing, overwrite=True)
-    tf.io.gfile.rename(passing, target, overwrite=True)
+def _copy_atomically(source: str, target: str) -> None:
+    temporary = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}")
+    tf.io.gfile.copy(source, temporary, overwrite=True)
+    tf.io.gfile.rename(temporary, target, overwrite=True)

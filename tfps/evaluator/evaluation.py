@@ -1,4 +1,4 @@
-"""Evaluate a model as it is now, and write the results for TensorBoard."""
+"""Evaluate a model, and write the results for TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 
 class Evaluation:
-    """Evaluates one model on the same data again and again."""
+    """Evaluates one model on the same data repeatedly."""
 
     def __init__(
         self,
@@ -23,22 +23,25 @@ class Evaluation:
         callbacks: Sequence[keras.callbacks.Callback],
         log_dir: str,
     ) -> None:
-        """Take the arguments of SidecarEvaluator of these names."""
+        """Take the arguments of SidecarEvaluator that have these names."""
         self._model = model
-        self._made_data = data
+        self._data_or_function = data
         self._steps = steps
         self._callbacks = list(callbacks)
         self._writer = tf.summary.create_file_writer(log_dir)
 
     def build(self) -> None:
-        """Build the model by a batch of the data, if it is not built."""
+        """Build the model from a batch of the data, unless it is built."""
         if not self._model.built:
             self._evaluate(steps=1)
 
     def run(self, step: int) -> dict[str, Any]:
-        """Evaluate the model as one of some step; return its results as numbers, or lists of them.
+        """Evaluate the model; return the results as numbers or lists of numbers.
 
-        The scalars among them go to TensorBoard as Keras's own callback would write them.
+        Scalar results are also written for TensorBoard, in the form of Keras's own callback.
+
+        Args:
+            step: The step of the model's weights.
         """
         if self._model.optimizer is not None:
             self._model.optimizer.iterations.assign(step)
@@ -53,26 +56,25 @@ class Evaluation:
         parts = self._data if isinstance(self._data, tuple) else (self._data,)
         data = dict(zip(("x", "y", "sample_weight"), parts, strict=False))
         with warnings.catch_warnings():
-            # Keras takes the end of a dataset that does not tell its length for a fault.
+            # Keras warns at the end of every dataset of unknown length.
             warnings.filterwarnings("ignore", "Your input ran out of data")
-            found = self._model.evaluate(**data, return_dict=True, verbose=0, **arguments)
-        return {name: np.asarray(value, dtype=float).tolist() for name, value in found.items()}
+            results = self._model.evaluate(**data, return_dict=True, verbose=0, **arguments)
+        return {name: np.asarray(value, dtype=float).tolist() for name, value in results.items()}
 
     @functools.cached_property
     def _data(self) -> Any:
-        # One process takes what all workers take together.
-        made = self._made_data
-        return made(tf.distribute.InputContext()) if callable(made) else made
+        # The default context: this one process reads the data of all workers.
+        data = self._data_or_function
+        return data(tf.distribute.InputContext()) if callable(data) else data
 
 
 def scalars(results: Mapping[str, Any]) -> dict[str, float]:
-    """Return those results that are one number each."""
+    """Return the results that are single numbers."""
     return {name: value for name, value in results.items() if isinstance(value, float)}
 
 
 def _write_scalar(tag: str, value: float, step: int) -> None:
-    # What tf.summary.scalar writes; but that wants the tensorboard package, which only a reader of
-    # the events needs.
+    # The same event as tf.summary.scalar writes, which would need the tensorboard package.
     metadata = tf.compat.v1.SummaryMetadata(
         plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
     )

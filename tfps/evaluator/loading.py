@@ -1,4 +1,4 @@
-"""Load a checkpoint's weights, and read which step it is of."""
+"""Load a checkpoint's weights, and read its step."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tfps.evaluator.checkpoints import (
 )
 
 _WEIGHTS_IN_ARCHIVE = "model.weights.h5"
-# Where Keras writes an optimizer's iterations; that of a LossScaleOptimizer is the inner one's.
+# Where Keras writes an optimizer's iterations. A LossScaleOptimizer has them in its inner one.
 _ITERATIONS_IN_H5 = ("optimizer/inner_optimizer/vars/0", "optimizer/vars/0")
 _ITERATIONS_SUFFIX = "/_iterations/.ATTRIBUTES/VARIABLE_VALUE"
-# No model has it in all of a variable, float16 ones included.
+# No trained variable has this value in all of its elements; float16 can represent it.
 _BLANK = -54321.0
 
 
@@ -33,7 +33,7 @@ class Copy:
     """A checkpoint's files, copied to this machine.
 
     Attributes:
-        path: As `Checkpoint.path`, of the copy.
+        path: Like `Checkpoint.path`, for the copy.
         files: Paths of the copied files.
         digest: A hash of their content.
     """
@@ -44,18 +44,18 @@ class Copy:
 
     @property
     def suffix(self) -> str:
-        """What a Keras file's name ends in, or nothing for a tf.train.Checkpoint."""
+        """The suffix of a Keras file's name; "" for a tf.train.Checkpoint."""
         return next((suffix for suffix in KERAS_SUFFIXES if self.path.endswith(suffix)), "")
 
 
 def copy(checkpoint: Checkpoint, folder: str) -> Copy | None:
-    """Copy a checkpoint into a folder; return None if somebody wrote or removed it meanwhile.
+    """Copy a checkpoint into a folder; return None if it was written or removed meanwhile.
 
-    HDF5 locks a file that it reads: a training that wants to overwrite it then fails. And what is
-    kept as the best has to be what was evaluated.
+    HDF5 locks a file while reading it, so a training run could not overwrite it. The copy also
+    makes sure that what is kept as the best is what was evaluated.
 
     Raises:
-        tf.errors.OpError: It cannot be copied for another reason.
+        tf.errors.OpError: It cannot be copied for any other reason.
     """
     hashed = hashlib.sha256()
     copies = []
@@ -75,14 +75,14 @@ def copy(checkpoint: Checkpoint, folder: str) -> Copy | None:
 
 
 def load(model: keras.Model, checkpoint: Copy) -> int | None:
-    """Load the weights into a model, but not the optimizer's state.
+    """Load a checkpoint's weights into a model, without the optimizer's state.
 
     Returns:
-        `optimizer.iterations`, where the checkpoint has it.
+        `optimizer.iterations`, if the checkpoint has it.
 
     Raises:
-        CheckpointMismatchError: They are another model's.
-        Exception: A file is no checkpoint, or is damaged.
+        CheckpointMismatchError: The weights belong to another model.
+        Exception: A file is damaged, or is not a checkpoint.
     """
     if not checkpoint.suffix:
         return _load_checkpoint(model, checkpoint)
@@ -101,14 +101,14 @@ def load(model: keras.Model, checkpoint: Copy) -> int | None:
 
 def _iterations_of_h5(h5: h5py.File) -> int | None:
     for place in _ITERATIONS_IN_H5:
-        found = h5.get(place)
-        if found is not None and found.shape == () and found.dtype.kind in "iu":
-            return int(found[()])
+        value = h5.get(place)
+        if value is not None and value.shape == () and value.dtype.kind in "iu":
+            return int(value[()])
     return None
 
 
 def _load_checkpoint(model: keras.Model, checkpoint: Copy) -> int | None:
-    """Load what tf.train.Checkpoint(model=model), or tf.train.Checkpoint(model), has saved."""
+    """Load a checkpoint of tf.train.Checkpoint(model=model) or tf.train.Checkpoint(model)."""
     prefix, missing = checkpoint.path, list(model.weights)
     for layout in (tf.train.Checkpoint(model=model), tf.train.Checkpoint(model)):
         for weight in missing:
@@ -130,14 +130,15 @@ def _load_checkpoint(model: keras.Model, checkpoint: Copy) -> int | None:
 def _iterations_of_checkpoint(prefix: str) -> int | None:
     reader = tf.train.load_checkpoint(prefix)
     names = [n for n in reader.get_variable_to_shape_map() if n.endswith(_ITERATIONS_SUFFIX)]
-    # A LossScaleOptimizer has one as well, which stays 0.
+    # A LossScaleOptimizer has its own as well, which stays 0.
     return max((int(reader.get_tensor(name)) for name in names), default=None)
 
 
 def _make_blank(weight: keras.Variable) -> None:
-    """Give a weight a value that shows whether another one is restored.
+    """Assign a value to a weight that shows whether the checkpoint overwrites it.
 
-    TensorFlow's own check wants values for the optimizer, too, and the training may have another.
+    TensorFlow's own check would also require values for the optimizer, which may differ from the
+    training's.
     """
     if keras.backend.is_float_dtype(weight.dtype):
         weight.assign(keras.ops.full(weight.shape, _BLANK, weight.dtype))

@@ -1,4 +1,4 @@
-"""What an evaluator has done, kept in a file so that a restarted one goes on from there."""
+"""What an evaluator has done, kept in a file from which a restarted evaluator continues."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FILE = "evaluated.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """A checkpoint that was evaluated.
+class EvaluatedCheckpoint:
+    """A checkpoint that was evaluated, and the results.
 
     Attributes:
-        checkpoint: As it was found.
+        checkpoint: The checkpoint as it was found.
         digest: A hash of its content.
-        step: The step it is of.
+        step: The step of its weights.
         results: What `model.evaluate` returned.
     """
 
@@ -32,13 +32,13 @@ class Evaluated:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Best:
-    """The best checkpoint, which is kept.
+class KeptCheckpoint:
+    """The best checkpoint, of which a copy is kept.
 
     Attributes:
         path: The path of its Keras file, or the prefix of its tf.train.Checkpoint.
-        monitor: The result that it is the best by.
-        value: That result.
+        monitor: The result by which it was chosen.
+        value: The value of that result.
     """
 
     path: str
@@ -47,37 +47,39 @@ class Best:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Record:
-    """All that was evaluated, in this order, and the best of it."""
+class EvaluationRecord:
+    """All evaluated checkpoints, in order, and the best of them."""
 
-    evaluated: tuple[Evaluated, ...] = ()
-    best: Best | None = None
+    evaluated: tuple[EvaluatedCheckpoint, ...] = ()
+    best: KeptCheckpoint | None = None
 
-    def with_evaluated(self, evaluated: Evaluated, best: Best | None) -> Record:
-        """Return the record with one checkpoint more."""
-        return Record(evaluated=(*self.evaluated, evaluated), best=best)
+    def with_evaluated(
+        self, evaluated: EvaluatedCheckpoint, best: KeptCheckpoint | None
+    ) -> EvaluationRecord:
+        """Return the record with one more checkpoint."""
+        return EvaluationRecord(evaluated=(*self.evaluated, evaluated), best=best)
 
     def has(self, digest: str) -> bool:
-        """Return whether a checkpoint of this content was evaluated."""
+        """Return whether a checkpoint with this content was evaluated."""
         return any(evaluated.digest == digest for evaluated in self.evaluated)
 
 
-def read(folder: str) -> Record:
-    """Read the record of a folder; an empty one where there is none.
+def read(folder: str) -> EvaluationRecord:
+    """Return the record in a folder; an empty record if there is none.
 
     Raises:
         ValueError: The file is damaged.
     """
     path = os.path.join(folder, FILE)
     if not tf.io.gfile.exists(path):
-        return Record()
+        return EvaluationRecord()
     with tf.io.gfile.GFile(path) as file:
         text = file.read()
     try:
         content = json.loads(text)
-        return Record(
+        return EvaluationRecord(
             evaluated=tuple(_evaluated(entry) for entry in content["evaluated"]),
-            best=Best(**content["best"]) if content["best"] else None,
+            best=KeptCheckpoint(**content["best"]) if content["best"] else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
@@ -85,17 +87,17 @@ def read(folder: str) -> Record:
         ) from error
 
 
-def write(record: Record, folder: str) -> None:
-    """Write the record into a folder, all of it or nothing."""
+def write(record: EvaluationRecord, folder: str) -> None:
+    """Write the record into a folder atomically."""
     tf.io.gfile.makedirs(folder)
     path = os.path.join(folder, FILE)
-    passing = f"{path}.{os.getpid()}"
-    with tf.io.gfile.GFile(passing, "w") as file:
+    temporary = f"{path}.{os.getpid()}"
+    with tf.io.gfile.GFile(temporary, "w") as file:
         file.write(json.dumps(dataclasses.asdict(record), indent=1))
-    tf.io.gfile.rename(passing, path, overwrite=True)
+    tf.io.gfile.rename(temporary, path, overwrite=True)
 
 
-def _evaluated(entry: dict[str, Any]) -> Evaluated:
-    found = entry.pop("checkpoint")
-    files = tuple(FileVersion(**file) for file in found["files"])
-    return Evaluated(checkpoint=Checkpoint(path=found["path"], files=files), **entry)
+def _evaluated(entry: dict[str, Any]) -> EvaluatedCheckpoint:
+    checkpoint = entry.pop("checkpoint")
+    files = tuple(FileVersion(**file) for file in checkpoint["files"])
+    return EvaluatedCheckpoint(checkpoint=Checkpoint(path=checkpoint["path"], files=files), **entry)

@@ -1,10 +1,9 @@
-"""The evaluator: a plain Keras model that evaluates each new checkpoint of a training."""
+"""The side-car evaluator: evaluates each new checkpoint with a plain Keras model."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +14,9 @@ import keras
 from tfps.errors import CheckpointMismatchError
 from tfps.evaluator import loading, record
 from tfps.evaluator.best import BestCheckpoint, Mode, sign
-from tfps.evaluator.checkpoints import Checkpoint, find
+from tfps.evaluator.checkpoints import Checkpoint, Watch, find
 from tfps.evaluator.evaluation import Evaluation, scalars
-from tfps.evaluator.watch import Watch
+from tfps.log import say
 
 _LONGEST_PAUSE_S = 1.0
 
@@ -26,46 +25,48 @@ AnyPath = str | os.PathLike[str]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SidecarEvaluator:
-    """Evaluate each new checkpoint of a training, beside it.
+    """Evaluate each new checkpoint of a training run, beside it.
 
-    For a task of its own, which `tfps.run(train, evaluate)` starts, or any other process:
+    Use it in an evaluator task, which `tfps.run(train, evaluate)` starts, or in any other process:
 
         def evaluate():
             model = make_model()  # without a strategy's scope
             return tfps.SidecarEvaluator(model, data, "run/checkpoints", log_dir="run/evaluator")
 
-    Each checkpoint is evaluated once, in the order in which they were written: Keras's files
+    Each checkpoint is evaluated once, in the order of writing. Checkpoints are Keras's files
     (`*.weights.h5`, `*.keras`), those of tf.train.Checkpoint and its CheckpointManager, and a file
-    that is overwritten each time, as that of BackupAndRestore is (which deletes it at the end,
-    unless `delete_checkpoint=False`). One that is overwritten or deleted before its turn is passed
-    over. One that cannot be read is tried again, then reported on standard error and passed over.
+    that is overwritten each time, such as BackupAndRestore's (which deletes it at the end unless
+    `delete_checkpoint=False`). A checkpoint that is overwritten or deleted before its turn is
+    skipped. One that cannot be read is tried again, then reported on standard error and skipped.
 
-    A line of results for each goes to standard output, and scalars to TensorBoard under the names
-    that Keras's TensorBoard callback gives them (`evaluation_loss_vs_iterations`). Their step is
-    `optimizer.iterations`, where the checkpoint has it, else the last whole number in its name,
-    else one more than the last one's. `log_dir` also gets `evaluated.json`, from which a restarted
-    evaluator goes on: give each evaluator a `log_dir` of its own.
+    For each checkpoint, a line of results goes to standard output, and scalars go to TensorBoard
+    under the names that Keras's TensorBoard callback gives them (`evaluation_loss_vs_iterations`).
+    Their step is `optimizer.iterations` if the checkpoint has it, else the last whole number in its
+    name, else the previous step plus one. A restarted evaluator continues from `evaluated.json` in
+    `log_dir`, so give each evaluator its own `log_dir`.
 
     Attributes:
-        model: A compiled model like the one that is trained, made outside of a strategy's scope.
-            If it is not built, a batch of the data builds it.
-        data: What to evaluate on, whatever `validation_data` of `fit` may be: a dataset, a tuple of
-            arrays, or a function from tf.distribute.InputContext to a dataset.
+        model: A compiled model like the trained one, made outside of a strategy's scope. If it is
+            not built, a batch of the data builds it.
+        data: The data to evaluate on, in any form of `validation_data` in `fit`: a dataset, a tuple
+            of arrays, or a function from tf.distribute.InputContext to a dataset.
         checkpoints: A folder, a glob pattern, one file, or the prefix of a tf.train.Checkpoint, on
-            this machine or where else tf.io.gfile reads. It need not exist yet.
+            this machine or anywhere that tf.io.gfile reads. It need not exist yet.
         log_dir: The folder for TensorBoard's events and `evaluated.json`.
-        keep_best: Where to copy the best checkpoint, under its own suffix; for tf.train.Checkpoint
-            a prefix, and tf.train.latest_checkpoint of its folder finds it. None keeps none.
-        monitor: The result that the best is chosen by; `val_` before it may stay.
-        mode: Whether the best has the smallest ("min") or the largest ("max"); "auto" knows losses.
-        skip_to_newest: Whether, when there are several new ones, only the newest is evaluated.
-        steps: Batches of an evaluation; None takes all.
+        keep_best: Where to copy the best checkpoint: a path with the same suffix. For
+            tf.train.Checkpoint it is a prefix, and tf.train.latest_checkpoint of its folder finds
+            the copy. None keeps no copy.
+        monitor: The result by which the best is chosen, with or without `val_`.
+        mode: Whether the best has the smallest ("min") or the largest ("max") result; "auto" knows
+            losses.
+        skip_to_newest: Whether to evaluate only the newest of several new checkpoints.
+        steps: Batches per evaluation; None takes all.
         callbacks: Keras callbacks for each evaluation; they find the step in
             `model.optimizer.iterations`.
-        poll_s: Seconds from one look for new checkpoints to the next.
+        poll_s: Seconds between two searches for new checkpoints.
 
     Raises:
-        ValueError: `mode` is "auto" for a result that is no loss, or none of the three.
+        ValueError: `mode` is unknown, or is "auto" for a result that is not a loss.
     """
 
     model: keras.Model
@@ -86,16 +87,16 @@ class SidecarEvaluator:
         sign(self.monitor, self.mode)
 
     def start(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Evaluate until the training is over and no checkpoint is left.
+        """Evaluate until the training is over and all checkpoints are done.
 
         Args:
-            is_over: Returns whether the training will write no more checkpoints. `tfps.run` knows;
-                without it the evaluator goes on until its process is ended.
+            is_over: Returns whether the training is over and will write no more checkpoints.
+                `tfps.run` passes it; without it, the evaluator runs until its process ends.
 
         Raises:
-            CheckpointMismatchError: A checkpoint is another model's.
-            ValueError: `monitor` is none of the results, or `keep_best` has another suffix than the
-                checkpoints.
+            CheckpointMismatchError: A checkpoint holds the weights of another model.
+            ValueError: `monitor` is not among the results, or `keep_best` has a different suffix
+                than the checkpoints.
         """
         _Work(self).run(is_over)
 
@@ -121,18 +122,18 @@ class _Work:
     def run(self, is_over: Callable[[], bool]) -> None:
         self._evaluation.build()
         while True:
-            over = is_over()  # Asked first: what is found afterwards is all there will be.
-            took = self._take_next()
+            over = is_over()  # Asked before searching, so that no later checkpoint is missed.
+            evaluated = self._take_next()
             if over and self._watch.is_done:
                 break
-            if not took:
+            if not evaluated:
                 self._pause(is_over)
         if not self._record.evaluated:
-            _warn(f"the training is over, and there was no checkpoint at {self._place}.")
+            say(f"the training is over, and there was no checkpoint at {self._place}.")
 
     def _take_next(self) -> bool:
-        """Evaluate the next checkpoint; return whether there was one that could be."""
-        checkpoint = self._watch.look(find(self._place))
+        """Evaluate the next checkpoint; return whether there was one that could be read."""
+        checkpoint = self._watch.next_ready(find(self._place))
         return checkpoint is not None and self._take(checkpoint)
 
     def _pause(self, is_over: Callable[[], bool]) -> None:
@@ -143,12 +144,12 @@ class _Work:
                 return
 
     def _take(self, checkpoint: Checkpoint) -> bool:
-        """Evaluate a checkpoint, if its content is new; return whether it could be read."""
+        """Evaluate a checkpoint if its content is new; return whether it could be read."""
         with tempfile.TemporaryDirectory(prefix="tfps-evaluator-") as folder:
             try:
                 copied = loading.copy(checkpoint, folder)
                 if copied is None:
-                    return False  # The next look finds what has become of it.
+                    return False  # The next search finds its new version, if any.
                 is_new = not self._record.has(copied.digest)
                 iterations = loading.load(self._model, copied) if is_new else None
             except Exception as error:  # Whatever h5py, zipfile, Keras and TensorFlow raise.
@@ -164,7 +165,7 @@ class _Work:
             return
         if isinstance(error, CheckpointMismatchError):
             raise error
-        _warn(f"{checkpoint.path} cannot be read, and is passed over: {error}")
+        say(f"{checkpoint.path} cannot be read, and is skipped: {error}")
         self._watch.finish(checkpoint)
 
     def _evaluate(
@@ -173,7 +174,7 @@ class _Work:
         step = self._step(checkpoint) if iterations is None else iterations
         results = self._evaluation.run(step)
         is_best = self._best is not None and self._best.offer(copied, step, results)
-        evaluated = record.Evaluated(
+        evaluated = record.EvaluatedCheckpoint(
             checkpoint=checkpoint, digest=copied.digest, step=step, results=results
         )
         kept = self._best.kept if self._best else self._record.best
@@ -188,7 +189,7 @@ class _Work:
         return self._record.evaluated[-1].step + 1 if self._record.evaluated else 1
 
 
-def _best(settings: SidecarEvaluator, kept: record.Best | None) -> BestCheckpoint | None:
+def _best(settings: SidecarEvaluator, kept: record.KeptCheckpoint | None) -> BestCheckpoint | None:
     if settings.keep_best is None:
         return None
     return BestCheckpoint(os.fspath(settings.keep_best), settings.monitor, settings.mode, kept)
@@ -196,7 +197,3 @@ def _best(settings: SidecarEvaluator, kept: record.Best | None) -> BestCheckpoin
 
 def _listed(results: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value:.5g}" for name, value in scalars(results).items())
-
-
-def _warn(sentence: str) -> None:
-    print(f"tfps: {sentence}", file=sys.stderr, flush=True)

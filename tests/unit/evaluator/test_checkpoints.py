@@ -1,4 +1,4 @@
-"""Which files are checkpoints, of which time and number."""
+"""Which files are checkpoints, their time and number, and which one is next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tfps.evaluator.checkpoints import Checkpoint, FileVersion, find, is_as_found
+from tfps.evaluator.checkpoints import TRIES, Checkpoint, FileVersion, Watch, find, is_as_found
 
 
 @pytest.fixture
@@ -91,3 +91,74 @@ def test_a_file_that_is_written_within_the_same_second_is_another_version(tmp_pa
     assert not is_as_found(before)
     file.unlink()
     assert not is_as_found(before)
+
+
+def checkpoint(path: str, *, at: int, size: int = 9) -> Checkpoint:
+    file = FileVersion(path=path, size_bytes=size, modified_ns=at)
+    return Checkpoint(path=path, files=(file,))
+
+
+A, B, C = (checkpoint(path, at=at) for at, path in enumerate("abc", start=1))
+
+
+def test_what_two_looks_in_a_row_have_found_is_ready_the_oldest_first() -> None:
+    watch = Watch()
+    assert watch.next_ready([B]) is None
+    assert watch.next_ready([A, B]) == B
+    assert watch.next_ready([A, B]) == A
+
+
+def test_a_file_that_still_grows_is_not_ready() -> None:
+    watch = Watch()
+    for size in range(3):
+        assert watch.next_ready([checkpoint("a", at=1, size=size)]) is None
+    assert watch.next_ready([checkpoint("a", at=1, size=2)]) == checkpoint("a", at=1, size=2)
+
+
+def test_what_is_done_does_not_come_again_until_it_is_overwritten() -> None:
+    watch = Watch()
+    watch.next_ready([A])
+    watch.finish(A)
+    assert watch.next_ready([A]) is None
+    overwritten = checkpoint("a", at=3)
+    assert watch.next_ready([overwritten]) is None
+    assert watch.next_ready([overwritten]) == overwritten
+
+
+def test_what_was_done_before_does_not_come_again() -> None:
+    watch = Watch(done=[A])
+    watch.next_ready([A, B])
+    assert watch.next_ready([A, B]) == B
+
+
+def test_what_is_older_than_the_newest_can_be_passed_over() -> None:
+    watch = Watch(skip_to_newest=True)
+    watch.next_ready([A, B])
+    assert watch.next_ready([A, B, C]) == B
+    watch.finish(B)
+    assert watch.next_ready([A, B, C]) == C
+    watch.finish(C)
+    assert watch.is_done
+    restarted = Watch(done=[B, C], skip_to_newest=True)
+    restarted.next_ready([A, B, C])
+    assert restarted.next_ready([A, B, C]) is None
+    assert restarted.is_done
+
+
+def test_all_is_done_when_nothing_that_is_there_is_left() -> None:
+    watch = Watch()
+    assert watch.is_done
+    watch.next_ready([A])
+    assert not watch.is_done
+    watch.finish(A)
+    assert watch.is_done
+    watch.next_ready([A, B])
+    assert not watch.is_done
+    watch.next_ready([])  # Deleted before its turn.
+    assert watch.is_done
+
+
+def test_a_failing_checkpoint_is_tried_some_times() -> None:
+    watch = Watch()
+    assert [watch.failed(A) for _ in range(TRIES)] == [*[False] * (TRIES - 1), True]
+    assert watch.failed(checkpoint("a", at=5)) is False

@@ -164,7 +164,7 @@ def test_a_checkpoint_that_cannot_be_read_is_told_once_and_passed_over(
     assert sidecar.steps() == [1, 2]
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tfps: ")]
     assert len(said) == 1
-    assert "b.weights.h5 cannot be read, and is passed over: " in said[0]
+    assert "b.weights.h5 cannot be read, and is skipped: " in said[0]
 
 
 def test_a_truncated_checkpoint_that_is_completed_is_evaluated(

@@ -1,9 +1,9 @@
-"""Run work in a child process that leaves no descendant behind, however either of them ends.
+"""Run work in a child process, and leave no descendant behind, however either of them ends.
 
-The launcher forks. Its child does the work in a session of its own and adopts every descendant
-that loses its parent (Linux's "child subreaper"), so that it can find them all. A pipe from the
-launcher, which only the end of the launcher closes, tells the child that the launcher is gone,
-even by SIGKILL. The launcher is a subreaper too: when the child is gone, it ends what is left.
+The launcher forks. Its child does the work in a new session and adopts every descendant that loses
+its parent (Linux's "child subreaper"), so that it can find them all. A pipe from the launcher,
+which only the launcher's end closes, tells the child that the launcher is gone, even by SIGKILL.
+The launcher is a subreaper as well: when the child is gone, it kills the remaining descendants.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ FORWARDED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def guarded(work: Callable[[int], int]) -> int:
     """Run `work` in a child process and return its exit code; leave no descendant behind.
 
-    SIGINT, SIGTERM and SIGHUP reach the child only through this process, which passes them on.
-    Call it from the main thread of a process with no other threads.
+    SIGINT, SIGTERM and SIGHUP reach the child only through this process, which forwards them. Call
+    this from the main thread of a process without other threads.
 
     Args:
-        work: Runs in the child. It gets a file descriptor that becomes readable when this process
-            is gone, and returns the exit code. The three signals are blocked until it has its
-            handlers and calls `unblock_signals`.
+        work: Runs in the child and returns the exit code. Its argument is a file descriptor that
+            becomes readable when this process is gone. The three signals are blocked until it has
+            installed its handlers and calls `unblock_signals`.
     """
     _adopt_orphans()
     launcher_gone, held_by_launcher = os.pipe()
@@ -56,17 +56,17 @@ def guarded(work: Callable[[int], int]) -> int:
 
 
 def unblock_signals() -> None:
-    """Let the forwarded signals reach this process."""
+    """Unblock the forwarded signals in this process."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED_SIGNALS)
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends (Linux)."""
+    """Make the kernel kill this process when its parent ends (Linux)."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def kill_descendants(*, timeout_s: float = 10.0) -> None:
-    """Kill every descendant of this process, also those born meanwhile, and reap its children."""
+    """Kill all descendants of this process, new ones included, and reap its children."""
     deadline = time.monotonic() + timeout_s
     while descendants := psutil.Process().children(recursive=True):
         for process in descendants:
@@ -79,7 +79,7 @@ def kill_descendants(*, timeout_s: float = 10.0) -> None:
 
 
 def kill_session(leader: int) -> None:
-    """Kill the descendants of this process that a leader, which has ended, left in its session."""
+    """Kill those descendants of this process that are in the session of a leader that has ended."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
             if os.getsid(process.pid) == leader:
@@ -99,7 +99,7 @@ def _work_and_exit(work: Callable[[int], int], launcher_gone: int) -> None:
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
-        # The launcher's own clean-up is not for the child to run a second time.
+        # Do not run the launcher's own cleanup a second time in the child.
         os._exit(code)
 
 

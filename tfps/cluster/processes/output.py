@@ -1,4 +1,4 @@
-"""The output of tasks: each line prefixed, and the last ones kept for a report."""
+"""The output of tasks: prefix each line, and keep the last lines for error reports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import collections
 import contextlib
 import re
-import sys
 from typing import BinaryIO
 
 # How TensorFlow writes INFO, also before it looks at TF_CPP_MIN_LOG_LEVEL; how SentencePiece does.
@@ -23,8 +22,8 @@ _LONGEST_LINE_BYTES = 1 << 16
 class LinePrefixer:
     """Cut a stream of bytes into lines and put a prefix before each.
 
-    A carriage return ends a line too: a progress bar that returns to the start of its line would
-    overwrite the prefix. Empty lines are dropped, and a line that does not end is cut at 64 KiB.
+    A carriage return also ends a line, since a progress bar would otherwise overwrite the prefix.
+    Empty lines are dropped, and a line without an end is cut at 64 KiB.
     """
 
     def __init__(self, prefix: str, *, drop_remarks: bool = False) -> None:
@@ -34,7 +33,7 @@ class LinePrefixer:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the lines that the chunk completes, prefixed, each ending in a line feed."""
+        """Return the lines that a chunk completes, prefixed and each ending in a line feed."""
         *lines, self._rest = _LINE_END.split(self._rest + chunk)
         if len(self._rest) > _LONGEST_LINE_BYTES:
             lines.append(self._rest)
@@ -42,7 +41,7 @@ class LinePrefixer:
         return [self._prefix + line + b"\n" for line in lines if line and self._passes(line)]
 
     def end(self) -> list[bytes]:
-        """Return the last line if the stream ended within it."""
+        """Return the last line if the stream ended without a line feed."""
         return self.feed(b"\n")
 
     def _passes(self, line: bytes) -> bool:
@@ -59,26 +58,19 @@ async def copy_prefixed(
 
     Args:
         source: What the task writes.
-        sink: Where the prefixed lines go. When it is closed, the task's output is read on and
-            dropped, so that the task does not wait for a reader.
+        sink: Where the prefixed lines go. If it is closed, the task's output is still read, so that
+            the task does not block.
         prefixer: Cuts and prefixes the lines.
-        last: Takes the lines, so that the last ones can be repeated in a report.
+        last: Also receives the lines, so that the last ones can be repeated in a report.
     """
     while chunk := await source.read(_CHUNK_BYTES):
         _write(prefixer.feed(chunk), sink, last)
     _write(prefixer.end(), sink, last)
 
 
-def say(sentence: str) -> None:
-    """Tell on standard error what becomes of the job."""
-    # Whoever read our standard error may be gone; the tasks must end all the same.
-    with contextlib.suppress(BrokenPipeError):
-        print(f"tfps local: {sentence}", file=sys.stderr, flush=True)
-
-
 def _write(lines: list[bytes], sink: BinaryIO, last: collections.deque[bytes]) -> None:
     last.extend(lines)
     with contextlib.suppress(BrokenPipeError):
-        # One write for whole lines: those of two tasks do not mix within a line.
+        # Whole lines in one write, so that the output of two tasks does not mix within a line.
         sink.write(b"".join(lines))
         sink.flush()

@@ -1,9 +1,11 @@
-"""Plan the processes of a local job: what each task runs, in which environment."""
+"""Plan the processes of a cluster on this machine: what each task runs, in which environment."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +13,12 @@ from tfps.cluster import addresses
 from tfps.cluster.environment import DEFAULTS, LOG_LEVEL, NO_GPUS, threads
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.cluster.tf_config import VARIABLE, TFConfig
+
+_DEFAULTS = {
+    **DEFAULTS,
+    # The chief, the workers and the evaluators share the GPUs of this machine.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,11 +29,11 @@ class TaskProcess:
         task: Which task it is.
         command: The program and its arguments.
         environment: The whole environment of the process.
-        output: A file to which it appends its output; None passes the output on.
-        restarts: How often it is started again when it fails.
-        host: Where the task runs, if the process only stands for it; None for here.
-        holds_input: Whether it has an open standard input, whose end tells it to end, before any
-            signal does.
+        output: The file to which it appends its output; None for the launcher's own output.
+        restarts: How often it is restarted if it fails.
+        host: Where the task runs if this process only represents it (ssh); None for this machine.
+        holds_input: Whether it keeps standard input open. Closing it asks the process to end,
+            before any signal does.
     """
 
     task: Task
@@ -38,12 +46,12 @@ class TaskProcess:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the job fails with it; training does not fail with its evaluator."""
+        """Whether the job fails if this task fails; a failed evaluator does not end training."""
         return self.task.type != "evaluator"
 
     @property
     def prefix(self) -> str:
-        """What stands before each line of the task's output, e.g. `[worker:1] `."""
+        """The prefix of each line of the task's output, e.g. `[worker:1] `."""
         return f"[{self.task.type}:{self.task.index}] "
 
     @property
@@ -55,13 +63,13 @@ class TaskProcess:
 def cluster_spec(
     num_ps: int, num_workers: int, ports: Sequence[int], *, num_evaluators: int = 0
 ) -> ClusterSpec:
-    """Return the cluster of a chief, workers, ps and evaluators, at the ports in this order."""
-    found = iter(f"{addresses.LOOPBACK}:{port}" for port in ports)
+    """Return a cluster on this machine: chief, workers, ps and evaluators take ports in order."""
+    free = iter(f"{addresses.LOOPBACK}:{port}" for port in ports)
     return ClusterSpec(
-        chief=tuple(itertools.islice(found, 1)),
-        worker=tuple(itertools.islice(found, num_workers)),
-        ps=tuple(itertools.islice(found, num_ps)),
-        evaluator=tuple(itertools.islice(found, num_evaluators)),
+        chief=tuple(itertools.islice(free, 1)),
+        worker=tuple(itertools.islice(free, num_workers)),
+        ps=tuple(itertools.islice(free, num_ps)),
+        evaluator=tuple(itertools.islice(free, num_evaluators)),
     )
 
 
@@ -78,8 +86,8 @@ def processes(
         cluster: The tasks and their addresses.
         command: The program and its arguments.
         environment: What the processes inherit.
-        threads_per_worker: How many threads a worker or evaluator computes with. None leaves it to
-            TensorFlow, which takes as many as there are cores, in each of them.
+        threads_per_worker: With how many threads a worker or evaluator computes. None leaves it to
+            TensorFlow: each of them then uses one thread per core.
     """
     return tuple(
         TaskProcess(
@@ -96,11 +104,18 @@ def processes(
     )
 
 
-_DEFAULTS = {
-    **DEFAULTS,
-    # The chief, the workers and the evaluators share the GPUs of this machine.
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-}
+def program_fault(program: str, path: str | None = None) -> str | None:
+    """Return why a program cannot be run on this machine; None if it can.
+
+    Args:
+        program: Its path or name.
+        path: The folders in which to look for a name; None for this process's PATH.
+    """
+    if shutil.which(program, path=path) is not None:
+        return None
+    if program.endswith(".py") and os.path.exists(program):
+        return f"{program!r} is not executable. Write python {program}"
+    return f"program {program!r} was not found. Give its path, or one that is on PATH."
 
 
 def _settings(task: Task, threads_per_worker: int | None) -> Mapping[str, str]:

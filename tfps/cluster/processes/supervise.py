@@ -1,4 +1,4 @@
-"""Start the processes of a local job, watch them, and end them."""
+"""Start the processes of a cluster on this machine, watch them, and end them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from tfps.cluster.processes import guard
-from tfps.cluster.processes.output import say
 from tfps.cluster.processes.plan import TaskProcess
 from tfps.cluster.processes.task import RunningTask
+from tfps.log import say
 
 _FAILED = 1
 _OUTPUT_AFTER_END_S = 2.0
@@ -19,7 +19,7 @@ _OUTPUT_AFTER_END_S = 2.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long tasks may take to end, and how soon they are started again.
+    """How long tasks may take to end, and how soon they are restarted.
 
     Attributes:
         after_chief_s: From the chief's normal end until the others get SIGTERM.
@@ -37,10 +37,9 @@ class Outcome:
     """How a job has ended.
 
     Attributes:
-        why: Whose end was the job's: the chief's, another task's that failed, by a signal, or by
-            the job's time.
-        code: The exit code for it.
-        reason: The same in words, unless the chief has ended with 0.
+        why: What ended the job: the chief's end, another task's failure, a signal, or the timeout.
+        code: The job's exit code.
+        reason: The same in words; empty if the chief ended with 0.
     """
 
     why: Literal["chief", "failure", "signal", "timeout"]
@@ -49,13 +48,13 @@ class Outcome:
 
 
 class Watcher(Protocol):
-    """Whom a job tells how it goes."""
+    """An observer of a running job."""
 
     def task_changed(self, task: RunningTask) -> None:
-        """Take note that a task has started or ended."""
+        """Handle that a task has started or ended."""
 
     def job_ended(self, outcome: Outcome) -> None:
-        """Take note that no task is left."""
+        """Handle that the last task has ended."""
 
 
 def run_job(
@@ -65,23 +64,23 @@ def run_job(
     timeout_s: float | None = None,
     watcher: Watcher | None = None,
 ) -> int:
-    """Run the processes until the chief ends, another of them fails, or a signal comes.
+    """Run the processes until the chief ends, another task fails, or a signal arrives.
 
-    The chief's output passes untouched, to the same terminal, so that its progress bar works. Each
-    line of the others is prefixed: what they write to standard output goes to this process's, and
-    so for standard error. A task with a file for its output writes there instead. A task that fails
-    is started again as often as it may be. No process is left when this returns.
+    The chief writes directly to this process's terminal, so that its progress bar works. The other
+    tasks' lines are prefixed and copied: standard output to this process's standard output, and
+    standard error to its standard error. A task with an output file writes there instead. A task
+    that fails is restarted as often as its plan allows. No process is left when this returns.
 
     Args:
-        processes: One for each task, one of them the chief's.
-        patience: How long things may take.
-        timeout_s: The job is ended after so many seconds; None for never.
-        watcher: Is told how the job goes, in a child of this process.
+        processes: One for each task, the chief included.
+        patience: The waiting times.
+        timeout_s: The job is ended after this many seconds; None for never.
+        watcher: Is told about the job's progress, in a child of this process.
 
     Returns:
-        The chief's exit code; 128 plus a signal's number when the chief or this process was ended
-        by one, that of SIGALRM when the time was over; 1 when another task failed, which is then
-        named on standard error.
+        The chief's exit code; 128 plus the signal's number if a signal ended the chief or this
+        process (SIGALRM for the timeout); 1 if another task failed, which is then named on standard
+        error.
     """
     job = _Job(processes, patience or Patience(), timeout_s, watcher or _Nobody())
     return guard.guarded(lambda launcher_gone: asyncio.run(job.run(launcher_gone)))
@@ -153,9 +152,9 @@ class _Job:
         reason = f"{failed.planned.task} {failed.how_it_ended}"
         if failed.planned.output is None:
             last_lines = b"".join(failed.last_lines).decode(errors="replace") or "(no output)"
-            say(f"{reason}. Its last lines:\n{last_lines.rstrip()}")
+            say(f"{reason}. Its last lines:\n{last_lines.rstrip()}", "tfps local")
         else:
-            say(f"{reason}.")
+            say(f"{reason}.", "tfps local")
         await self._stop(signal.SIGTERM, signals)
         return Outcome(why="failure", code=_FAILED, reason=reason)
 
@@ -163,11 +162,11 @@ class _Job:
         name = signal.Signals(number).name
         if number == signal.SIGALRM:
             reason = f"its time of {self._timeout_s:g} s is over"
-            say(f"{reason}: stopping all tasks.")
+            say(f"{reason}: stopping all tasks.", "tfps local")
             await self._stop(signal.SIGTERM, signals)
             return Outcome(why="timeout", code=128 + number, reason=reason)
         if number != signal.SIGKILL:  # Then nobody is left to wait for the tasks.
-            say(f"{name}: stopping all tasks. Repeat it to kill them.")
+            say(f"{name}: stopping all tasks. Repeat it to kill them.", "tfps local")
             await self._stop(number, signals)
         return Outcome(why="signal", code=128 + number, reason=name)
 
@@ -177,7 +176,7 @@ class _Job:
         if code == 0:
             await self._wait_for_all(self._patience.after_chief_s, signals)
         else:
-            say(f"{reason}.")
+            say(f"{reason}.", "tfps local")
         await self._stop(signal.SIGTERM, signals)
         return Outcome(why="chief", code=code if code >= 0 else 128 - code, reason=reason)
 
@@ -187,7 +186,7 @@ class _Job:
         await self._wait_for_all(self._patience.after_signal_s, signals)
 
     async def _wait_for_all(self, timeout_s: float, signals: asyncio.Queue[int]) -> None:
-        """Wait until all have ended, the time is over, or one more signal hurries us."""
+        """Wait until all tasks have ended, the time is over, or another signal arrives."""
         live = {task.ended for task in self._tasks if not task.ended.done()}
         if not live:
             return
@@ -211,7 +210,7 @@ class _Job:
 
 
 def _received_signals(launcher_gone: int) -> asyncio.Queue[int]:
-    """Return a queue of the signals that come; the end of the launcher counts as SIGKILL."""
+    """Return a queue of received signals; the launcher's end counts as SIGKILL."""
     loop = asyncio.get_running_loop()
     received: asyncio.Queue[int] = asyncio.Queue()
 

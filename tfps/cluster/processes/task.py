@@ -1,4 +1,4 @@
-"""One task of a local job: its process, its output, and its restarts."""
+"""One task of a cluster on this machine: its process, its output, and its restarts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from typing import Literal
 
 from tfps.cluster.processes import guard, output
 from tfps.cluster.processes.plan import TaskProcess
+from tfps.log import say
 
 USAGE_ERROR = 2
-"""With this code a task says that it was started wrongly; starting it again would not help."""
+"""A task that exits with this code was started with wrong arguments, so it is not restarted."""
 
 _CANNOT_RUN = 126
 _KEPT_LINES = 20
@@ -28,24 +29,24 @@ class RunningTask:
     """A task from its first start to its last end.
 
     Attributes:
-        planned: What it runs.
-        state: Whether it runs, waits to be started (again), or has ended for good.
-        pid: That of its last process.
-        code: The exit code of the last process that has ended.
-        restarts: How often it was started again.
+        planned: What the task runs.
+        state: Whether it is running, is waiting to be (re)started, or has ended for good.
+        pid: The id of its latest process.
+        code: The exit code of the latest process that has ended.
+        restarts: How often it was restarted.
         ended: Done when it has ended for good; gives the exit code of its last process.
-        copies: What passes on its output.
-        last_lines: The last lines of output that were passed on.
+        copies: The asyncio tasks that copy its output.
+        last_lines: The last lines of output that were copied.
     """
 
     def __init__(
         self, planned: TaskProcess, *, pause_s: float, changed: Callable[[RunningTask], None]
     ) -> None:
-        """Plan the task.
+        """Plan the task; `start` starts it.
 
         Args:
-            planned: What it runs.
-            pause_s: Time until its first restart; each further one takes twice as long.
+            planned: What the task runs.
+            pause_s: Time until its first restart; doubled for each further one.
             changed: Called whenever the state has changed.
         """
         self.planned = planned
@@ -72,12 +73,12 @@ class RunningTask:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it has ended for good, and with another code than 0."""
+        """Whether it has ended for good with a code other than 0."""
         return self.ended.done() and self.code != 0
 
     @property
     def was_stopped(self) -> bool:
-        """Whether it was told to end."""
+        """Whether `stop` was called."""
         return self._stopping.is_set()
 
     @property
@@ -89,11 +90,11 @@ class RunningTask:
         return _how_it_ended(self.code) + (times if self.restarts else "")
 
     def stop(self, number: int) -> None:
-        """Send the task a signal, if it runs; it is not started again."""
+        """Send the task a signal if it is running; it is not restarted."""
         self._stopping.set()
         if self._input is not None and number != signal.SIGKILL:
             self._input.close()
-        # A task leads its own process group, so the signal reaches what it started as well.
+        # A task leads its own process group, so the signal also reaches the processes it started.
         elif self.state == "running" and self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
@@ -112,7 +113,9 @@ class RunningTask:
                 self._note(f"cannot be started again: {error}")
                 self.code = _CANNOT_RUN
                 continue
-            if self._stopping.is_set():  # Meanwhile; the signal has missed the process.
+            if (
+                self._stopping.is_set()
+            ):  # `stop` was called meanwhile, and its signal missed the process.
                 self.stop(signal.SIGKILL)
             self.code = await process.wait()
         self._set("ended")
@@ -134,9 +137,9 @@ class RunningTask:
             await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     def _note(self, sentence: str) -> None:
-        """Tell the reader of this process's and of the task's output."""
+        """Write a line to standard error and to the task's output file."""
         line = f"{self.planned.task} {sentence}"
-        output.say(line)
+        say(line, "tfps local")
         if self.planned.output is not None:
             with contextlib.suppress(OSError), self.planned.output.open("a") as file:
                 file.write(f"tfps: {line}\n")
@@ -151,7 +154,7 @@ class RunningTask:
         elif self.planned.task.type == "chief":
             process = await self._spawn()
         else:
-            process = await self._pass_on()
+            process = await self._copy_output()
         self.pid = process.pid
         self._set("running")
         return process
@@ -163,9 +166,9 @@ class RunningTask:
         self._input = process.stdin
         return process
 
-    async def _pass_on(self) -> asyncio.subprocess.Process:
-        # The pipes are ours and not asyncio's, whose wait() lasts until they are closed: a task
-        # that has failed may have left a child behind that keeps them open.
+    async def _copy_output(self) -> asyncio.subprocess.Process:
+        # With asyncio's own pipes, wait() would last until they are closed; a child that a failed
+        # task has left behind may keep them open.
         out, err = os.pipe(), os.pipe()
         process = await self._spawn(subprocess.DEVNULL, out[1], err[1])
         os.close(out[1])

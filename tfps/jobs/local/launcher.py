@@ -6,7 +6,7 @@ import dataclasses
 from typing import ClassVar
 
 from tfps.cluster import addresses
-from tfps.cluster.processes.programs import program_fault
+from tfps.cluster.processes.plan import program_fault
 from tfps.errors import LaunchError
 from tfps.jobs.cluster import tasks
 from tfps.jobs.local import supervisor

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from tfps.cluster import addresses
 from tfps.cluster.processes import supervise
-from tfps.cluster.processes.output import say
 from tfps.cluster.processes.plan import TaskProcess
 from tfps.cluster.processes.task import RunningTask
 from tfps.jobs.cluster import cluster_spec, tasks
@@ -26,6 +25,7 @@ from tfps.jobs.local.identity import Supervisor
 from tfps.jobs.local.record import SUPERVISOR_GONE, Record, TaskRecord
 from tfps.jobs.spec import JobSpec
 from tfps.jobs.ssh import plan as ssh_plan
+from tfps.log import say
 
 Target = Literal["local", "ssh"]
 
@@ -115,7 +115,7 @@ class _Recorder:
         try:
             self._folder.write(self._record)
         except OSError as error:  # A full disk is no reason to end a job.
-            say(f"how the job is cannot be written down: {error}")
+            say(f"how the job is cannot be written down: {error}", "tfps local")
 
 
 def _state_of(task: RunningTask) -> State:
