@@ -22,7 +22,7 @@ from tests.cluster.models_on_the_wire import (
     sloped,
 )
 from tfps import wire
-from tfps.training import measure
+from tfps.training import profile
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -173,7 +173,7 @@ def test_a_loop_picks_too(make_strategy: Any, capfd: pytest.CaptureFixture[str])
 def test_auto_does_not_wait_for_a_worker_that_fails(
     make_strategy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed, failed = measure._timed, []
+    timed, failed = profile._timed, []
 
     def fail_once(call: Any, size: int) -> float:
         if not failed:
@@ -181,7 +181,7 @@ def test_auto_does_not_wait_for_a_worker_that_fails(
             raise tf.errors.InvalidArgumentError(None, None, "this worker fails")
         return timed(call, size)
 
-    monkeypatch.setattr(measure, "_timed", fail_once)
+    monkeypatch.setattr(profile, "_timed", fail_once)
     with pytest.raises(tf.errors.InvalidArgumentError, match="this worker fails"):
         run_steps(sloped(make_strategy(push="auto")), 4)
 
