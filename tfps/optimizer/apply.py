@@ -1,64 +1,46 @@
 """Apply: a ps updates its own parameters with the gradients that were pushed to it.
 
-One op updates a shard where there is one for the Keras optimizer (see `kernels`). Else its own
-`update_step` runs on the ps. It sees, in place of the variable and of each of its slot variables, a
-view of the shard (or of the rows) that lies there; its `assign`, `assign_add` and `assign_sub`
-become TensorFlow's native ops.
+The Keras optimizer's `update_step` runs on the ps, in one op where possible (see `update_step`). In
+place of a variable and its slot variables it receives views of their shards, or of rows of them, on
+that ps. A view's `assign`, `assign_add` and `assign_sub` are TensorFlow's native ops.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 from tfps import _keras
 from tfps.optimizer.averages import move_averages
-from tfps.optimizer.kernels import Rate, UpdateStep
 from tfps.optimizer.limits import check_shards, has_keras_update, keeps_to_rows
 from tfps.optimizer.loss_scale import LossScale
+from tfps.optimizer.update_step import Rate, UpdateScalars, UpdateStep
 from tfps.optimizer.views import (
-    LocalScope,
-    LocalView,
     PsView,
     RowView,
     ShardView,
     View,
     ViewScope,
+    WorkerScope,
+    WorkerView,
     view_of,
 )
 from tfps.params.placement import ps_device
 from tfps.params.shards import native, shards
 from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.params.variables import take_number
-from tfps.transport.delivery import Piece
+from tfps.transport.received_push import ShardGradient
 
 
-class Common(NamedTuple):
-    """What the updates of all shards on a ps read, in one step.
-
-    Attributes:
-        rates: the learning rate, by the dtype of the shards.
-        step: the global step, int64.
-    """
-
-    rates: Mapping[tf.DType, Rate]
-    step: tf.Tensor
-
-    def scaled(self, factor: tf.Tensor) -> Common:
-        """Return this with the learning rates multiplied by `factor`, a scalar of any dtype."""
-        return self._replace(rates={t: rate.scaled(factor) for t, rate in self.rates.items()})
-
-
-class Optimizer:
-    """A Keras optimizer taken apart: what runs on the worker, and what runs on the ps.
+class PsOptimizer:
+    """A Keras optimizer, split into the part that runs on workers and the part that runs on ps.
 
     Attributes:
-        loss_scale: its dynamic loss scale; None without one.
-        counts: whether its updates are counted in the global step.
+        loss_scale: its dynamic loss scale; None if it has none.
+        counts: whether its updates count in the global step.
         optimized: the variables that it updates.
     """
 
@@ -67,16 +49,17 @@ class Optimizer:
 
         Args:
             optimizer: the optimizer, with its slot variables.
-            lazy_rows: whether a step updates only those rows of a table pulled by row, and of its
-                slot variables, that its batch looked up. Plain Keras updates the others, too, with
-                a gradient of zero. For SGD without momentum, and for Adagrad, that changes nothing.
-                Else it moves these rows by their momentum (SGD and RMSprop with momentum, Adam,
-                AdamW, Adamax, Nadam, Lion, ScheduleFreeAdamW), lowers their means of squares
-                (RMSprop, Adadelta), or makes those never looked up zero (Ftrl); weight decay
-                shrinks them. False does as plain Keras, and updates all rows at each step.
+            lazy_rows: whether a step only updates the rows that its batch looked up, in a table
+                that is pulled by row and in its slot variables. Plain Keras also updates the other
+                rows, with a gradient of zero. For SGD without momentum, and for Adagrad, that
+                changes nothing. Other optimizers move these rows by their momentum (SGD and
+                RMSprop with momentum, Adam, AdamW, Adamax, Nadam, Lion, ScheduleFreeAdamW), lower
+                their means of squares (RMSprop, Adadelta), or set rows that were never looked up
+                to zero (Ftrl); weight decay shrinks them. False updates all rows in each step, as
+                plain Keras does.
 
         Raises:
-            NotImplementedError: if it updates in a way that a ps cannot.
+            NotImplementedError: if a ps cannot make its updates.
         """
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self.loss_scale = LossScale(optimizer) if scaled else None
@@ -95,26 +78,32 @@ class Optimizer:
 
     @property
     def counters(self) -> list[keras.Variable]:
-        """The scalars that a worker pulls with the parameters."""
-        found = [self.global_step] + ([] if self._rate is None else [self._rate])
-        return found + ([] if self.loss_scale is None else self.loss_scale.variables)
+        """The scalars of the optimizer that a worker pulls with the parameters."""
+        rate = [] if self._rate is None else [self._rate]
+        loss_scale = [] if self.loss_scale is None else self.loss_scale.variables
+        return [self.global_step, *rate, *loss_scale]
 
     def slots_of(self, variable: keras.Variable) -> list[keras.Variable]:
-        """Return the slot variables of one of the variables that have its shape."""
-        found = _keras.slots(self._keras, native(variable))
-        return [slot for slot in found if tuple(slot.shape) == tuple(variable.shape)]
+        """Return the slot variables of `variable` that have its shape."""
+        slots = _keras.slots(self._keras, native(variable))
+        return [slot for slot in slots if tuple(slot.shape) == tuple(variable.shape)]
 
-    def slots(self, *, but_of: Sequence[keras.Variable]) -> list[keras.Variable]:
-        """Return what the optimizer keeps, but for counters, averages, and slots of some tables."""
-        apart = [*self.counters, *(average for _, average in _keras.moving_averages(self._keras))]
+    def slots(self, *, except_of: Sequence[keras.Variable]) -> list[keras.Variable]:
+        """Return the optimizer's slot variables, without those of the tables `except_of`.
+
+        Its counters and moving averages are not among them.
+        """
+        averages = (average for _, average in _keras.moving_averages(self._keras))
+        excluded = VariableSet([*self.counters, *averages])
         if has_keras_update(self._keras):
-            tables = [v for v in self.optimized if any(v is table for table in but_of)]
-            apart += [slot for table in tables for slot in self.slots_of(table)]
-        others = VariableSet(apart)
-        return [v for v in self._keras.variables if v not in others]
+            tables = VariableSet(except_of)
+            for variable in self.optimized:
+                if variable in tables:
+                    excluded |= VariableSet(self.slots_of(variable))
+        return [v for v in self._keras.variables if v not in excluded]
 
-    def without_count(self) -> Optimizer:
-        """Return the same optimizer, whose updates are not counted: others are."""
+    def without_count(self) -> PsOptimizer:
+        """Return the same optimizer, but its updates do not count in the global step."""
         other = copy.copy(self)
         other.counts = False
         return other
@@ -127,7 +116,7 @@ class Optimizer:
 
     @property
     def steps_per_update(self) -> int:
-        """How many batches an update has: `gradient_accumulation_steps`, or 1."""
+        """The number of batches in an update: `gradient_accumulation_steps`, or 1."""
         return self._keras.gradient_accumulation_steps or 1
 
     def unscaled(
@@ -151,18 +140,18 @@ class Optimizer:
         return VariableMap(zip(variables, found, strict=True))
 
     def clipped(self, gradients: Values) -> Values:
-        """Clip gradients, on the worker.
+        """Return the clipped gradients; on the worker.
 
-        A gradient by pulled rows has the norm of the gradient by the whole table, so clipping by
-        norm or global norm means the same for both.
+        The gradient by pulled rows has the same norm as the gradient by the whole table, so
+        clipping by norm or global norm means the same for both.
         """
         clipped = _keras.clip_gradients(self._keras, list(gradients.values()))
         return VariableMap(zip(gradients, clipped, strict=True))
 
     def are_good(self, gradients: Values) -> tf.Tensor | None:
-        """Return whether gradients are to be pushed, a bool scalar; None where they always are.
+        """Return whether to push gradients, a bool scalar; None if they are always pushed.
 
-        Only a `LossScaleOptimizer` drops those that are not finite, as on one machine.
+        Only a `LossScaleOptimizer` drops gradients that are not finite, as in plain Keras.
         """
         if self.loss_scale is None:
             return None
@@ -171,34 +160,35 @@ class Optimizer:
 
     def apply(
         self,
-        gradients: Sequence[Piece],
+        gradients: Sequence[ShardGradient],
         counters: Values,
-        common: Mapping[int, Common],
+        scalars: Mapping[int, UpdateScalars],
         *,
         ps: int | None = None,
     ) -> tf.Tensor:
         """Update the parameters on their ps, and count one update.
 
         Args:
-            gradients: of shards and of rows of shards, on their ps.
+            gradients: the gradients by shards, or by rows of shards, on their ps.
             counters: the values of `self.counters`.
-            common: what `self.common` gave, for each ps, by its index.
-            ps: the one to write to, where the others make the update at times of their own; None
-                is all of them.
+            scalars: for each ps, by its index, the result of `self.scalars`.
+            ps: the index of the only ps to write to, if each ps makes its updates by itself; None
+                writes to all.
 
         Returns:
-            The number of the update, on the ps of the global step; int64.
+            The number of the update, int64, on the ps of the global step.
         """
         counters = counters | self._update_shared(counters)
-        for piece in gradients:
-            variable, shard, gradient = piece.variable, piece.shard, piece.value
+        for of_shard in gradients:
+            variable, shard, ids = of_shard.variable, of_shard.shard, of_shard.ids
+            gradient = of_shard.value
             view: PsView = ShardView(variable, shard)
-            if piece.ids is not None and self.goes_by_rows(variable):
-                view = RowView(variable, shard, piece.ids)
-            elif piece.ids is not None:
+            if ids is not None and self.goes_by_rows(variable):
+                view = RowView(variable, shard, ids)
+            elif ids is not None:
                 with tf.device(ps_device(shard.ps)):
-                    gradient = tf.scatter_nd(piece.ids[:, None], gradient, shard.shape)
-            self._update(variable, view, gradient, counters, common)
+                    gradient = tf.scatter_nd(ids[:, None], gradient, shard.shape)
+            self._update(variable, view, gradient, counters, scalars[shard.ps])
         if not self.counts:
             return counters[self.global_step]
         number = self.count(counters, ps=ps)
@@ -206,15 +196,15 @@ class Optimizer:
             self.loss_scale.add(self.loss_scale.raised(counters), counters, ps)
         return number
 
-    def common(self, dtypes: Iterable[tf.DType], counters: Values) -> Common:
-        """Return what the updates of all shards of these dtypes read; on the worker."""
+    def scalars(self, dtypes: Iterable[tf.DType], counters: Values) -> UpdateScalars:
+        """Return the scalars for the updates of all shards of these dtypes; on the worker."""
         with ViewScope(counters) as scope:
             rate = scope.rate(self._keras)
             rates = {dtype: self._update_step.rate(rate, dtype) for dtype in dtypes}
-        return Common(rates, counters[self.global_step])
+        return UpdateScalars(rates, counters[self.global_step])
 
     def _update_shared(self, counters: Values) -> Values:
-        """Return what the updates of all variables read, after updating it."""
+        """Update the variables that the updates of all others read; return their new values."""
         if not _keras.has_shared_update(self._keras):
             return VariableMap()
         with ViewScope(counters) as scope:
@@ -228,13 +218,12 @@ class Optimizer:
         view: PsView,
         gradient: tf.Tensor,
         counters: Values,
-        common: Mapping[int, Common],
+        scalars: UpdateScalars,
     ) -> None:
-        """Update what `view` shows of `variable` with a gradient of the same shape, on its ps."""
-        rates, step = common[view.shard.ps]
-        counters = counters | VariableMap([(self.global_step, step)])
+        """Update the part of `variable` that `view` shows, on its ps."""
+        counters = counters | VariableMap([(self.global_step, scalars.step)])
         with tf.device(view.device), ViewScope(counters, variable, view):
-            self._write(variable, view, gradient, rates)
+            self._write(variable, view, gradient, scalars.rates)
 
     def _write(
         self,
@@ -243,7 +232,7 @@ class Optimizer:
         gradient: tf.Tensor,
         rates: Mapping[tf.DType, Rate],
     ) -> None:
-        """Update what `view` shows of `variable`, by the optimizer's rule; in a scope of it."""
+        """Update the part of `variable` that `view` shows, in a scope that knows the view."""
         optimizer = self._keras
         if getattr(variable, "overwrite_with_gradient", False):
             view.assign(gradient)
@@ -256,25 +245,25 @@ class Optimizer:
         if variable.constraint is not None:
             view.assign(variable.constraint(view.read()))
 
-    def update_own(
+    def update_on_worker(
         self,
         gradients: Sequence[tuple[keras.Variable, tf.Tensor]],
-        views: VariableMap[LocalView],
+        views: VariableMap[WorkerView],
         counters: Values,
         own_step: tf.Tensor,
     ) -> None:
-        """Update values that a worker has for itself; on the worker.
+        """Update a worker's own values; on the worker.
 
         Args:
-            gradients: variables and their gradients, of the shapes of their views.
-            views: of these variables and of all slot variables.
-            counters: the values of `self.counters`; the learning rate follows from them.
-            own_step: how many updates the slot variables have had, int64.
+            gradients: variables, each with a gradient of the shape of its view.
+            views: the views of these variables and of all slot variables.
+            counters: the values of `self.counters`, which determine the learning rate.
+            own_step: the number of updates that the worker's own slot variables have had, int64.
         """
-        with LocalScope(counters, views):
+        with WorkerScope(counters, views):
             rate = tf.convert_to_tensor(self._keras.learning_rate)
         own_counters = counters | VariableMap([(self.global_step, own_step)])
-        with LocalScope(own_counters, views):
+        with WorkerScope(own_counters, views):
             if _keras.has_shared_update(self._keras):
                 _keras.update_shared(self._keras, rate)
             for variable, gradient in gradients:
@@ -283,10 +272,14 @@ class Optimizer:
                 self._write(variable, view, gradient, {view.dtype: Rate(own, own)})
 
     def count(self, counters: Values, *, ps: int | None = None) -> tf.Tensor:
-        """Count one batch in the global step, and move the averages; on one ps, or on all.
+        """Count one batch in the global step, and move the averages.
+
+        Args:
+            counters: the values of `self.counters`.
+            ps: the index of the only ps to write to; None writes to all.
 
         Returns:
-            What the global step was before.
+            The global step before, int64.
         """
         step = view_of(self.global_step)
         number = counters[self.global_step]
@@ -299,7 +292,7 @@ class Optimizer:
         return number
 
     def goes_by_rows(self, table: keras.Variable) -> bool:
-        """Whether the rows of `table` are to be updated, and can be, without its other rows."""
+        """Whether a step updates only the rows of `table` that its batch looked up."""
         if not self._lazy_rows:
             return False
         return has_keras_update(self._keras) and keeps_to_rows(table.constraint)

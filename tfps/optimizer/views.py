@@ -140,7 +140,7 @@ class RowView(PsView):
         return tf.broadcast_to(value, rows)
 
 
-class LocalView(View):
+class WorkerView(View):
     """A value that a worker has for itself: it is written by taking another tensor's place."""
 
     def __init__(self, variable: keras.Variable, value: tf.Tensor) -> None:
@@ -169,10 +169,10 @@ class LocalView(View):
         self._tensor -= tf.cast(delta, self.dtype)
 
 
-class LocalScope(keras.StatelessScope):
+class WorkerScope(keras.StatelessScope):
     """Gives an optimizer a worker's own values of all its variables."""
 
-    def __init__(self, counters: Values, views: VariableMap[LocalView]) -> None:
+    def __init__(self, counters: Values, views: VariableMap[WorkerView]) -> None:
         """Take the values of the counters, and views of the other variables."""
         super().__init__(initialize_variables=False)
         self._known: VariableMap[tf.Tensor | View] = VariableMap(views)

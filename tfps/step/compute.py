@@ -13,7 +13,7 @@ from typing_extensions import override
 from tfps._keras import StepScope
 from tfps._tensorflow import watch
 from tfps.params.variable_map import Values, VariableMap
-from tfps.transport.pull import Rows
+from tfps.transport.rows import Rows
 from tfps.transport.tree import take_apart
 
 

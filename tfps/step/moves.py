@@ -13,7 +13,8 @@ from tfps.step.compute import Applied, Computed, ComputeFunction, compute
 from tfps.step.push import Pushed, push, push_differences
 from tfps.step.step import Step
 from tfps.transport.messages import Wire, buckets
-from tfps.transport.pull import Pull, Rows, Versions, pull
+from tfps.transport.pull import Pull, Versions, pull
+from tfps.transport.rows import Rows
 from tfps.update.effect import Effect
 
 

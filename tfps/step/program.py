@@ -16,7 +16,7 @@ from tfps.step.step import Step, StepSettings
 from tfps.step.windows import WindowMoves, Windows
 from tfps.update.measured import Measured
 from tfps.update.ps_program import PsProgram
-from tfps.worker.worker_local import keep_captures
+from tfps.worker.per_worker import keep_captures
 
 _LONG_DISPATCH = 16
 _UNROLLED_STEPS = 4

@@ -13,7 +13,8 @@ from tfps.params.variable_map import Values, VariableMap
 from tfps.step.compute import Applied
 from tfps.step.step import StepOptimizer
 from tfps.transport.messages import Wire
-from tfps.transport.pull import Pull, RowRequest
+from tfps.transport.pull import Pull
+from tfps.transport.rows import RowRequest
 from tfps.transport.send import DenseValues, RowValues, send
 from tfps.transport.transfer import Volume, total
 from tfps.update.effect import Effect
@@ -208,7 +209,7 @@ def deliver(
     """
     variables = [*(v for v, _ in whole), *(request.variable for request, _ in rows)]
     dtypes = {shards(variable)[0].variable.dtype for variable in variables}
-    deliveries, volumes = send(
+    received, volumes = send(
         whole,
         rows,
         wire=wire,
@@ -217,25 +218,26 @@ def deliver(
         to_all=effect.reaches_all,
         paced=paced,
     )
-    applied = effect.take(deliveries, pulled.whole)
+    applied = effect.take(received, pulled.whole)
     sent = total(volumes, wire.num_ps)
     return Pushed(dropped=tf.zeros([], tf.int64), sent_bytes=sent, applied=[applied])
 
 
 def push_differences(differences: DenseValues, wire: Wire) -> Pushed:
     """Add to each variable, on its ps, the difference that a worker made to it."""
-    deliveries, volumes = send(differences)
-    for piece in (piece for delivery in deliveries for piece in delivery.decoded()):
-        piece.shard.variable.assign_add(piece.value, read_value=False)
+    received, volumes = send(differences)
+    for difference in (d for push in received for d in push.decoded()):
+        difference.shard.variable.assign_add(difference.value, read_value=False)
     return _sent(volumes, wire)
 
 
 def push_row_differences(differences: RowValues, wire: Wire) -> Pushed:
     """Add to rows of each variable, on their ps, the differences that a worker made to them."""
-    deliveries, volumes = send([], differences)
-    for piece in (piece for delivery in deliveries for piece in delivery.decoded()):
-        assert piece.ids is not None
-        RowView(piece.variable, piece.shard, piece.ids).assign_add(piece.value)
+    received, volumes = send([], differences)
+    for difference in (d for push in received for d in push.decoded()):
+        assert difference.ids is not None
+        rows = RowView(difference.variable, difference.shard, difference.ids)
+        rows.assign_add(difference.value)
     return _sent(volumes, wire)
 
 

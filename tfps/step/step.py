@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from tfps import _keras
-from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.apply import PsOptimizer
 from tfps.params.placement import NEGLIGIBLE_BYTES
 from tfps.params.shards import shards
 from tfps.params.variable_map import VariableMap, VariableSet
@@ -64,7 +64,7 @@ class StepOptimizer:
         codec_state: what codecs keep on the worker.
     """
 
-    optimizer: Optimizer
+    optimizer: PsOptimizer
     variables: list[keras.Variable]
     dense: Effect
     rows: Effect
@@ -147,12 +147,12 @@ class Step:
         self.row_copies = self._row_copies() if self.window else []
 
     @property
-    def _applied(self) -> list[Optimizer]:
+    def _applied(self) -> list[PsOptimizer]:
         """The optimizers that the computation applies."""
         return [one.optimizer for one in self.optimizers.values()]
 
     @property
-    def _all_optimizers(self) -> list[Optimizer]:
+    def _all_optimizers(self) -> list[PsOptimizer]:
         """The optimizers, and the outer ones, by which the ps apply the differences of windows."""
         return list(dict.fromkeys([*self._applied, *(e.optimizer for e in self.effects)]))
 
@@ -209,7 +209,7 @@ class Step:
             optimizer.build(variables)
         for inner in _keras.without_wrappers(optimizer):
             settings.policy.check_optimizer(inner, lazy_rows=settings.lazy_rows)
-        made = Optimizer(optimizer, lazy_rows=settings.lazy_rows)
+        made = PsOptimizer(optimizer, lazy_rows=settings.lazy_rows)
         dense = settings.policy.effect(made, self.num_workers)
         rows = settings.policy.effect_of_rows(made, self.num_workers, dense)
         accumulator = None

@@ -18,7 +18,8 @@ from tfps.step.moves import Moves
 from tfps.step.push import Pushed, deliver, push_differences, push_row_differences
 from tfps.step.repeat import Batches, State
 from tfps.step.step import StepOptimizer
-from tfps.transport.pull import Pull, RowRequest
+from tfps.transport.pull import Pull
+from tfps.transport.rows import RowRequest
 from tfps.transport.tree import take_apart
 from tfps.worker.replica import Replica
 from tfps.worker.row_copy import RowCopy, RowUpdate

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfps._tensorflow import on_worker, remove_dropped_functions, workers
 from tfps.training.data import Source
 from tfps.training.feed import Feed
-from tfps.worker import worker_local
+from tfps.worker import per_worker
 
 
 class WorkerThread:
@@ -51,7 +51,7 @@ class WorkerThread:
 
         def lost() -> None:
             self._scalars.clear()
-            worker_local.begin()
+            per_worker.begin()
             on_lost()
 
         with on_worker(self._handle, on_failure=lost, on_recovery=on_recovered):
@@ -68,7 +68,7 @@ class WorkerThread:
 def _loop(
     thread: WorkerThread, tasks: queue.SimpleQueue[Callable[[WorkerThread], None] | None]
 ) -> None:
-    worker_local.enter(thread.worker)
+    per_worker.enter(thread.worker)
     while (task := tasks.get()) is not None:
         task(thread)
 

@@ -1,4 +1,4 @@
-"""Messages: what travels between a worker and a ps together, and in which format."""
+"""Messages: which shards travel together between a worker and a ps, and in which format."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ two waits for nothing but the other.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wire:
-    """In which format parameters and gradients travel, from a global step on.
+    """The format in which parameters and gradients travel, from a global step on.
 
-    Only trainable variables of float32 and float64 are coded.
+    Only trainable variables of dtype float32 or float64 are coded.
 
     Attributes:
-        pull: the codec of what the ps send.
-        push: the codec of the gradients that they receive.
-        num_ps: how many ps there are.
-        bucket_bytes: the most bytes of parameters, before coding, that travel in one message; None
-            is all of a ps.
+        pull: the codec of the parameters that a worker pulls.
+        push: the codec of the gradients that a worker pushes.
+        num_ps: the number of ps.
+        bucket_bytes: the maximum bytes of parameters in one message, before coding; None puts all
+            parameters of a ps into one message.
         step: the global step.
-        buckets: which shards travel in one message.
+        buckets: the message of each shard.
     """
 
     pull: Codec
@@ -54,26 +54,26 @@ class Wire:
 
     @property
     def is_coded(self) -> bool:
-        """Whether anything travels otherwise than as it is."""
+        """Whether the pull or the push has a codec other than Identity."""
         return not (isinstance(self.pull, Identity) and isinstance(self.push, Identity))
 
     @property
     def boundaries(self) -> tuple[int, ...]:
-        """The global steps, above 0 and rising, at which a codec gives way to another."""
+        """The global steps at which a codec changes, above 0 and in rising order."""
         return tuple(sorted({*self.pull.boundaries, *self.push.boundaries}))
 
     def at(self, step: int) -> Wire:
-        """Return the wire of a global step; it is the same until the next boundary."""
+        """Return the format at a global step; it stays the same until the next boundary."""
         return dataclasses.replace(
             self, step=max((b for b in self.boundaries if b <= step), default=0)
         )
 
     def pulling(self, variable: keras.Variable, shard: Shard, *, rows: bool = False) -> Codec:
-        """Return the codec in which a shard, or rows of it, are pulled."""
+        """Return the codec with which a shard, or rows of it, are pulled."""
         return self._codec(self.pull, variable, shard, rows)
 
     def pushing(self, variable: keras.Variable, shard: Shard, *, rows: bool = False) -> Codec:
-        """Return the codec in which gradients by a shard, or by rows of it, are pushed."""
+        """Return the codec with which gradients of a shard, or of its rows, are pushed."""
         return self._codec(self.push, variable, shard, rows)
 
     def _codec(self, codec: Codec, variable: keras.Variable, shard: Shard, rows: bool) -> Codec:
@@ -85,56 +85,55 @@ class Wire:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """Shards on one ps that are coded together, since they have one dtype and one codec."""
+    """Shards on one ps that are coded together: they have the same dtype and codec."""
 
     ps: int
     codec: Codec
     shards: list[Shard]
 
     def decode(self, parts: Sequence[tf.Tensor], shapes: Sequence[Shape]) -> list[tf.Tensor]:
-        """Return tensors of these shapes from the parts that the codec made of them."""
+        """Return the tensors, of these shapes, from their encoded parts."""
         return self.codec.decode(parts, shapes, self.shards[0].variable.dtype)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Message:
-    """What travels at once between a worker and a ps."""
-
-    ps: int
-    bundles: list[Bundle]
+Message = list[Bundle]
+"""The bundles that travel together between a worker and a ps."""
 
 
 def buckets(variables: Iterable[keras.Variable], bucket_bytes: int | None) -> Buckets:
-    """Fill messages with shards in the order of `variables`, up to so many bytes.
+    """Distribute shards over messages of at most `bucket_bytes`, in the order of `variables`.
 
-    A shard that has more is a message of its own. Rows of a table are in the first message, so that
-    tables pulled by rows do not belong into `variables`.
+    A shard that is larger has a message of its own. Rows travel in the first message of their ps:
+    leave tables that are pulled by row out of `variables`.
     """
     if bucket_bytes is None:
         return {}
-    found: dict[Shard, int] = {}
-    number: collections.Counter[int] = collections.Counter()
-    filled: collections.Counter[int] = collections.Counter()
+    assigned: dict[Shard, int] = {}
+    current: collections.Counter[int] = collections.Counter()
+    filled_bytes: collections.Counter[int] = collections.Counter()
     for shard in (shard for variable in variables for shard in shards(variable)):
-        size = shard.num_elements * shard.variable.dtype.size
-        if filled[shard.ps] and filled[shard.ps] + size > bucket_bytes:
-            number[shard.ps] += 1
-            filled[shard.ps] = 0
-        filled[shard.ps] += size
-        found[shard] = number[shard.ps]
-    return found
+        ps, size = shard.ps, shard.num_elements * shard.variable.dtype.size
+        if filled_bytes[ps] and filled_bytes[ps] + size > bucket_bytes:
+            current[ps] += 1
+            filled_bytes[ps] = 0
+        filled_bytes[ps] += size
+        assigned[shard] = current[ps]
+    return assigned
 
 
-def messages(coded: Iterable[tuple[Shard, Codec]], buckets: Buckets) -> list[Message]:
-    """Put shards into messages, in the same order each time; those of a ps follow one another."""
+def messages(coded: Iterable[tuple[Shard, Codec]], buckets: Buckets) -> dict[int, list[Message]]:
+    """Put shards, each with its codec, into messages.
+
+    Returns:
+        For each ps, by its index, its messages in the order in which they travel.
+    """
     groups: dict[tuple[int, int, str, Codec], list[Shard]] = collections.defaultdict(list)
     for shard, codec in coded:
         bucket = buckets.get(shard, 0)
         groups[shard.ps, bucket, shard.variable.dtype.name, codec].append(shard)
-    found = sorted(groups.items(), key=lambda item: item[0][:3])
-    return [
-        Message(
-            ps=ps, bundles=[Bundle(ps=ps, codec=key[-1], shards=group) for key, group in together]
-        )
-        for (ps, _), together in itertools.groupby(found, lambda item: item[0][:2])
-    ]
+    ordered = sorted(groups.items(), key=lambda item: item[0][:3])
+    by_ps: dict[int, list[Message]] = {}
+    for (ps, _), bundles in itertools.groupby(ordered, lambda item: item[0][:2]):
+        message = [Bundle(ps=ps, codec=key[-1], shards=group) for key, group in bundles]
+        by_ps.setdefault(ps, []).append(message)
+    return by_ps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -12,10 +11,10 @@ import tensorflow as tf
 
 from tfps.params.placement import ps_device
 from tfps.params.shards import Shard, shards
-from tfps.transport.delivery import Delivery
 from tfps.transport.messages import Bundle, Message, Wire, messages
-from tfps.transport.pull import RowRequest, ShardRows, rows_by_ps
-from tfps.transport.transfer import Parcel, Volume, arrival, transfer
+from tfps.transport.received_push import ReceivedPush
+from tfps.transport.rows import RowRequest, ShardRows, rows_by_ps
+from tfps.transport.transfer import Payload, Volume, receipt, transfer
 from tfps.transport.tree import take_apart
 from tfps.wire.codec import Codec, Identity, num_bytes
 
@@ -52,7 +51,7 @@ def send(
     headers: Mapping[int, Any] | None = None,
     to_all: bool = False,
     paced: bool = False,
-) -> tuple[list[Delivery], list[Volume]]:
+) -> tuple[list[ReceivedPush], list[Volume]]:
     """Send values to the ps that own them; to be called in a worker's function.
 
     Args:
@@ -65,30 +64,28 @@ def send(
         paced: whether a message waits until the one before the last has reached the same ps.
 
     Returns:
-        What was delivered to each ps, in the order of their indices, and the bytes.
+        What each ps received, in the order of their indices, and the bytes.
     """
     headers = headers or {}
     cut = _Cut.of(whole, rows, wire)
     rows_of = rows_by_ps([request for request, _ in rows])
-    by_ps: dict[int, list[Message]] = collections.defaultdict(list)
-    for message in messages(cut.coded, wire.buckets if wire else {}):
-        by_ps[message.ps].append(message)
+    by_ps = messages(cut.coded, wire.buckets if wire else {})
     ps_indices = {*by_ps, *(headers if to_all else ())}
-    deliveries: list[Delivery] = []
+    pushes: list[ReceivedPush] = []
     volumes: list[Volume] = []
     for ps in sorted(ps_indices):
-        delivery, sent = _send_to(
+        push, sent = _send_to(
             ps,
-            by_ps.get(ps) or [Message(ps=ps, bundles=[])],
+            by_ps.get(ps, [[]]),
             cut,
             rows_of.get(ps, []),
             headers.get(ps, ()),
             state or _NoState(),
             paced=paced,
         )
-        deliveries.append(delivery)
+        pushes.append(push)
         volumes.extend(sent)
-    return deliveries, volumes
+    return pushes, volumes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,38 +138,38 @@ def _send_to(
     state: BundleState,
     *,
     paced: bool,
-) -> tuple[Delivery, list[Volume]]:
+) -> tuple[ReceivedPush, list[Volume]]:
     """Send messages to one ps; the first also carries the ids of the rows, and the header."""
     header_tensors, rebuild = take_apart(header)
     ids = [of_shard.ids for of_shard in rows]
     volumes = [Volume(ps=ps, uncoded=num_bytes(ids), coded=num_bytes(ids))]
     coded: list[tuple[Bundle, Sequence[tf.Tensor]]] = []
     with_first: list[tf.Tensor] = [*ids, *header_tensors]
-    delivered: list[tf.Tensor] = []
+    first: list[tf.Tensor] = []
     receipts: list[tf.Tensor] = []
     for number, message in enumerate(messages):
-        parcels = [
-            Parcel(
+        payloads = [
+            Payload(
                 bundle=bundle,
                 tensors=[cut.values[shard] for shard in bundle.shards],
                 state=state.read(bundle),
             )
-            for bundle in message.bundles
+            for bundle in message
         ]
         others = [*(with_first if number == 0 else []), *receipts[-2:-1]]
-        arrived, received = transfer(parcels, receiver=ps_device(ps), along=others, as_one=paced)
+        received, extra = transfer(payloads, receiver=ps_device(ps), extra=others, as_one=paced)
         if number == 0:
-            delivered = received
+            first = extra
         if paced:
-            receipts.append(arrival(arrived))
-        for parcel in arrived:
-            coded.append((parcel.parcel.bundle, parcel.parts))
-            volumes.append(parcel.sent_volume)
-            state.write(parcel.parcel.bundle, parcel.state)
-    return Delivery(
+            receipts.append(receipt(received))
+        for each in received:
+            coded.append((each.payload.bundle, each.parts))
+            volumes.append(each.sent_volume)
+            state.write(each.payload.bundle, each.state)
+    return ReceivedPush(
         ps=ps,
         coded=coded,
-        ids={of_shard.shard: on_ps for of_shard, on_ps in zip(rows, delivered, strict=False)},
+        ids={of_shard.shard: on_ps for of_shard, on_ps in zip(rows, first, strict=False)},
         variables=cut.variables,
-        header=rebuild(delivered[len(rows) :]),
+        header=rebuild(first[len(rows) :]),
     ), volumes

@@ -1,4 +1,4 @@
-"""Transfer: what travels between a worker and one ps: together, coded and counted."""
+"""Transfer: tensors travel between a worker and one ps, together, coded and counted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tfps.wire.codec import Encoded, Identity, Shape, num_bytes, pack
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Volume:
-    """Bytes that one ps sent or received.
+    """The bytes that one ps sent or received.
 
     Attributes:
         ps: the index of the ps.
-        uncoded: bytes of the tensors: int, or an integer scalar.
-        coded: bytes that travelled for them.
+        uncoded: the bytes of the tensors before coding: int, or an integer scalar.
+        coded: the bytes that travelled for them.
     """
 
     ps: int
@@ -27,13 +27,13 @@ class Volume:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Parcel:
-    """The tensors of a bundle that are to be sent.
+class Payload:
+    """Tensors of a bundle, to be encoded and sent.
 
     Attributes:
-        bundle: what they belong to.
-        tensors: one for each shard, of the variables' dtype, or rows of it; they lie on the sender.
-        state: what the codec kept at the last call.
+        bundle: the shards that they belong to.
+        tensors: one for each shard, or for rows of it, of the shard's dtype, on the sender.
+        state: the state of the codec.
     """
 
     bundle: Bundle
@@ -42,104 +42,106 @@ class Parcel:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arrived:
-    """A parcel on its receiver.
+class Received:
+    """A payload that was sent.
 
     Attributes:
-        parcel: what was sent.
-        parts: what the codec made of it, on the receiver.
-        sent: the same, on the sender.
-        state: what the codec keeps on the sender for the next step.
-        receiver: the device; None is the worker that runs the function.
+        payload: the payload.
+        parts: its encoded parts, on the receiver.
+        sent: its encoded parts, on the sender.
+        state: the new state of the codec, on the sender.
+        receiver: the device of the receiver; None is the worker that runs the function.
     """
 
-    parcel: Parcel
+    payload: Payload
     parts: Sequence[tf.Tensor]
     sent: Sequence[tf.Tensor]
     state: Sequence[tf.Tensor]
     receiver: str | None
 
     def decode(self, shapes: Sequence[Shape]) -> tuple[list[tf.Tensor], Volume]:
-        """Return the tensors, of these shapes, and their bytes; on the worker that received."""
-        tensors = self.parcel.bundle.decode(self.parts, shapes)
+        """Return the decoded tensors, of these shapes, and their bytes; on a worker that pulls."""
+        tensors = self.payload.bundle.decode(self.parts, shapes)
         return tensors, self._volume(tensors, self.parts)
 
     @property
     def sent_volume(self) -> Volume:
-        """The bytes, on the worker that sent."""
-        return self._volume(self.parcel.tensors, self.sent)
+        """The bytes, computed on the sender."""
+        return self._volume(self.payload.tensors, self.sent)
 
     def _volume(self, tensors: Sequence[tf.Tensor], parts: Sequence[tf.Tensor]) -> Volume:
         uncoded = coded = num_bytes(tensors)
-        if not isinstance(self.parcel.bundle.codec, Identity):
+        if not isinstance(self.payload.bundle.codec, Identity):
             coded = num_bytes(parts)
-        return Volume(ps=self.parcel.bundle.ps, uncoded=uncoded, coded=coded)
+        return Volume(ps=self.payload.bundle.ps, uncoded=uncoded, coded=coded)
 
 
 def transfer(
-    parcels: Sequence[Parcel],
+    payloads: Sequence[Payload],
     *,
     sender: str | None = None,
     receiver: str | None = None,
-    along: Sequence[tf.Tensor] = (),
+    extra: Sequence[tf.Tensor] = (),
     as_one: bool = False,
-) -> tuple[list[Arrived], list[tf.Tensor]]:
-    """Encode on one device what goes to another.
+) -> tuple[list[Received], list[tf.Tensor]]:
+    """Encode payloads on the sender, and send them to the receiver.
+
+    Small tensors are concatenated, so that they cross in one call.
 
     Args:
-        parcels: all of the same ps.
+        payloads: the payloads, all for bundles of the same ps.
         sender: the device of the sender; None is the worker that runs the function.
-        receiver: the device of the receiver; None likewise.
-        along: other tensors on the sender.
-        as_one: whether large tensors, too, are copied into one with the others, so that all arrive
-            together.
+        receiver: the device of the receiver; None is that worker.
+        extra: other tensors on the sender, to be sent as they are.
+        as_one: whether large tensors are concatenated, too, so that all arrive at the same time.
 
     Returns:
-        The parcels and the other tensors, on the receiver.
+        The payloads and the extra tensors, on the receiver.
     """
     with tf.device(sender):
-        encoded = [_encode(parcel) for parcel in parcels]
+        encoded = [_encode(payload) for payload in payloads]
 
     def joins(tensor: tf.Tensor) -> bool:
         return _has_bytes(tensor) and (as_one or _is_small(tensor))
 
     joining = [
         part
-        for parcel, one in zip(parcels, encoded, strict=True)
-        if all(joins(tensor) for tensor in parcel.tensors)
-        for part in one.parts
+        for payload, codes in zip(payloads, encoded, strict=True)
+        if all(joins(tensor) for tensor in payload.tensors)
+        for part in codes.parts
     ]
-    together = list({t.ref(): t for t in [*joining, *along] if joins(t)}.values())
+    together = list({t.ref(): t for t in [*joining, *extra] if joins(t)}.values())
     if len(together) == 1 and not as_one:
-        together = []  # it travels as it is
-    parts = [part for one in encoded for part in one.parts]
-    carried = iter(_carry([*parts, *along], together, sender, receiver))
-    arrived = [
-        Arrived(
-            parcel=parcel,
-            parts=[next(carried) for _ in one.parts],
-            sent=one.parts,
-            state=one.state,
+        together = []  # nothing to concatenate it with
+    parts = [part for codes in encoded for part in codes.parts]
+    carried = iter(_carry([*parts, *extra], together, sender, receiver))
+    received = [
+        Received(
+            payload=payload,
+            parts=[next(carried) for _ in codes.parts],
+            sent=codes.parts,
+            state=codes.state,
             receiver=receiver,
         )
-        for parcel, one in zip(parcels, encoded, strict=True)
+        for payload, codes in zip(payloads, encoded, strict=True)
     ]
-    return arrived, list(carried)
+    return received, list(carried)
 
 
-def arrival(arrived: Sequence[Arrived]) -> tf.Tensor:
-    """Return a byte, on the receiver, of a message that travelled as one: a receipt.
+def receipt(received: Sequence[Received]) -> tf.Tensor:
+    """Return one byte of a message that was sent `as_one`, on the receiver.
 
-    A control dependency would not do: without data it is the sender's op that would be waited for.
+    An op that takes the byte as input waits until the message has arrived. A control dependency
+    would only wait for the op that sends it.
     """
-    part = arrived[0].parts[0]
-    with tf.device(arrived[0].receiver):
+    part = received[0].parts[0]
+    with tf.device(received[0].receiver):
         return _as_bytes(tf.strings.length(part) if part.dtype == tf.string else part)[:1]
 
 
-def _encode(parcel: Parcel) -> Encoded:
+def _encode(payload: Payload) -> Encoded:
     seed = tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
-    return parcel.bundle.codec.encode(parcel.tensors, seed=seed, state=parcel.state)
+    return payload.bundle.codec.encode(payload.tensors, seed=seed, state=payload.state)
 
 
 def _carry(
@@ -148,7 +150,10 @@ def _carry(
     sender: str | None,
     receiver: str | None,
 ) -> list[tf.Tensor]:
-    """Return tensors for use on the receiver; those that go together become one on the way."""
+    """Return `tensors` for use on the receiver; those in `together` cross as one tensor of bytes.
+
+    Sizes that are unknown when the function is traced are sent in front of the bytes.
+    """
     if not together:
         return list(tensors)
     with tf.device(sender):
@@ -159,10 +164,11 @@ def _carry(
     with tf.device(receiver):
         sizes: list[int | tf.Tensor] = [b.shape[0] for b in in_bytes]
         if unknown:
-            told = tf.bitcast(tf.reshape(packed[: 8 * len(unknown)], [-1, 8]), tf.int64)
-            packed = packed[8 * len(unknown) :]
-            found = iter(tf.unstack(told, num=len(unknown)))
-            sizes = [next(found) if size is None else tf.constant(size, tf.int64) for size in sizes]
+            header_bytes = 8 * len(unknown)
+            sent_sizes = tf.bitcast(tf.reshape(packed[:header_bytes], [-1, 8]), tf.int64)
+            packed = packed[header_bytes:]
+            known = iter(tf.unstack(sent_sizes, num=len(unknown)))
+            sizes = [next(known) if size is None else tf.constant(size, tf.int64) for size in sizes]
         pieces = tf.split(packed, sizes, num=len(together))
         restored = {
             tensor.ref(): _from_bytes(piece, tensor)
@@ -171,13 +177,13 @@ def _carry(
     return [restored.get(tensor.ref(), tensor) for tensor in tensors]
 
 
-# Each tensor that crosses is a call of its own: 0.3 ms of CPU time, in which 1 MB is copied twice.
+# Each tensor that crosses costs a call: 0.3 ms of CPU time, in which 1 MB could be copied twice.
 _SMALL_BYTES = 1 << 18
 _NARROW_BYTES = 1 << 10
 
 
 def _is_small(tensor: tf.Tensor) -> bool:
-    """Whether copying a tensor is cheaper than a call; of rows only the width may be known."""
+    """Whether copying a tensor costs less than a call. Of rows only the width may be known."""
     elements = tensor.shape.num_elements()
     if elements is not None:
         return bool(elements * tensor.dtype.size <= _SMALL_BYTES)
@@ -194,14 +200,14 @@ def _as_bytes(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _from_bytes(packed: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Return the tensor of the shape and dtype of `like` that `_as_bytes` took apart."""
+    """Return the tensor that `_as_bytes` turned into `packed`; it is like `like`."""
     shape = [-1 if size is None else size for size in like.shape]
     size = [] if like.dtype.size == 1 else [like.dtype.size]
     return tf.bitcast(tf.reshape(packed, [*shape, *size]), like.dtype)
 
 
 def total(volumes: Iterable[Volume], num_ps: int) -> tf.Tensor:
-    """Add up bytes by ps: int64, of shape `(num_ps, 2)`, uncoded and coded."""
+    """Return the sum of volumes for each ps: int64, of shape `(num_ps, 2)`, uncoded and coded."""
     sums: list[list[int | tf.Tensor]] = [[0, 0] for _ in range(num_ps)]
     for volume in volumes:
         for column, count in enumerate((volume.uncoded, volume.coded)):

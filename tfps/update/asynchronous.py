@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.apply import PsOptimizer
 from tfps.optimizer.limits import check_updates_per_ps
 from tfps.update.at_once import AtOnce
 from tfps.update.by_rule import ByRule
@@ -92,7 +92,7 @@ class Asynchronous(Policy):
             check_updates_per_ps(optimizer)
 
     @override
-    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+    def effect(self, optimizer: PsOptimizer, num_workers: int) -> Effect:
         if self.max_staleness is not None and self._drops:
             return ByRule(optimizer, num_workers, DropAbove(self.max_staleness))
         return AtOnce(optimizer, num_workers, rate_scale=self.rate_scale, confirms=self._waits)

@@ -11,17 +11,18 @@ import tensorflow as tf
 from typing_extensions import override
 
 from tfps._tensorflow import capture_at_call
-from tfps.optimizer.apply import Common, Optimizer
+from tfps.optimizer.apply import PsOptimizer
+from tfps.optimizer.update_step import UpdateScalars
 from tfps.params.placement import ps_device
 from tfps.params.shards import shards
 from tfps.params.variable_map import Values
 from tfps.params.variables import take_number, variables_on
-from tfps.transport.delivery import Delivery
 from tfps.transport.pull import Versions
+from tfps.transport.received_push import ReceivedPush
 from tfps.update.effect import Effect
 from tfps.update.ledger import STALENESS_BINS
 from tfps.update.measured import Measured
-from tfps.worker import worker_local
+from tfps.worker import per_worker
 
 
 class AtOnce(Effect):
@@ -33,7 +34,7 @@ class AtOnce(Effect):
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: PsOptimizer,
         num_workers: int,
         *,
         rate_scale: Callable[[tf.Tensor], tf.Tensor] | None = None,
@@ -90,37 +91,37 @@ class AtOnce(Effect):
     def headers(
         self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
     ) -> dict[int, Any]:
-        common = self.optimizer.common(dtypes, counters)
-        return {ps: (common, start.get(ps)) for ps in self._staleness}
+        scalars = self.optimizer.scalars(dtypes, counters)
+        return {ps: (scalars, start.get(ps)) for ps in self._staleness}
 
     @override
-    def take(self, deliveries: Sequence[Delivery], counters: Values) -> tf.Tensor:
+    def take(self, pushes: Sequence[ReceivedPush], counters: Values) -> tf.Tensor:
         graph = tf.compat.v1.get_default_graph()
         before = len(graph.get_operations()) if self._confirms else 0
-        common: dict[int, Common] = {}
-        for delivery in deliveries:
-            common[delivery.ps], start = delivery.header
-            if delivery.ps != self._home:
-                with tf.device(ps_device(delivery.ps)):
-                    number = take_number(self._versions[delivery.ps])
-                staleness = self._count(delivery.ps, number, start)
+        scalars: dict[int, UpdateScalars] = {}
+        for push in pushes:
+            scalars[push.ps], start = push.header
+            if push.ps != self._home:
+                with tf.device(ps_device(push.ps)):
+                    number = take_number(self._versions[push.ps])
+                staleness = self._count(push.ps, number, start)
                 if self._rate_scale is not None:
-                    with tf.device(ps_device(delivery.ps)):
+                    with tf.device(ps_device(push.ps)):
                         factor = self._rate_scale(staleness)
-                    common[delivery.ps] = common[delivery.ps].scaled(factor)
-        pieces = [piece for delivery in deliveries for piece in delivery.decoded()]
-        number = self.optimizer.apply(pieces, counters, common)
-        if self._home in common:
-            self._count(self._home, number, common[self._home].step)
+                    scalars[push.ps] = scalars[push.ps].scaled(factor)
+        gradients = [gradient for push in pushes for gradient in push.decoded()]
+        number = self.optimizer.apply(gradients, counters, scalars)
+        if self._home in scalars:
+            self._count(self._home, number, scalars[self._home].step)
         if not self._confirms:
             return tf.zeros([], tf.int64)
         traced = graph.get_operations()[before:]
         receipts = []
-        for delivery in deliveries:
-            device = ps_device(delivery.ps)
+        for push in pushes:
+            device = ps_device(push.ps)
             there = [op for op in traced if op.device == device]
             with tf.device(device), tf.control_dependencies(there):
-                receipts.append(tf.identity(common[delivery.ps].step))
+                receipts.append(tf.identity(scalars[push.ps].step))
         return tf.add_n(receipts)
 
     def _count(self, ps: int, number: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
@@ -152,4 +153,4 @@ class AtOnce(Effect):
 
 
 def _handle_of_this_worker(variables: Sequence[tf.Variable]) -> tf.Tensor:
-    return variables[worker_local.index()].handle
+    return variables[per_worker.index()].handle

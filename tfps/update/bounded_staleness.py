@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.apply import PsOptimizer
 from tfps.update.at_once import AtOnce
 from tfps.update.effect import Effect
 from tfps.update.gate import CachingGate, Gate
@@ -50,7 +50,7 @@ class BoundedStaleness(Policy):
         return False
 
     @override
-    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+    def effect(self, optimizer: PsOptimizer, num_workers: int) -> Effect:
         return AtOnce(optimizer, num_workers, confirms=True, counts_staleness=False)
 
     @override

@@ -9,12 +9,13 @@ from typing import Any
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.optimizer.apply import Common, Optimizer
+from tfps.optimizer.apply import PsOptimizer
+from tfps.optimizer.update_step import UpdateScalars
 from tfps.params.shards import Shard
 from tfps.params.variable_map import Values, VariableMap
 from tfps.params.variables import variables_on
-from tfps.transport.delivery import Delivery, Piece
 from tfps.transport.pull import Versions
+from tfps.transport.received_push import ReceivedPush, ShardGradient
 from tfps.update.effect import Effect
 from tfps.update.inbox import Answers, Contents, Inbox, Kind
 from tfps.update.ledger import Account, Ledger, Rule
@@ -28,12 +29,12 @@ class Header:
 
     Attributes:
         entry: `(kind, worker, version)`, int64: see `Kind`; the version at which the step started.
-        common: the learning rates and the global step.
+        scalars: the learning rates and the global step.
         counters: the values of the optimizer's counters.
     """
 
     entry: tf.Tensor
-    common: Common
+    scalars: UpdateScalars
     counters: Values
 
 
@@ -42,7 +43,7 @@ class ByRule(Effect):
 
     reaches_all = True
 
-    def __init__(self, optimizer: Optimizer, num_workers: int, rule: Rule) -> None:
+    def __init__(self, optimizer: PsOptimizer, num_workers: int, rule: Rule) -> None:
         """Make the answers and the ledger of each ps that `optimizer` writes to."""
         super().__init__(optimizer)
         self._workers = num_workers
@@ -65,20 +66,20 @@ class ByRule(Effect):
     def headers(
         self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
     ) -> dict[int, Any]:
-        common = self.optimizer.common(dtypes, counters)
+        scalars = self.optimizer.scalars(dtypes, counters)
         own = VariableMap((v, counters[v]) for v in self.optimizer.counters)
         kind = tf.constant(Kind.GRADIENT, tf.int64)
         return {
-            ps: Header(entry=tf.stack([kind, worker, version]), common=common, counters=own)
+            ps: Header(entry=tf.stack([kind, worker, version]), scalars=scalars, counters=own)
             for ps, version in start.items()
         }
 
     @override
-    def take(self, deliveries: Sequence[Delivery], counters: Values) -> tf.Tensor:
-        for delivery in deliveries:
-            program = self._program(delivery)
-            self.programs[delivery.ps] = program
-            program.inbox.put(delivery.header.entry, delivery.tensors)
+    def take(self, pushes: Sequence[ReceivedPush], counters: Values) -> tf.Tensor:
+        for push in pushes:
+            program = self._program(push)
+            self.programs[push.ps] = program
+            program.inbox.put(push.header.entry, push.tensors)
         return tf.zeros([], tf.int64)
 
     @override
@@ -92,33 +93,33 @@ class ByRule(Effect):
         ledgers = {ps: account.ledger for ps, account in self._accounts.items()}
         return Measured.of(ledgers, num_ps, self._workers)
 
-    def _program(self, delivery: Delivery) -> PsProgram:
-        contents = tuple(tf.TensorSpec(t.shape, t.dtype) for t in delivery.tensors)
-        if (delivery.ps, contents) not in self._ps_programs:
-            inbox = Inbox(delivery.ps, self._workers, contents, self._answers[delivery.ps])
-            work = _MeanOfGradients(self.optimizer, delivery)
-            account = self._accounts[delivery.ps]
-            self._ps_programs[delivery.ps, contents] = PsProgram(self._rule, account, inbox, work)
-        return self._ps_programs[delivery.ps, contents]
+    def _program(self, push: ReceivedPush) -> PsProgram:
+        contents = tuple(tf.TensorSpec(t.shape, t.dtype) for t in push.tensors)
+        if (push.ps, contents) not in self._ps_programs:
+            inbox = Inbox(push.ps, self._workers, contents, self._answers[push.ps])
+            work = _MeanOfGradients(self.optimizer, push)
+            account = self._accounts[push.ps]
+            self._ps_programs[push.ps, contents] = PsProgram(self._rule, account, inbox, work)
+        return self._ps_programs[push.ps, contents]
 
 
 class _MeanOfGradients:
     """Adds up gradients on a ps, and applies their mean to its shards."""
 
-    def __init__(self, optimizer: Optimizer, delivery: Delivery) -> None:
-        """Take the optimizer, and a delivery of the kind that will be applied."""
+    def __init__(self, optimizer: PsOptimizer, push: ReceivedPush) -> None:
+        """Take the optimizer, and a push of the kind that will be applied."""
         self._optimizer = optimizer
-        self._delivery = delivery
-        self._sums = _Sums(delivery.ps, delivery.decoded())
+        self._push = push
+        self._sums = _Sums(push.ps, push.decoded())
 
     def add(self, contents: list[tf.Tensor]) -> None:
-        self._sums.add(self._delivery.with_tensors(contents).decoded())
+        self._sums.add(self._push.with_tensors(contents).decoded())
 
     def apply(self, last: list[tf.Tensor], gradients: tf.Tensor) -> None:
-        header = self._delivery.with_tensors(last).header
-        pieces = self._sums.take(gradients)
+        header = self._push.with_tensors(last).header
+        means = self._sums.take(gradients)
         self._optimizer.apply(
-            pieces, header.counters, {self._delivery.ps: header.common}, ps=self._delivery.ps
+            means, header.counters, {self._push.ps: header.scalars}, ps=self._push.ps
         )
 
 
@@ -128,41 +129,41 @@ class _Sums:
     Only the ps program uses them, so there is no other writer.
     """
 
-    def __init__(self, ps: int, like: Sequence[Piece]) -> None:
-        """Make the variables, on the ps of an index, for pieces of the kind of `like`."""
-        self._whole: dict[Shard, tuple[Piece, tf.Variable]] = {}
-        self._rows: dict[Shard, tuple[Piece, tf.Variable, tf.Variable]] = {}
+    def __init__(self, ps: int, like: Sequence[ShardGradient]) -> None:
+        """Make the variables, on the ps of an index, for gradients of the kind of `like`."""
+        self._whole: dict[Shard, tuple[ShardGradient, tf.Variable]] = {}
+        self._rows: dict[Shard, tuple[ShardGradient, tf.Variable, tf.Variable]] = {}
         with variables_on(ps):
-            for piece in like:
-                shape, dtype = piece.shard.shape, piece.value.dtype
-                if piece.ids is None:
-                    self._whole[piece.shard] = piece, tf.Variable(tf.zeros(shape, dtype))
+            for gradient in like:
+                shape, dtype = gradient.shard.shape, gradient.value.dtype
+                if gradient.ids is None:
+                    self._whole[gradient.shard] = gradient, tf.Variable(tf.zeros(shape, dtype))
                     continue
                 ids = tf.Variable(tf.zeros([0], tf.int32), shape=[None])
                 rows = tf.Variable(tf.zeros([0, *shape[1:]], dtype), shape=[None, *shape[1:]])
-                self._rows[piece.shard] = piece, ids, rows
+                self._rows[gradient.shard] = gradient, ids, rows
 
-    def add(self, pieces: Sequence[Piece]) -> None:
-        """Add pieces of the kind of `like`."""
-        for piece in pieces:
-            if piece.ids is None:
-                _, total = self._whole[piece.shard]
-                total.assign_add(piece.value, read_value=False)
+    def add(self, gradients: Sequence[ShardGradient]) -> None:
+        """Add gradients of the kind of `like`."""
+        for gradient in gradients:
+            if gradient.ids is None:
+                _, total = self._whole[gradient.shard]
+                total.assign_add(gradient.value, read_value=False)
                 continue
-            _, ids, rows = self._rows[piece.shard]
-            ids.assign(tf.concat([ids, piece.ids], axis=0), read_value=False)
-            rows.assign(tf.concat([rows, piece.value], axis=0), read_value=False)
+            _, ids, rows = self._rows[gradient.shard]
+            ids.assign(tf.concat([ids, gradient.ids], axis=0), read_value=False)
+            rows.assign(tf.concat([rows, gradient.value], axis=0), read_value=False)
 
-    def take(self, count: tf.Tensor) -> list[Piece]:
+    def take(self, count: tf.Tensor) -> list[ShardGradient]:
         """Return the sums divided by `count`, and reset them."""
         taken = []
-        for piece, total in self._whole.values():
-            taken.append(dataclasses.replace(piece, value=_mean(total.read_value(), count)))
+        for gradient, total in self._whole.values():
+            taken.append(dataclasses.replace(gradient, value=_mean(total.read_value(), count)))
             total.assign(tf.zeros(total.shape, total.dtype), read_value=False)
-        for piece, ids, rows in self._rows.values():
+        for gradient, ids, rows in self._rows.values():
             unique, inverse = tf.unique(ids.read_value(), out_idx=tf.int32)
             summed = tf.math.unsorted_segment_sum(rows.read_value(), inverse, tf.size(unique))
-            taken.append(dataclasses.replace(piece, ids=unique, value=_mean(summed, count)))
+            taken.append(dataclasses.replace(gradient, ids=unique, value=_mean(summed, count)))
             ids.assign(tf.zeros([0], tf.int32), read_value=False)
             rows.assign(tf.zeros([0, *rows.shape[1:]], rows.dtype), read_value=False)
         return taken

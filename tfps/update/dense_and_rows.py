@@ -7,7 +7,7 @@ import dataclasses
 import keras
 from typing_extensions import override
 
-from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.apply import PsOptimizer
 from tfps.update.asynchronous import Asynchronous
 from tfps.update.effect import Effect
 from tfps.update.policy import Policy
@@ -61,9 +61,9 @@ class DenseAndRows(Policy):
         self.rows.check_optimizer(optimizer, lazy_rows=lazy_rows)
 
     @override
-    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+    def effect(self, optimizer: PsOptimizer, num_workers: int) -> Effect:
         return self.dense.effect(optimizer, num_workers)
 
     @override
-    def effect_of_rows(self, optimizer: Optimizer, num_workers: int, dense: Effect) -> Effect:
+    def effect_of_rows(self, optimizer: PsOptimizer, num_workers: int, dense: Effect) -> Effect:
         return self.rows.effect(optimizer.without_count(), num_workers)

@@ -8,10 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.apply import PsOptimizer
 from tfps.params.variable_map import Values
-from tfps.transport.delivery import Delivery
 from tfps.transport.pull import Versions
+from tfps.transport.received_push import ReceivedPush
 from tfps.update.measured import Measured
 from tfps.update.ps_program import PsProgram
 
@@ -30,7 +30,7 @@ class Effect(abc.ABC):
     reaches_all = False
     versioned: Sequence[int] = ()
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(self, optimizer: PsOptimizer) -> None:
         """Take the optimizer."""
         self.optimizer = optimizer
         self.programs: dict[int, PsProgram] = {}
@@ -60,11 +60,11 @@ class Effect(abc.ABC):
         """
 
     @abc.abstractmethod
-    def take(self, deliveries: Sequence[Delivery], counters: Values) -> tf.Tensor:
-        """Apply what was delivered to the ps, or enqueue it there.
+    def take(self, pushes: Sequence[ReceivedPush], counters: Values) -> tf.Tensor:
+        """Apply what the ps received, or enqueue it there.
 
         Args:
-            deliveries: what each ps received; its `header` is from `headers`.
+            pushes: what each ps received; its `header` is from `headers`.
             counters: the values of `optimizer.counters`.
 
         Returns:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfps import _tensorflow
 from tfps.params.placement import ps_device
-from tfps.worker import worker_local
+from tfps.worker import per_worker
 
 Contents = tuple[tf.TensorSpec, ...]
 """The types of the tensors of a push, its header left out."""
@@ -144,7 +144,7 @@ class Answers:
     def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
         self._handle = _tensorflow.capture_at_call(
-            lambda: self._queues[worker_local.index()].queue_ref, tf.TensorSpec([], tf.resource)
+            lambda: self._queues[per_worker.index()].queue_ref, tf.TensorSpec([], tf.resource)
         )
 
     def read(self) -> tf.Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from typing_extensions import override
 
-from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.apply import PsOptimizer
 from tfps.update.effect import Effect
 from tfps.update.policy import Policy, Window
 from tfps.update.synchronous import Synchronous
@@ -116,11 +116,11 @@ class Local(Policy):
             )
 
     @override
-    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+    def effect(self, optimizer: PsOptimizer, num_workers: int) -> Effect:
         outer = self.make_outer(num_workers)
         outer.build(optimizer.optimized)
         self.update.check_optimizer(outer)
-        return self.update.effect(Optimizer(outer), num_workers)
+        return self.update.effect(PsOptimizer(outer), num_workers)
 
     @override
     def window(self, num_workers: int) -> Window | None:

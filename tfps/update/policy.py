@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import keras
 
-from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.apply import PsOptimizer
 from tfps.update.effect import Effect
 from tfps.update.gate import Gate
 from tfps.worker.cache import Cache
@@ -79,10 +79,10 @@ class Policy(abc.ABC):
         return
 
     @abc.abstractmethod
-    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+    def effect(self, optimizer: PsOptimizer, num_workers: int) -> Effect:
         """Return how the gradients of an optimizer take effect."""
 
-    def effect_of_rows(self, optimizer: Optimizer, num_workers: int, dense: Effect) -> Effect:
+    def effect_of_rows(self, optimizer: PsOptimizer, num_workers: int, dense: Effect) -> Effect:
         """Return how the gradients of table rows take effect; `dense` is what `effect` returned."""
         return dense
 

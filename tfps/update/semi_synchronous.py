@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.optimizer.apply import Optimizer
+from tfps.optimizer.apply import PsOptimizer
 from tfps.optimizer.limits import check_updates_per_ps
 from tfps.update.by_rule import ByRule
 from tfps.update.effect import Effect
@@ -40,7 +40,7 @@ class SemiSynchronous(Policy):
         check_updates_per_ps(optimizer)
 
     @override
-    def effect(self, optimizer: Optimizer, num_workers: int) -> Effect:
+    def effect(self, optimizer: PsOptimizer, num_workers: int) -> Effect:
         return ByRule(optimizer, num_workers, MeanOfAny(self.quorum or num_workers))
 
     @override

@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from tfps.params.variable_map import Values, VariableMap, VariableSet
-from tfps.transport.pull import RowRequest, request_rows
-from tfps.worker.worker_local import WorkerVariables
+from tfps.transport.rows import RowRequest, request_rows
+from tfps.worker.per_worker import WorkerVariables
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfps.transport.pull import Pull, Versions
+from tfps.worker.per_worker import WorkerVariables
 from tfps.worker.replica import Replica
-from tfps.worker.worker_local import WorkerVariables
 
 KEEP = -1
 """What a gate tells a worker whose next step computes on what was pulled before."""

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfps.params.shards import Shard
 from tfps.transport.messages import Bundle
-from tfps.worker.worker_local import WorkerVariables
+from tfps.worker.per_worker import WorkerVariables
 
 _Key = tuple[int, tuple[Shard, ...], tuple[tf.TensorSpec, ...]]
 

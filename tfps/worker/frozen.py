@@ -15,7 +15,7 @@ from tfps.params.placement import ps_device
 from tfps.params.shards import shards
 from tfps.params.variable_map import Values, VariableMap
 from tfps.transport.pull import pulling
-from tfps.worker.worker_local import WorkerLocal
+from tfps.worker.per_worker import PerWorker
 
 
 class Frozen:
@@ -26,7 +26,7 @@ class Frozen:
         self._variables = list(variables)
         self._version = 0
         self._fingerprint: Any = None
-        self._kept = WorkerLocal(pulling(self._variables))
+        self._kept = PerWorker(pulling(self._variables))
         traced = tf.function(self._fingerprints, autograph=False)
         self._take_fingerprint = traced.get_concrete_function()
         _keras.note_assignments(self._variables)

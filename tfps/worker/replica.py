@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 import keras
 import tensorflow as tf
 
-from tfps.optimizer.apply import Optimizer
-from tfps.optimizer.views import LocalView
+from tfps.optimizer.apply import PsOptimizer
+from tfps.optimizer.views import WorkerView
 from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.transport.pull import pulling
+from tfps.worker.per_worker import WorkerVariables
 from tfps.worker.row_copy import RowUpdate
-from tfps.worker.worker_local import WorkerVariables
 
 
 class Replica:
@@ -25,7 +25,7 @@ class Replica:
     def __init__(
         self,
         variables: Sequence[keras.Variable],
-        optimizers: Iterable[Optimizer],
+        optimizers: Iterable[PsOptimizer],
         tables: Sequence[keras.Variable],
     ) -> None:
         """Describe what to keep.
@@ -78,13 +78,13 @@ class Replica:
         for variable, value in values.items():
             self._values.write(self._index[variable], value)
 
-    def count(self, made: Optimizer) -> None:
+    def count(self, made: PsOptimizer) -> None:
         """Count one batch in the global step, and for the own slot variables."""
         self._slots[made].count()
         step = made.global_step
         self.write(VariableMap([(step, self.value(step) + 1)]))
 
-    def follow(self, made: Optimizer, gradients: Values, rows: Sequence[RowUpdate] = ()) -> None:
+    def follow(self, made: PsOptimizer, gradients: Values, rows: Sequence[RowUpdate] = ()) -> None:
         """Take a step of an optimizer, and count it.
 
         Args:
@@ -95,7 +95,7 @@ class Replica:
         counters = VariableMap((v, self.value(v)) for v in made.counters)
         trained = [v for v in self._variables if v in gradients]
         pairs = [(v, gradients[v]) for v in trained]
-        views = VariableMap((v, LocalView(v, self.value(v))) for v in trained)
+        views = VariableMap((v, WorkerView(v, self.value(v))) for v in trained)
         self._slots[made].update(made, pairs, views, counters, rows)
         self.write(VariableMap((v, views[v].read()) for v in gradients if v in self._index))
         if made.loss_scale is not None:
@@ -115,8 +115,8 @@ def _false() -> list[tf.Variable]:
 class _OwnSlots:
     """A worker's own slot variables of one optimizer, and how many batches they have seen."""
 
-    def __init__(self, made: Optimizer, tables: Sequence[keras.Variable]) -> None:
-        self._slots = made.slots(but_of=tables)
+    def __init__(self, made: PsOptimizer, tables: Sequence[keras.Variable]) -> None:
+        self._slots = made.slots(except_of=tables)
         self._global_step = made.global_step
         self._pull = pulling(self._slots)
         self._variables = WorkerVariables(self._make)
@@ -126,20 +126,20 @@ class _OwnSlots:
 
     def update(
         self,
-        made: Optimizer,
+        made: PsOptimizer,
         gradients: Sequence[tuple[keras.Variable, tf.Tensor]],
-        views: VariableMap[LocalView],
+        views: VariableMap[WorkerView],
         counters: Values,
         rows: Sequence[RowUpdate],
     ) -> None:
         slots = VariableMap(
-            (slot, LocalView(slot, self._variables.read(index, slot.dtype, slot.shape)))
+            (slot, WorkerView(slot, self._variables.read(index, slot.dtype, slot.shape)))
             for index, slot in enumerate(self._slots, start=1)
         )
         own_step = self._variables.read(0, tf.int64, [])
         of_rows = VariableMap(item for row in rows for item in row.views.items())
         pairs = [*gradients, *((row.table, row.gradient) for row in rows)]
-        made.update_own(pairs, views | slots | of_rows, counters, own_step)
+        made.update_on_worker(pairs, views | slots | of_rows, counters, own_step)
         for row in rows:
             row.write()
         for index, slot in enumerate(self._slots, start=1):

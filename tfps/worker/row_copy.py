@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tfps.optimizer.views import LocalView
+from tfps.optimizer.views import WorkerView
 from tfps.params.variable_map import VariableMap
 from tfps.transport.messages import Wire
-from tfps.transport.pull import Pull, RowRequest, Rows, pull, request_rows
-from tfps.worker.worker_local import WorkerVariables
+from tfps.transport.pull import Pull, pull
+from tfps.transport.rows import RowRequest, Rows, request_rows
+from tfps.worker.per_worker import WorkerVariables
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class RowUpdate:
     copy: RowCopy
     positions: tf.Tensor
     gradient: tf.Tensor
-    views: VariableMap[LocalView]
+    views: VariableMap[WorkerView]
 
     @property
     def table(self) -> keras.Variable:
@@ -85,12 +86,12 @@ class RowCopy:
     def update(self, positions: tf.Tensor, gradient: tf.Tensor) -> RowUpdate:
         """Return what an optimizer needs to update some of the rows."""
         views = VariableMap(
-            (track, LocalView(track, tf.gather(self._read(index), positions)))
+            (track, WorkerView(track, tf.gather(self._read(index), positions)))
             for index, track in enumerate(self._tracks)
         )
         return RowUpdate(copy=self, positions=positions, gradient=gradient, views=views)
 
-    def write(self, positions: tf.Tensor, views: VariableMap[LocalView]) -> None:
+    def write(self, positions: tf.Tensor, views: VariableMap[WorkerView]) -> None:
         """Keep new values of some rows, and of their slots."""
         for index, track in enumerate(self._tracks):
             moved = views[track].read()

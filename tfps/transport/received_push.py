@@ -1,4 +1,4 @@
-"""Delivery: what one ps received of a push, until it is decoded there."""
+"""What a ps receives of one push, and its gradients once they are decoded there."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tfps.wire.codec import Shape
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Piece:
-    """A decoded gradient, or difference, on the ps of its shard.
+class ShardGradient:
+    """A gradient by a shard, or a difference to be added to it, on the ps of the shard.
 
     Attributes:
         variable: the whole variable.
-        shard: the shard of it.
+        shard: the shard.
         value: of the shape of the shard, or of some of its rows.
-        ids: these rows, unique int32; None is all of the shard.
+        ids: the indices of these rows in the shard, unique int32; None if it is the whole shard.
     """
 
     variable: keras.Variable
@@ -34,15 +34,15 @@ class Piece:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """What one ps received of a push, on that ps.
+class ReceivedPush:
+    """What one ps received of one push, on that ps.
 
     Attributes:
         ps: the index of the ps.
-        coded: bundles, each with the parts that its codec made of its tensors.
-        ids: the rows that were sent, for each shard pulled by rows.
+        coded: bundles, each with the encoded parts of its tensors.
+        ids: for each shard of which only rows were sent, their indices in the shard.
         variables: for each shard the whole variable.
-        header: any structure of tensors that was sent with them.
+        header: any structure of tensors that was sent with the gradients.
     """
 
     ps: int
@@ -53,11 +53,11 @@ class Delivery:
 
     @property
     def tensors(self) -> list[tf.Tensor]:
-        """All tensors that were sent, in an order that depends only on what was sent."""
+        """All tensors that were sent, in an order that depends only on which shards were sent."""
         return take_apart(self._sent)[0]
 
-    def with_tensors(self, tensors: Sequence[tf.Tensor]) -> Delivery:
-        """Return a delivery of the same kind, with other `tensors`."""
+    def with_tensors(self, tensors: Sequence[tf.Tensor]) -> ReceivedPush:
+        """Return the push of the same shards whose `tensors` are these."""
         parts, ids, header = take_apart(self._sent)[1](tensors)
         bundles = [bundle for bundle, _ in self.coded]
         return dataclasses.replace(
@@ -68,14 +68,11 @@ class Delivery:
     def _sent(self) -> Any:
         return [list(parts) for _, parts in self.coded], dict(self.ids), self.header
 
-    def decoded(self) -> list[Piece]:
-        """Return the pieces of all shards."""
+    def decoded(self) -> list[ShardGradient]:
+        """Return the gradients of all shards."""
         return [
-            Piece(
-                variable=self.variables[shard],
-                shard=shard,
-                value=value,
-                ids=self.ids.get(shard),
+            ShardGradient(
+                variable=self.variables[shard], shard=shard, value=value, ids=self.ids.get(shard)
             )
             for bundle, parts in self.coded
             for shard, value in zip(bundle.shards, self._decode(bundle, parts), strict=True)
@@ -83,8 +80,7 @@ class Delivery:
 
     def _decode(self, bundle: Bundle, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         with tf.device(ps_device(self.ps)):
-            shapes = [self._shape_of(shard) for shard in bundle.shards]
-            return bundle.decode(parts, shapes)
+            return bundle.decode(parts, [self._shape_of(shard) for shard in bundle.shards])
 
     def _shape_of(self, shard: Shard) -> Shape:
         if shard not in self.ids:

@@ -7,18 +7,18 @@ from concurrent import futures
 import tensorflow as tf
 
 from tfps.step.discover import discover
-from tfps.worker import worker_local
-from tfps.worker.worker_local import WorkerLocal, keep_captures
+from tfps.worker import per_worker
+from tfps.worker.per_worker import PerWorker, keep_captures
 
 
 def test_each_thread_makes_its_own_once_and_again_for_a_version_or_a_new_life() -> None:
     made: list[int] = []
-    kept = WorkerLocal(lambda: made.append(len(made)) or made[-1])
+    kept = PerWorker(lambda: made.append(len(made)) or made[-1])
 
     def work() -> list[int]:
-        worker_local.begin()
+        per_worker.begin()
         found = [kept.get(), kept.get(), kept.get(version=1), kept.get(version=1)]
-        worker_local.begin()
+        per_worker.begin()
         return [*found, kept.get(version=1)]
 
     with futures.ThreadPoolExecutor(1) as first, futures.ThreadPoolExecutor(1) as second:

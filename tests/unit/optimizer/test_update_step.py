@@ -13,11 +13,11 @@ import pytest
 import tensorflow as tf
 from keras import optimizers
 
-from tfps.optimizer import apply, kernels, views
-from tfps.optimizer.apply import Optimizer
+from tfps.optimizer import apply, update_step, views
+from tfps.optimizer.apply import PsOptimizer
 from tfps.params.shards import Shard, shards
 from tfps.params.variable_map import VariableMap
-from tfps.transport.delivery import Piece
+from tfps.transport.received_push import ShardGradient
 
 STEPS = 20
 SHAPES = [(), (7,), (5, 4), (2, 3, 2, 2)]
@@ -28,7 +28,7 @@ Make = Callable[[], optimizers.Optimizer]
 
 @pytest.fixture(autouse=True)
 def _compile_what_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_LEAST_COMPILED", 0)
+    monkeypatch.setattr(update_step, "_LEAST_COMPILED", 0)
 
 
 def excluding(optimizer: optimizers.Optimizer) -> optimizers.Optimizer:
@@ -112,16 +112,16 @@ def applied(
     optimizer: optimizers.Optimizer, variables: Sequence[keras.Variable], **arguments: Any
 ) -> Any:
     """Return the function that applies gradients to `variables` as their ps does."""
-    served = Optimizer(optimizer, **arguments)
+    served = PsOptimizer(optimizer, **arguments)
 
     def update(gradients: list[tf.Tensor]) -> None:
         counters = VariableMap((v, v.value.read_value()) for v in served.counters)
-        pieces = [
-            Piece(variable=v, shard=shards(v)[0], value=g)
+        by_shard = [
+            ShardGradient(variable=v, shard=shards(v)[0], value=g)
             for v, g in zip(variables, gradients, strict=True)
         ]
-        common = served.common({g.dtype for g in gradients}, counters)
-        served.apply(pieces, counters, {0: common})
+        scalars = served.scalars({g.dtype for g in gradients}, counters)
+        served.apply(by_shard, counters, {0: scalars})
 
     specs = [tf.TensorSpec(v.shape, v.dtype) for v in variables]
     return tf.function(update, autograph=False).get_concrete_function(specs)
@@ -194,7 +194,7 @@ def test_shards_of_one_shape_share_a_compiled_function() -> None:
 
 
 def test_only_large_shards_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_LEAST_COMPILED", 4096)
+    monkeypatch.setattr(update_step, "_LEAST_COMPILED", 4096)
     variables = [variable(np.ones(shape)) for shape in [(64, 64), (64, 63)]]
     optimizer = optimizers.RMSprop(0.1)
     optimizer.build(variables)
@@ -275,14 +275,14 @@ def table_update(make: Make, **arguments: Any) -> tuple[keras.Variable, Any]:
     table = variable(np.linspace(-1, 1, ROWS * WIDTH).reshape(ROWS, WIDTH))
     optimizer = make()
     optimizer.build([table])
-    served = Optimizer(optimizer, **arguments)
+    served = PsOptimizer(optimizer, **arguments)
 
     def update(gradient: tf.Tensor) -> None:
         counters = VariableMap((v, v.value.read_value()) for v in served.counters)
         shard = Shard(variable=table.value, ps=0, first_row=0)
-        common = served.common({gradient.dtype}, counters)
-        piece = Piece(variable=table, shard=shard, value=gradient, ids=tf.constant(IDS))
-        served.apply([piece], counters, {0: common})
+        scalars = served.scalars({gradient.dtype}, counters)
+        by_rows = ShardGradient(variable=table, shard=shard, value=gradient, ids=tf.constant(IDS))
+        served.apply([by_rows], counters, {0: scalars})
 
     spec = tf.TensorSpec([len(IDS), WIDTH])
     return table, tf.function(update, autograph=False).get_concrete_function(spec)

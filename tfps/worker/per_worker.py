@@ -40,7 +40,7 @@ def begin() -> None:
     _thread.life = _Life()
 
 
-class WorkerLocal(Generic[T]):
+class PerWorker(Generic[T]):
     """A value that each worker has its own of."""
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -73,7 +73,7 @@ class WorkerVariables:
             make: makes them.
             version: while it returns the same they are kept; to be called on the chief.
         """
-        self._made = WorkerLocal(make)
+        self._made = PerWorker(make)
         self._version = version
         self._graph: Any = None
         self._handles: dict[int, tf.Tensor] = {}
@@ -122,7 +122,7 @@ def keep_captures(function: Any, tables: Mapping[Any, tuple[tf.DType, tf.DType]]
             make = _tensor_copy(tensor)
         else:
             continue
-        _tensorflow.replace_capture(function, tensor, WorkerLocal(make).get)
+        _tensorflow.replace_capture(function, tensor, PerWorker(make).get)
 
 
 def _tensor_copy(tensor: tf.Tensor) -> Callable[[], tf.Tensor]:
