@@ -1,4 +1,4 @@
-"""Moving averages of parameters, which lie beside them on their ps."""
+"""Moving averages of parameters (`use_ema`), on the ps of the parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfps.params.shards import shards
 
 
 def averaged_shards(optimizer: keras.optimizers.Optimizer) -> list[tuple[ShardView, ShardView]]:
-    """Return each shard of the variables that have a moving average, and that of the average."""
+    """Return each shard of a variable that has a moving average, with the shard of the average."""
     return [
         (ShardView(variable, shard), ShardView(average, averaged))
         for variable, average in _keras.moving_averages(optimizer)
@@ -25,13 +25,14 @@ def averaged_shards(optimizer: keras.optimizers.Optimizer) -> list[tuple[ShardVi
 def move_averages(
     optimizer: keras.optimizers.Optimizer, step: tf.Tensor, number: tf.Tensor, *, ps: int | None
 ) -> None:
-    """Move the averages of all variables, of all their rows, on their ps.
+    """Update the moving averages of all variables, all rows included, on their ps.
 
     Args:
         optimizer: the optimizer.
         step: the global step that the worker pulled, int64.
-        number: of the update, int64: now and then averages are put into the variables.
-        ps: the one whose averages move; None is all of them.
+        number: the number of the update, int64. Every `ema_overwrite_frequency` updates the
+            variables are set to their averages.
+        ps: the index of the only ps whose averages to update; None updates all.
     """
     frequency = optimizer.ema_overwrite_frequency
     averaged = [pair for pair in averaged_shards(optimizer) if ps in (None, pair[0].shard.ps)]
@@ -56,7 +57,7 @@ def _assignment(target: ShardView, source: ShardView) -> Callable[[], Any]:
 
 
 def finalize(optimizer: keras.optimizers.Optimizer) -> None:
-    """Put the moving averages into the variables at the end of training, if there are any."""
+    """Set the variables to their moving averages, if they have any, at the end of training."""
     for inner in _keras.without_wrappers(optimizer):
         for view, average in averaged_shards(inner):
             view.assign(average.read())

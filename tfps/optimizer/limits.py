@@ -1,4 +1,4 @@
-"""Limits: what an optimizer, or a constraint, cannot do to parameters that lie on several ps."""
+"""Limits: which optimizers and constraints cannot be used for parameters on several ps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_shards(
     """Check that `optimizer` can update each shard of its variables by itself.
 
     Raises:
-        NotImplementedError: if it cannot, or a constraint of them cannot.
+        NotImplementedError: if it cannot, or if a constraint of a variable cannot.
     """
     for variable in optimized:
         if len(shards(variable)) == 1:
@@ -78,12 +78,12 @@ def check_updates_per_ps(optimizer: keras.optimizers.Optimizer) -> None:
 
 
 def has_keras_update(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether the `update_step` is one of Keras's that look at each element by itself."""
+    """Whether `update_step` is one of Keras's own that update each element independently."""
     return any(type(optimizer).update_step is c.update_step for c in _BY_ELEMENT)
 
 
 def keeps_to_rows(constraint: keras.constraints.Constraint | None) -> bool:
-    """Whether a constraint, if there is one, looks at each row by itself."""
+    """Whether a constraint can be applied to each row independently; None can."""
     if constraint is None or isinstance(constraint, keras.constraints.NonNeg):
         return True
     norms = (

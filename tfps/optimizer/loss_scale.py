@@ -1,4 +1,4 @@
-"""The loss scale of a `LossScaleOptimizer`: halved where gradients overflow, doubled in time."""
+"""The loss scale of a `LossScaleOptimizer`: halved on overflow, doubled after enough good steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfps.params.variable_map import Values, VariableMap
 
 
 class LossScale:
-    """The dynamic loss scale of an optimizer; scale and step counter lie on a ps."""
+    """The dynamic loss scale of an optimizer; the scale and its step counter are on a ps."""
 
     def __init__(self, optimizer: keras.optimizers.LossScaleOptimizer) -> None:
         """Take an optimizer that is built."""
@@ -21,7 +21,7 @@ class LossScale:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """What a worker pulls of it: the scale, and how many good steps it has seen."""
+        """The scale, and the number of good steps since it changed; a worker pulls both."""
         return [self._scale, self._steps]
 
     def value(self, counters: Values) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""What an optimizer sees of the variables on a ps."""
+"""Views: stand-ins for variables, which an optimizer reads and writes as if they were variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfps.params.variable_map import Values, VariableMap
 
 
 class View(_keras.StandIn, abc.ABC):
-    """A tensor to read where it lies, and three ways to write it."""
+    """A stand-in for a variable, or for part of it: a value to read, and three ways to write it."""
 
     @property
     @abc.abstractmethod
@@ -26,7 +26,7 @@ class View(_keras.StandIn, abc.ABC):
 
     @property
     def shape(self) -> tf.TensorShape:
-        """The shape of what is seen."""
+        """The shape of the value."""
         return self.read().shape
 
     @abc.abstractmethod
@@ -64,10 +64,10 @@ for _name in ("add", "sub", "mul", "truediv", "pow"):
 
 
 class PsView(View):
-    """What lies on a ps; each way to write it is atomic.
+    """A view of a shard on its ps; each write is atomic.
 
     Attributes:
-        shard: the shard that is seen.
+        shard: the shard.
     """
 
     def __init__(self, variable: keras.Variable, shard: Shard) -> None:
@@ -81,12 +81,12 @@ class PsView(View):
 
     @property
     def device(self) -> str:
-        """The device that it lies on."""
+        """The device of the shard."""
         return ps_device(self.shard.ps)
 
 
 class ShardView(PsView):
-    """A whole shard."""
+    """A view of a whole shard."""
 
     @override
     def read(self) -> tf.Tensor:
@@ -110,10 +110,10 @@ class ShardView(PsView):
 
 
 class RowView(PsView):
-    """Some rows of a shard: what is not among them is neither read nor updated (a lazy update)."""
+    """A view of some rows of a shard. Other rows are neither read nor updated (a lazy update)."""
 
     def __init__(self, variable: keras.Variable, shard: Shard, ids: tf.Tensor) -> None:
-        """View the rows `ids`, unique int32, counted from the shard's first, on its ps."""
+        """View rows of a shard; `ids` are their indices in it, unique int32, on its ps."""
         super().__init__(variable, shard)
         self.ids = ids
 
@@ -121,8 +121,8 @@ class RowView(PsView):
     def read(self) -> tf.Tensor:
         return self.shard.variable.sparse_read(self.ids)
 
-    # Not ResourceScatterAdd and its kin: these only hold the variable's lock as readers do, and two
-    # workers that update the same row lose some of it.
+    # Not ResourceScatterAdd and the like: these only hold a reader's lock on the variable, so that
+    # updates of the same row by two workers would be lost.
     @override
     def assign(self, value: tf.Tensor) -> None:
         self.shard.variable.scatter_nd_update(self.ids[:, None], self._of_rows(value))
@@ -141,7 +141,7 @@ class RowView(PsView):
 
 
 class WorkerView(View):
-    """A value that a worker has for itself: it is written by taking another tensor's place."""
+    """A view of a worker's own value; a write replaces the tensor that `read` returns."""
 
     def __init__(self, variable: keras.Variable, value: tf.Tensor) -> None:
         super().__init__(variable)
@@ -170,7 +170,7 @@ class WorkerView(View):
 
 
 class WorkerScope(keras.StatelessScope):
-    """Gives an optimizer a worker's own values of all its variables."""
+    """A scope in which all of an optimizer's variables have a worker's own values."""
 
     def __init__(self, counters: Values, views: VariableMap[WorkerView]) -> None:
         """Take the values of the counters, and views of the other variables."""
@@ -184,9 +184,10 @@ class WorkerScope(keras.StatelessScope):
 
 
 class ViewScope(keras.StatelessScope):
-    """Gives an optimizer the counters that the worker pulled, and views of its other variables.
+    """A scope in which an optimizer's counters have pulled values, and its other variables views.
 
-    Of a slot variable it gives the view of the shard, or of the rows, that are being updated.
+    The view of a slot variable shows the same shard, or the same rows, as the view of the variable
+    that is being updated.
     """
 
     def __init__(
@@ -221,6 +222,6 @@ class ViewScope(keras.StatelessScope):
 
 
 def view_of(variable: keras.Variable) -> ShardView:
-    """Return the view of a variable that is not split."""
+    """Return the view of a variable that has one shard."""
     (shard,) = shards(variable)
     return ShardView(variable, shard)

@@ -150,7 +150,7 @@ class WorkerProgram:
         """Prepare for a run: workers pull again what may have changed of what they keep."""
         self._step.frozen.refresh()
         if self._step.replica is not None:
-            self._step.replica.forget()
+            self._step.replica.reset()
 
     def _traced(self, name: tuple[Any, ...], function: Callable[..., Any]) -> Dispatch:
         if name not in self._dispatches:

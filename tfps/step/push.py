@@ -147,7 +147,7 @@ class _GradientPush:
         clipped = self._optimizer.clipped(gradients.whole | gradients.rows)
         whole = VariableMap((v, clipped[v]) for v in gradients.whole)
         if self._replica is not None:
-            self._replica.follow(self._optimizer, whole)
+            self._replica.apply(self._optimizer, whole)
         rows = [(r, clipped[r.variable]) for r in requests if r.variable in clipped]
         dense_effect, rows_effect = self._step_optimizer.dense, self._step_optimizer.rows
         if rows_effect is dense_effect:

@@ -79,8 +79,8 @@ class StepOptimizer:
     def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
         if self.accumulator is not None:
-            self.accumulator.begin()
-        self.codec_state.begin()
+            self.accumulator.prepare()
+        self.codec_state.prepare()
         for effect in self.effects:
             effect.prepare()
 

@@ -117,11 +117,11 @@ class WindowMoves:
         """Pull, and start the copy from the pulled values; an elastic copy goes on as it is."""
         pulled = self._moves.pull_whole()
         for copy in self._copies.values():
-            copy.forget()
+            copy.clear()
         kept = []
         if self._window.keeps_copy:
             kept = [v for one in self._step.optimizers.values() for v in self._whole(one)]
-        self._replica.begin(pulled.whole, keep=kept)
+        self._replica.load(pulled.whole, keep=kept)
         return pulled
 
     def _whole(self, optimizer: StepOptimizer) -> list[keras.Variable]:
@@ -182,7 +182,7 @@ class WindowMoves:
                 if table in clipped
             ]
             whole = VariableMap((v, g) for v, g in clipped.items() if v not in self._copies)
-            self._replica.follow(ps_optimizer, whole, rows)
+            self._replica.apply(ps_optimizer, whole, rows)
             return tf.zeros([], tf.int64)
 
         def drop() -> tf.Tensor:
@@ -221,9 +221,9 @@ class WindowMoves:
         slots: list[tuple[RowRequest, tf.Tensor]] = []
         for copy in self._copies.values():
             if any(copy.table is v for v in optimizer.variables):
-                of_table, *of_slots = copy.moved()
+                of_table, *of_slots = copy.decreases()
                 rows.append((of_table[0], of_table[1] * self._window.pushed_share))
-                slots.extend((request, -moved * share) for request, moved in of_slots)
+                slots.extend((request, -decrease * share) for request, decrease in of_slots)
         pushed = push_row_differences(slots, moves.wire)
         whole = list(backwards.items())
         return pushed + deliver(

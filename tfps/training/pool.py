@@ -51,7 +51,7 @@ class WorkerThread:
 
         def lost() -> None:
             self._scalars.clear()
-            per_worker.begin()
+            per_worker.reset()
             on_lost()
 
         with on_worker(self._handle, on_failure=lost, on_recovery=on_recovered):

@@ -29,10 +29,10 @@ class Gradients:
 
 
 class Accumulator:
-    """What one worker has added up, for one optimizer; it lies in variables on the worker.
+    """The sums of gradients of one optimizer, in variables on each worker.
 
-    Each worker counts its own batches, so the updates of all workers together are as many as on one
-    machine. What a lost worker had added up is lost.
+    Each worker counts its own batches, so that all workers together make as many updates as one
+    machine. If a worker is lost, its sums are lost.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Accumulator:
         tables: Sequence[keras.Variable],
         global_step: keras.Variable,
     ) -> None:
-        """Describe what to add up.
+        """Describe the sums.
 
         Args:
-            steps: how many batches an update has.
-            variables: those of the optimizer.
-            tables: the tables that are pulled by row, of the model.
-            global_step: counts batches; training goes on from it.
+            steps: the number of batches in an update.
+            variables: the variables of the optimizer.
+            tables: the tables of the model that are pulled by row.
+            global_step: the number of batches so far, at which a resumed training starts.
         """
         by_row = VariableSet(tables)
         self._steps = steps
@@ -57,18 +57,18 @@ class Accumulator:
         self._global_step = global_step
         self._variables = WorkerVariables(self._make)
 
-    def begin(self) -> None:
+    def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
-        self._variables.begin()
+        self._variables.prepare()
 
     def is_last(self) -> tf.Tensor:
-        """Count one batch; return whether it is the last of an update, a bool scalar."""
+        """Count one batch; return whether it is the last one of an update, a bool scalar."""
         number = self._variables.read(0, tf.int64, []) + 1
         self._variables.write(0, number)
         return number % self._steps == 0
 
     def add(self, gradients: Gradients) -> None:
-        """Add the gradients of a batch to those before it."""
+        """Add the gradients of a batch to the sums."""
         for index, variable in enumerate(self._whole, start=1):
             if variable in gradients.whole:
                 so_far = self._variables.read(
@@ -82,7 +82,7 @@ class Accumulator:
                 self._variables.write(index + 1, rows)
 
     def take(self, gradients: Gradients) -> Gradients:
-        """Return the mean of these and those before them, and begin anew."""
+        """Return the mean of the sums and these gradients, and reset the sums."""
         whole = VariableMap(gradients.whole)
         all_ids: Values = VariableMap()
         all_rows: Values = VariableMap()
@@ -116,22 +116,22 @@ class Accumulator:
         return [(first + 2 * i, table) for i, table in enumerate(self._tables)]
 
     def _make(self) -> list[tf.Variable]:
-        """Make a worker's variables: count, sums, and ids and rows of each table."""
+        """Make a worker's variables: the count, the sums, and the ids and rows of each table."""
         batches = int(self._global_step.numpy()) % self._steps
-        made = [tf.Variable(batches, dtype=tf.int64, trainable=False)]
-        made += [
+        variables = [tf.Variable(batches, dtype=tf.int64, trainable=False)]
+        variables += [
             tf.Variable(tf.zeros(tuple(v.shape), v.dtype), trainable=False) for v in self._whole
         ]
         for table in self._tables:
             width = tuple(table.shape[1:])
-            none = tf.zeros([0], tf.int64), tf.zeros([0, *width], table.dtype)
-            made.append(tf.Variable(none[0], shape=[None], trainable=False))
-            made.append(tf.Variable(none[1], shape=[None, *width], trainable=False))
-        return made
+            no_ids, no_rows = tf.zeros([0], tf.int64), tf.zeros([0, *width], table.dtype)
+            variables.append(tf.Variable(no_ids, shape=[None], trainable=False))
+            variables.append(tf.Variable(no_rows, shape=[None, *width], trainable=False))
+        return variables
 
 
 def requests_for(gradients: Gradients, requests: Sequence[RowRequest]) -> list[RowRequest]:
-    """Return requests of the rows that `gradients` are of."""
+    """Return requests for the rows to which `gradients` belong."""
     return [
         request_rows(request.variable, [gradients.ids[request.variable]])
         if request.variable in gradients.ids

@@ -1,4 +1,4 @@
-"""What the codecs of the gradients keep on a worker from step to step: residuals, momenta."""
+"""The state of codecs on a worker, which lasts from step to step: residuals, momenta."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _Key = tuple[int, tuple[Shard, ...], tuple[tf.TensorSpec, ...]]
 
 
 class CodecState:
-    """The state of all bundles that a worker pushes.
+    """The state of the codecs of all bundles that a worker pushes.
 
-    A codec that takes another's place, in a warm-up, goes on with its state if it is of the same
-    shapes. What a lost worker had kept is lost, and a restored job begins with none: of a gradient,
-    at most what was held back until then.
+    If a codec replaces another one in a warm-up, it takes over the state if that has the same
+    shapes. The state of a lost worker is lost, and a resumed job starts without state: the parts of
+    gradients that were held back until then are missing.
     """
 
     def __init__(self) -> None:
         self._variables: dict[_Key, WorkerVariables] = {}
         self._graph: tf.Graph | None = None
 
-    def begin(self) -> None:
+    def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
         self._graph = tf.compat.v1.get_default_graph()
         for variables in self._variables.values():
-            variables.begin()
+            variables.prepare()
 
     def read(self, bundle: Bundle) -> list[tf.Tensor]:
         """Return the state of a bundle's codec, on the worker."""
@@ -55,8 +55,8 @@ class CodecState:
                 initial = bundle.codec.initial_state(shapes)
                 return [tf.Variable(value, trainable=False) for value in initial]
 
-            made = self._variables[key] = WorkerVariables(make)
+            state = self._variables[key] = WorkerVariables(make)
             assert self._graph is not None
             with self._graph.as_default():
-                made.begin()
+                state.prepare()
         return self._variables[key], specs

@@ -1,4 +1,4 @@
-"""Frozen parameters: a worker pulls once what no step of a program changes."""
+"""Frozen parameters: no step of a program changes them, so that a worker pulls them only once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tfps.worker.per_worker import PerWorker
 
 
 class Frozen:
-    """Whole values that each worker keeps, and pulls again when they have changed."""
+    """Whole values that each worker keeps, and pulls again after they have changed."""
 
     def __init__(self, variables: Sequence[keras.Variable]) -> None:
-        """Take variables that lie on the ps."""
+        """Take variables on the ps."""
         self._variables = list(variables)
         self._version = 0
         self._fingerprint: Any = None
-        self._kept = PerWorker(pulling(self._variables))
+        self._values = PerWorker(pulling(self._variables))
         traced = tf.function(self._fingerprints, autograph=False)
         self._take_fingerprint = traced.get_concrete_function()
         _keras.note_assignments(self._variables)
@@ -38,7 +38,7 @@ class Frozen:
         """
 
         def value(index: int) -> tf.Tensor:
-            return self._kept.get((self._version, _keras.assignments()))[index]
+            return self._values.get((self._version, _keras.assignments()))[index]
 
         return VariableMap(
             (variable, capture_at_call(functools.partial(value, index), _spec(variable)))
@@ -46,9 +46,9 @@ class Frozen:
         )
 
     def refresh(self) -> None:
-        """Find out whether values have changed: restored, or trained by another model.
+        """Let the workers pull again if values have changed: restored, or trained by another model.
 
-        Each ps hashes what it holds. What Keras assigns needs no refresh.
+        Each ps hashes its shards. After an assignment by Keras no refresh is needed.
         """
         if not self._variables:
             return
@@ -59,12 +59,12 @@ class Frozen:
 
     def _fingerprints(self) -> tf.Tensor:
         """Return the hashes of all shards, uint8, of shape `(num_shards, 8)`."""
-        found = []
+        hashes = []
         for variable in self._variables:
             for shard in shards(variable):
                 with tf.device(ps_device(shard.ps)):
-                    found.append(tf.fingerprint(tf.reshape(shard.variable.read_value(), [1, -1])))
-        return tf.concat(found, axis=0) if found else tf.zeros([0, 8], tf.uint8)
+                    hashes.append(tf.fingerprint(tf.reshape(shard.variable.read_value(), [1, -1])))
+        return tf.concat(hashes, axis=0) if hashes else tf.zeros([0, 8], tf.uint8)
 
 
 def _spec(variable: keras.Variable) -> tf.TensorSpec:

@@ -1,7 +1,8 @@
-"""What each worker keeps for itself between the calls of a function.
+"""Values that each worker keeps between the calls of a function.
 
-A worker is known by the thread that talks to it. When it is lost, all that it kept is gone: its
-thread then says `begin`, and what is asked for next is made anew.
+Each worker has one thread on the chief that calls functions on it, and is identified by that
+thread. If the worker is lost, its values are gone. Its thread then calls `reset`, and each value is
+made again when it is next asked for.
 """
 
 from __future__ import annotations
@@ -19,101 +20,101 @@ T = TypeVar("T")
 
 
 class _Life:
-    """One life of a worker, from a start to the next."""
+    """One life of a worker, from one start to the next."""
 
 
 _thread = threading.local()
 
 
 def enter(index: int) -> None:
-    """Say which worker this thread talks to, once."""
+    """Set the index of the worker that this thread calls functions on; to be called once."""
     _thread.index = index
 
 
 def index() -> int:
-    """Return the index of the worker that this thread talks to."""
+    """Return the index of the worker that this thread calls functions on."""
     return int(_thread.index)
 
 
-def begin() -> None:
-    """Forget what the worker of this thread kept."""
+def reset() -> None:
+    """Forget all values of this thread's worker."""
     _thread.life = _Life()
 
 
 class PerWorker(Generic[T]):
-    """A value that each worker has its own of."""
+    """A value of which each worker has its own."""
 
     def __init__(self, make: Callable[[], T]) -> None:
-        """Take what makes the value of a worker, called in its thread and under its device."""
+        """Take the function that makes a worker's value, in its thread and on its device."""
         self._make = make
-        self._made: weakref.WeakKeyDictionary[_Life, tuple[Any, T]] = weakref.WeakKeyDictionary()
+        self._cached: weakref.WeakKeyDictionary[_Life, tuple[Any, T]] = weakref.WeakKeyDictionary()
 
     def get(self, version: Any = None) -> T:
-        """Return this thread's worker's value; it is made at the first call for a version."""
+        """Return the value of this thread's worker; the first call for a version makes it."""
         if not hasattr(_thread, "life"):
-            begin()
-        made = self._made.get(_thread.life)
-        if made is None or made[0] != version:
-            made = version, self._make()
-            self._made[_thread.life] = made
-        return made[1]
+            reset()
+        cached = self._cached.get(_thread.life)
+        if cached is None or cached[0] != version:
+            cached = version, self._make()
+            self._cached[_thread.life] = cached
+        return cached[1]
 
 
 class WorkerVariables:
-    """Variables of which each worker has its own, for the functions that it runs."""
+    """Variables of which each worker has its own, to be used in the functions that it runs."""
 
     def __init__(
         self,
         make: Callable[[], Sequence[tf.Variable]],
         version: Callable[[], Any] = lambda: None,
     ) -> None:
-        """Take what makes the variables of a worker, called in its thread and under its device.
+        """Describe the variables.
 
         Args:
-            make: makes them.
-            version: while it returns the same they are kept; to be called on the chief.
+            make: makes the variables of a worker, in its thread and on its device.
+            version: is called on the chief; variables are made again if its result has changed.
         """
-        self._made = PerWorker(make)
+        self._variables = PerWorker(make)
         self._version = version
         self._graph: Any = None
         self._handles: dict[int, tf.Tensor] = {}
 
-    def begin(self) -> None:
+    def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
         self._graph = tf.compat.v1.get_default_graph()
         self._handles = {}
 
     def read(self, index: int, dtype: tf.DType, shape: Sequence[int | None]) -> tf.Tensor:
-        """Return the value of the variable of an index."""
+        """Return the value of the variable with this index."""
         value = tf.raw_ops.ReadVariableOp(resource=self._handle(index), dtype=dtype)
         value.set_shape(shape)
         return value
 
     def write(self, index: int, value: tf.Tensor) -> None:
-        """Replace the value of the variable of an index."""
+        """Replace the value of the variable with this index."""
         tf.raw_ops.AssignVariableOp(resource=self._handle(index), value=value)
 
     def _handle(self, index: int) -> tf.Tensor:
         if index not in self._handles:
-            # What is captured at each call belongs to the function itself, not to a branch of it.
+            # The function captures the handle, not a branch or loop inside of it.
             with self._graph.as_default():
                 self._handles[index] = _tensorflow.capture_at_call(
-                    lambda: self._made.get(self._version())[index].handle,
+                    lambda: self._variables.get(self._version())[index].handle,
                     tf.TensorSpec([], tf.resource),
                 )
         return self._handles[index]
 
 
 def keep_captures(function: Any, tables: Mapping[Any, tuple[tf.DType, tf.DType]]) -> None:
-    """Have each worker copy once what a concrete function captured on the chief.
+    """Copy the tensors and lookup tables that a concrete function captured to each worker, once.
 
     TensorFlow would send captured tensors with every call, and look up every key on the chief.
     Variables stay where they are.
 
     Args:
         function: the concrete function.
-        tables: the lookup tables among what it captured: for the `ref()` of a captured handle the
-            dtypes of keys and values.
+        tables: for the `ref()` of each captured handle of a lookup table, the dtypes of its keys
+            and values.
     """
     for tensor in _tensorflow.captures(function):
         if tensor.ref() in tables:

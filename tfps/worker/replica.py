@@ -1,7 +1,7 @@
-"""Replica: a worker's own values of the parameters, which follow its own gradients.
+"""Replica: a worker's own copy of the parameters, updated by its own gradients.
 
-A replica takes the steps of the optimizer with slot variables of its own. These begin with those on
-the ps, and have only seen the gradients of their worker since.
+The optimizer updates the copy with a copy of its slot variables. This starts with the values on the
+ps, and from then on only the gradients of its worker change it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tfps.worker.row_copy import RowUpdate
 
 
 class Replica:
-    """The values that one worker has for itself; they lie in variables on the worker."""
+    """A copy of parameters, in variables on each worker."""
 
     def __init__(
         self,
@@ -28,41 +28,41 @@ class Replica:
         optimizers: Iterable[PsOptimizer],
         tables: Sequence[keras.Variable],
     ) -> None:
-        """Describe what to keep.
+        """Describe the copy.
 
         Args:
-            variables: whose whole values are kept, those of the counters among them.
-            optimizers: those that train them.
-            tables: those tables whose slot variables are not kept.
+            variables: the parameters to copy whole, and the optimizers' counters.
+            optimizers: the optimizers of the parameters.
+            tables: the tables whose slot variables are not copied.
         """
         self._variables = list(variables)
         self._index = VariableMap((v, index) for index, v in enumerate(self._variables))
-        self._slots = {made: _OwnSlots(made, tables) for made in optimizers}
+        self._slots = {optimizer: _SlotCopy(optimizer, tables) for optimizer in optimizers}
         self._values = WorkerVariables(self._make)
         self._runs = 0
-        self._begun = WorkerVariables(_false, version=lambda: self._runs)
+        self._initialized = WorkerVariables(_false, version=lambda: self._runs)
 
     def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
-        self._values.begin()
-        self._begun.begin()
+        self._values.prepare()
+        self._initialized.prepare()
         for slots in self._slots.values():
             slots.prepare()
 
-    def forget(self) -> None:
-        """Have all workers' `begin` replace all values, once; to be called on the chief."""
+    def reset(self) -> None:
+        """Let the next `load` of each worker replace all values; to be called on the chief."""
         self._runs += 1
 
-    def begin(self, values: Values, keep: Sequence[keras.Variable]) -> None:
-        """Replace all values, but those to keep only at the first time."""
+    def load(self, values: Values, keep: Sequence[keras.Variable]) -> None:
+        """Replace all values; those of the variables in `keep` only once after each `reset`."""
         kept = VariableSet(keep)
         self.write(VariableMap((v, value) for v, value in values.items() if v not in kept))
         if not kept:
             return
-        begun = self._begun.read(0, tf.bool, [])
-        self._begun.write(0, tf.constant(True))
+        initialized = self._initialized.read(0, tf.bool, [])
+        self._initialized.write(0, tf.constant(True))
         for variable in kept:
-            value = tf.where(begun, self.value(variable), values[variable])
+            value = tf.where(initialized, self.value(variable), values[variable])
             self.write(VariableMap([(variable, value)]))
 
     def read(self) -> Values:
@@ -78,29 +78,31 @@ class Replica:
         for variable, value in values.items():
             self._values.write(self._index[variable], value)
 
-    def count(self, made: PsOptimizer) -> None:
-        """Count one batch in the global step, and for the own slot variables."""
-        self._slots[made].count()
-        step = made.global_step
+    def count(self, optimizer: PsOptimizer) -> None:
+        """Count one batch in the copy of the global step, and for the slot variables."""
+        self._slots[optimizer].count()
+        step = optimizer.global_step
         self.write(VariableMap([(step, self.value(step) + 1)]))
 
-    def follow(self, made: PsOptimizer, gradients: Values, rows: Sequence[RowUpdate] = ()) -> None:
-        """Take a step of an optimizer, and count it.
+    def apply(
+        self, optimizer: PsOptimizer, gradients: Values, rows: Sequence[RowUpdate] = ()
+    ) -> None:
+        """Update the copy by a step of an optimizer, and count the step.
 
         Args:
-            made: the optimizer.
-            gradients: by the whole values, as they would be pushed.
-            rows: gradients by rows that the worker has for itself, too.
+            optimizer: the optimizer.
+            gradients: the gradients by the whole values, clipped.
+            rows: the gradients by the rows in row copies.
         """
-        counters = VariableMap((v, self.value(v)) for v in made.counters)
+        counters = VariableMap((v, self.value(v)) for v in optimizer.counters)
         trained = [v for v in self._variables if v in gradients]
         pairs = [(v, gradients[v]) for v in trained]
         views = VariableMap((v, WorkerView(v, self.value(v))) for v in trained)
-        self._slots[made].update(made, pairs, views, counters, rows)
+        self._slots[optimizer].update(optimizer, pairs, views, counters, rows)
         self.write(VariableMap((v, views[v].read()) for v in gradients if v in self._index))
-        if made.loss_scale is not None:
-            self.write(made.loss_scale.raised(counters))
-        self.count(made)
+        if optimizer.loss_scale is not None:
+            self.write(optimizer.loss_scale.raised(counters))
+        self.count(optimizer)
 
     def _make(self) -> list[tf.Variable]:
         return [
@@ -112,21 +114,21 @@ def _false() -> list[tf.Variable]:
     return [tf.Variable(False, trainable=False)]
 
 
-class _OwnSlots:
-    """A worker's own slot variables of one optimizer, and how many batches they have seen."""
+class _SlotCopy:
+    """A worker's copy of the slot variables of one optimizer, and the number of its updates."""
 
-    def __init__(self, made: PsOptimizer, tables: Sequence[keras.Variable]) -> None:
-        self._slots = made.slots(except_of=tables)
-        self._global_step = made.global_step
+    def __init__(self, optimizer: PsOptimizer, tables: Sequence[keras.Variable]) -> None:
+        self._slots = optimizer.slots(except_of=tables)
+        self._global_step = optimizer.global_step
         self._pull = pulling(self._slots)
         self._variables = WorkerVariables(self._make)
 
     def prepare(self) -> None:
-        self._variables.begin()
+        self._variables.prepare()
 
     def update(
         self,
-        made: PsOptimizer,
+        optimizer: PsOptimizer,
         gradients: Sequence[tuple[keras.Variable, tf.Tensor]],
         views: VariableMap[WorkerView],
         counters: Values,
@@ -139,7 +141,7 @@ class _OwnSlots:
         own_step = self._variables.read(0, tf.int64, [])
         of_rows = VariableMap(item for row in rows for item in row.views.items())
         pairs = [*gradients, *((row.table, row.gradient) for row in rows)]
-        made.update_on_worker(pairs, views | slots | of_rows, counters, own_step)
+        optimizer.update_on_worker(pairs, views | slots | of_rows, counters, own_step)
         for row in rows:
             row.write()
         for index, slot in enumerate(self._slots, start=1):
@@ -149,9 +151,9 @@ class _OwnSlots:
         self._variables.write(0, self._variables.read(0, tf.int64, []) + 1)
 
     def _make(self) -> list[tf.Variable]:
-        """Make a worker's variables: the count, and the slots as they are on the ps."""
+        """Make a worker's variables: the count, and the slot variables as they are on the ps."""
         values = self._pull() if self._slots else []
-        # Where all of them are new, they are new to the optimizer's count, too.
+        # If all slot variables are zero, the bias correction has to start at zero updates, too.
         trained = any(int(tf.math.count_nonzero(value)) for value in values)
         steps = int(self._global_step.numpy()) if trained or not values else 0
         return [

@@ -1,4 +1,4 @@
-"""Row copies: rows of a table that a worker has for itself, with their slots, until it pushes."""
+"""Row copies: a worker's own copy of rows of a table and their slots, until it pushes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tfps.worker.per_worker import WorkerVariables
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RowUpdate:
-    """The gradient by some rows of a row copy, and views of them.
+    """An update of some rows of a row copy.
 
     Attributes:
         copy: the row copy.
-        positions: where the rows stand in it, int32.
-        gradient: of shape `(num_rows, *width)`.
-        views: of the rows, and of the same rows of the slot variables.
+        positions: the positions of the rows in the copy, int32.
+        gradient: the gradient, of shape `(num_rows, *width)`.
+        views: views of the rows, and of the same rows of the slot variables.
     """
 
     copy: RowCopy
@@ -38,42 +38,41 @@ class RowUpdate:
         return self.copy.table
 
     def write(self) -> None:
-        """Keep what the views show now."""
+        """Write the values of the views into the row copy."""
         self.copy.write(self.positions, self.views)
 
 
 class RowCopy:
-    """Rows that a worker has pulled since it began anew; they lie in variables on the worker.
+    """The rows of a table that a worker has pulled since `clear`, in variables on the worker.
 
-    The slots of a row are pulled with it, and what they have moved is pushed back, so that they
-    are where the row is.
+    The slots of a row are pulled with it, and their differences are pushed with the row's.
     """
 
     def __init__(self, table: keras.Variable, slots: Sequence[keras.Variable]) -> None:
-        """Take a table, and those of its slot variables that have its shape."""
+        """Take a table, and its slot variables of the same shape."""
         self.table = table
         self._tracks = [table, *slots]
         self._variables = WorkerVariables(self._make)
 
     def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
-        self._variables.begin()
+        self._variables.prepare()
 
-    def forget(self) -> None:
-        """Begin anew, with no rows."""
-        # Not zeros of a size that is known: TensorFlow would take it for that of the variable.
+    def clear(self) -> None:
+        """Remove all rows."""
+        # Not zeros of static size: TensorFlow would infer the variable's shape from it.
         self._write_ids(self._ids()[:0])
         for index in range(len(self._tracks)):
             for base in (False, True):
                 self._write(index, self._read(index, base=base)[:0], base=base)
 
     def look_up(self, lookups: Sequence[tf.Tensor], wire: Wire) -> tuple[Rows, tf.Tensor, Pull]:
-        """Return the rows that lookups ask for, where they stand, and the pull of new ones."""
+        """Return the rows of lookups, their positions in the copy, and the pull of new rows."""
         request = request_rows(self.table, lookups)
         known = self._ids()
-        # In the order of the first time that each comes: those that are known stay in place.
-        ids, places = tf.unique(tf.concat([known, request.ids], axis=0), out_idx=tf.int32)
-        new, positions = ids[tf.size(known) :], places[tf.size(known) :]
+        # tf.unique keeps the order of first occurrence, so known rows keep their positions.
+        ids, all_positions = tf.unique(tf.concat([known, request.ids], axis=0), out_idx=tf.int32)
+        new, positions = ids[tf.size(known) :], all_positions[tf.size(known) :]
         pulled = pull([], [(track, [new]) for track in self._tracks], wire, {})
         self._write_ids(ids)
         for index, (_, rows) in enumerate(pulled.rows.items()):
@@ -84,7 +83,7 @@ class RowCopy:
         return Rows(values=values, inverse=request.inverse), positions, pulled
 
     def update(self, positions: tf.Tensor, gradient: tf.Tensor) -> RowUpdate:
-        """Return what an optimizer needs to update some of the rows."""
+        """Return the update of some rows by a gradient, to be applied by an optimizer."""
         views = VariableMap(
             (track, WorkerView(track, tf.gather(self._read(index), positions)))
             for index, track in enumerate(self._tracks)
@@ -92,14 +91,14 @@ class RowCopy:
         return RowUpdate(copy=self, positions=positions, gradient=gradient, views=views)
 
     def write(self, positions: tf.Tensor, views: VariableMap[WorkerView]) -> None:
-        """Keep new values of some rows, and of their slots."""
+        """Write new values of some rows, and of their slots."""
         for index, track in enumerate(self._tracks):
-            moved = views[track].read()
-            rows = tf.tensor_scatter_nd_update(self._read(index), positions[:, None], moved)
+            updated = views[track].read()
+            rows = tf.tensor_scatter_nd_update(self._read(index), positions[:, None], updated)
             self._write(index, rows)
 
-    def moved(self) -> list[tuple[RowRequest, tf.Tensor]]:
-        """Return by how much all rows, and then their slots, are less than what was pulled."""
+    def decreases(self) -> list[tuple[RowRequest, tf.Tensor]]:
+        """Return the pulled values minus the current ones: of all rows, then of their slots."""
         ids = self._ids()
         return [
             (request_rows(track, [ids]), self._read(index, base=True) - self._read(index))
@@ -121,10 +120,10 @@ class RowCopy:
         self._variables.write(1 + 2 * index + base, value)
 
     def _make(self) -> list[tf.Variable]:
-        made = [tf.Variable(tf.zeros([0], tf.int64), shape=[None], trainable=False)]
+        variables = [tf.Variable(tf.zeros([0], tf.int64), shape=[None], trainable=False)]
         for track in self._tracks:
             width = tuple(track.shape[1:])
             for _ in range(2):
-                none = tf.zeros([0, *width], track.dtype)
-                made.append(tf.Variable(none, shape=[None, *width], trainable=False))
-        return made
+                no_rows = tf.zeros([0, *width], track.dtype)
+                variables.append(tf.Variable(no_rows, shape=[None, *width], trainable=False))
+        return variables

@@ -16,9 +16,9 @@ def test_each_thread_makes_its_own_once_and_again_for_a_version_or_a_new_life() 
     kept = PerWorker(lambda: made.append(len(made)) or made[-1])
 
     def work() -> list[int]:
-        per_worker.begin()
+        per_worker.reset()
         found = [kept.get(), kept.get(), kept.get(version=1), kept.get(version=1)]
-        per_worker.begin()
+        per_worker.reset()
         return [*found, kept.get(version=1)]
 
     with futures.ThreadPoolExecutor(1) as first, futures.ThreadPoolExecutor(1) as second:
