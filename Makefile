@@ -3,7 +3,7 @@
 #   make train ARGS='...'   the same with options of models/gpt_lm.py (ARGS=--help lists them)
 #   make test               run the tests, in TEST_PROCESSES=2 processes
 #   make docs               build the documentation's site in build/docs
-# The first two make .venv from the versions in requirements.lock first; a later run installs nothing again.
+# The first run of train or test makes .venv from the versions in requirements.lock; a later one installs nothing again.
 
 PYTHON ?= python3
 ARGS ?=
