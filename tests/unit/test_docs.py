@@ -133,8 +133,12 @@ def test_modules_that_the_pages_run_exist() -> None:
     assert missing == []
 
 
-def test_files_that_the_internals_name_exist() -> None:
+def test_files_and_names_of_the_internals_exist() -> None:
     text = (DOCS / "internals.md").read_text()
+    source = "\n".join(path.read_text() for path in (ROOT / "tfps").rglob("*.py"))
+    names = set(re.findall(r"(?:`|::)([A-Z]\w+|\w+_\w+|receipt)\b[^`/]*`", text))
+    assert len(names) > 20
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", source)] == []
     files = set(re.findall(r"`([\w/]+\.py)", text))
     assert len(files) > 30
     assert [file for file in sorted(files) if not (ROOT / "tfps" / file).exists()] == []
