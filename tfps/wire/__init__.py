@@ -1,4 +1,4 @@
-"""What travels: codecs, which encode on the sender's device and decode on the receiver's."""
+"""Codecs: the formats in which parameters and gradients travel between workers and ps."""
 
 from tfps.wire.cast import Cast
 from tfps.wire.codec import Codec, Encoded, Identity, Parameter
@@ -7,7 +7,7 @@ from tfps.wire.int8 import Int8
 from tfps.wire.lossless import Lossless
 from tfps.wire.momentum_correction import MomentumCorrection, deep_gradient_compression
 from tfps.wire.one_bit import OneBit
-from tfps.wire.policy import ByName, BySize, DenseAndRows, Policy, Warmup
+from tfps.wire.policy import ByName, BySize, CodecPolicy, DenseAndRows, Warmup
 from tfps.wire.power_sgd import PowerSGD
 from tfps.wire.random_k import RandomK
 from tfps.wire.top_k import TopK
@@ -17,6 +17,7 @@ __all__ = [
     "BySize",
     "Cast",
     "Codec",
+    "CodecPolicy",
     "DenseAndRows",
     "Encoded",
     "ErrorFeedback",
@@ -26,7 +27,6 @@ __all__ = [
     "MomentumCorrection",
     "OneBit",
     "Parameter",
-    "Policy",
     "PowerSGD",
     "RandomK",
     "TopK",

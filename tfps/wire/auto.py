@@ -1,4 +1,4 @@
-"""What "auto" picks: the least lossy codec that keeps the wire off the critical path; buckets."""
+"""The choice of "auto": the least lossy codec that keeps the wire off the critical path."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tfps.wire.int8 import Int8
 from tfps.wire.one_bit import OneBit
 from tfps.wire.policy import DenseAndRows, Warmup
 
-# What part of a step's time the pull, or the push, may take. Without overlap a step waits for the
-# wire whatever it carries; then this much is little.
+# The part of a step's computing time that the pull, or the push, may take. Without overlap a step
+# waits for the wire in any case, so that the part has to be small.
 _PART = (0.05, "5% of it")
 _OVERLAPPED_PART = (0.5, "half of it")
 
-# More messages would be under way at the same time, but each takes a millisecond of CPU time.
+# More messages would overlap better, but each costs a millisecond of CPU time.
 _MOST_MESSAGES = 12
 _LEAST_MESSAGE_S = 0.02
 
-# Adam learns slowly where most of the first gradients are missing.
+# Adam learns slowly if most of the first gradients are missing.
 _SIGNS = DenseAndRows(
     dense=ErrorFeedback(Warmup(((0, Int8()), (250, OneBit(128))))),
     rows=Int8(),
@@ -51,13 +51,13 @@ class StepProfile:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Choice:
-    """A codec, and why it was picked.
+class CodecChoice:
+    """A codec, and why it was chosen.
 
     Attributes:
         codec: the codec.
-        seconds: how long what a step moves takes in it.
-        reason: why it was picked.
+        seconds: the time that the pull, or push, of a step takes with it.
+        reason: why it was chosen, for the log.
     """
 
     codec: Codec
@@ -65,23 +65,23 @@ class Choice:
     reason: str
 
 
-def choose_pull(profile: StepProfile, *, overlap: bool) -> Choice:
-    """Pick the codec of the pulls."""
+def choose_pull(profile: StepProfile, *, overlap: bool) -> CodecChoice:
+    """Return the choice of the codec for pulls."""
     return _choose("pull", _PULLS, profile.pull_bytes, profile.pull_bytes_per_s, profile, overlap)
 
 
-def choose_push(profile: StepProfile, *, overlap: bool) -> Choice:
-    """Pick the codec of the pushes."""
+def choose_push(profile: StepProfile, *, overlap: bool) -> CodecChoice:
+    """Return the choice of the codec for pushes."""
     return _choose("push", _PUSHES, profile.push_bytes, profile.push_bytes_per_s, profile, overlap)
 
 
 def choose_bucket_bytes(profile: StepProfile, seconds: float, num_ps: int) -> int | None:
-    """Pick how many bytes of parameters travel in one message; None is all of a ps.
+    """Return the maximum bytes of parameters in a message; None puts all of a ps into one.
 
     Args:
-        profile: says how many bytes a step pulls.
-        seconds: how long what a step pulls, or pushes, takes as it is coded.
-        num_ps: how many ps there are; a worker's messages to them take turns on its link.
+        profile: the profile of a step.
+        seconds: the time that the pull, or push, of a step takes with its codec.
+        num_ps: the number of ps; a worker's messages to them take turns on its link.
     """
     number = min(_MOST_MESSAGES, int(seconds / _LEAST_MESSAGE_S))
     return None if number < 2 else math.ceil(profile.pull_bytes / num_ps / number)
@@ -94,7 +94,7 @@ def _choose(
     rate: float,
     profile: StepProfile,
     overlap: bool,
-) -> Choice:
+) -> CodecChoice:
     part, limit = _OVERLAPPED_PART if overlap else _PART
     allowed_s = profile.compute_s * part
     needed = [(codec, num_bytes * size / 4.0 / rate) for codec, size in candidates]
@@ -102,7 +102,7 @@ def _choose(
     codec, seconds = fitting[0] if fitting else needed[-1]
     _, uncoded_s = needed[0]
     verdict = "is within" if fitting else "is the least there is, and above"
-    return Choice(
+    return CodecChoice(
         codec=codec,
         seconds=seconds,
         reason=(

@@ -1,4 +1,4 @@
-"""Cast: two bytes for each number."""
+"""Cast: each number travels in two bytes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tfps.wire.codec import VectorCodec
 
 @dataclasses.dataclass(frozen=True)
 class Cast(VectorCodec):
-    """Rounds each number to a float of 16 bits.
+    """Rounds each number to a 16-bit float.
 
-    The relative error is at most 2^-8 in bfloat16, which keeps float32's range, and 2^-11 in
-    float16, whose numbers end at 65504: what is larger becomes 65504, and below 6e-5 the absolute
-    error is at most 3e-8. Infinities and NaN stay what they are.
+    bfloat16 has the range of float32, and a relative error of at most 2^-8. float16 has a relative
+    error of at most 2^-11 for numbers from 6e-5 to 65504. Smaller numbers have an absolute error of
+    at most 3e-8, and larger ones become 65504. Infinities and NaN stay as they are.
 
     Micikevicius et al., Mixed Precision Training, 2018 (arXiv:1710.03740); Kalamkar et al., A Study
     of BFLOAT16 for Deep Learning Training, 2019 (arXiv:1905.12322).

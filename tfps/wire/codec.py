@@ -1,4 +1,4 @@
-"""What a codec is, and the one that changes nothing."""
+"""The interface of a codec, and the codec that changes nothing."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import tensorflow as tf
 from typing_extensions import override
 
 Shape = Sequence[int | tf.Tensor]
-"""The shape of a tensor; a number of rows that is known only when the step runs is a scalar int32
-tensor, on the device of the receiver."""
+"""The shape of a tensor. A number of rows that is only known when the step runs is a scalar int32
+tensor on the device of the receiver."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """What a codec is chosen for.
+    """A parameter for which a codec is chosen.
 
     Attributes:
         name: the path of the variable, as in `encoder/layer_0/query/kernel`.
-        shape: of the variable, of all its shards together.
-        rows: whether only the rows that a batch needs travel, and not the whole.
-        protected: whether it stays as it is unless a policy says otherwise: biases, norms and other
-            vectors, and what is too small to matter. They are sensitive, and few bytes.
+        shape: the shape of the whole variable, not of a shard.
+        rows: whether only the rows that a batch needs travel.
+        protected: whether it travels uncoded unless a policy says otherwise: biases, norms and
+            other vectors, and very small parameters. They are sensitive, and have few bytes.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Parameter:
 
     @classmethod
     def of(cls, name: str, shape: Sequence[int], *, rows: bool = False) -> Parameter:
-        """Describe a parameter, with the default rule for what is protected."""
+        """Return the parameter; vectors, and less than 1,024 elements, are protected."""
         small = len(shape) < 2 or math.prod(shape) < _FEW_ELEMENTS
         return cls(name=name, shape=tuple(shape), rows=rows, protected=small and not rows)
 
@@ -45,11 +45,11 @@ _FEW_ELEMENTS = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """What `Codec.encode` gives.
+    """The result of `Codec.encode`.
 
     Attributes:
         parts: the tensors that travel, of any dtypes and shapes.
-        state: what the sender keeps for the next step, like `Codec.initial_state`.
+        state: the state that the sender keeps for the next step, like `Codec.initial_state`.
     """
 
     parts: Sequence[tf.Tensor]
@@ -57,54 +57,55 @@ class Encoded:
 
 
 class Codec(abc.ABC):
-    """A format in which floating tensors travel: encoded by the sender, decoded by the receiver.
+    """Base class of codecs, the formats in which floating-point tensors travel.
 
-    A codec is a value: a frozen dataclass of numbers and other codecs, equal to those with the same
-    numbers. What it remembers from step to step is passed in and out. It is called in functions,
-    once for all tensors that travel together and have the same codec.
+    The sender encodes on its device, and the receiver decodes on its own. A codec is a frozen
+    dataclass of numbers and other codecs, and equal to any codec with the same fields. Its state
+    from step to step is passed in and returned. `encode` and `decode` are traced in functions, and
+    called once for all tensors that travel together in the codec.
 
-    A NaN or an infinity never disappears: where one is encoded, the decoded tensors hold one that
+    A NaN or an infinity never disappears: if one is encoded, the decoded tensors hold a value that
     is not finite.
+
+    A codec of your own implements `encode` and `decode`.
     """
 
     @property
     def codes_pulls(self) -> bool:
-        """Whether parameters may be pulled with it.
-
-        What a pull leaves out no error feedback makes up for.
-        """
+        """Whether it may be used for pulls: no error feedback makes up for values left out."""
         return False
 
     @property
     def codes_rows(self) -> bool:
-        """Whether it suits the rows of tables, of which every step has others."""
+        """Whether it may be used for rows of tables, which differ from step to step."""
         return False
 
     @abc.abstractmethod
     def encode(
         self, tensors: Sequence[tf.Tensor], *, seed: tf.Tensor, state: Sequence[tf.Tensor] = ()
     ) -> Encoded:
-        """Encode tensors; on the device of the sender.
+        """Return tensors encoded; called on the device of the sender.
 
         Args:
-            tensors: float32 or float64, all of one dtype.
-            seed: int32, of shape `(2,)`, another one at each step: for what is random.
-            state: of `initial_state` at first, then what the last call gave.
+            tensors: tensors of one dtype, float32 or float64, and of any shapes.
+            seed: a seed for random numbers, int32, of shape `(2,)`, which differs in each step.
+            state: the result of `initial_state` in the first call, and in each later call the state
+                that the last call returned.
         """
 
     @abc.abstractmethod
     def decode(
         self, parts: Sequence[tf.Tensor], shapes: Sequence[Shape], dtype: tf.DType
     ) -> list[tf.Tensor]:
-        """Return the tensors, of these shapes and this dtype; on the device of the receiver."""
+        """Return the decoded tensors, of these shapes; called on the device of the receiver."""
 
     def initial_state(self, shapes: Sequence[Sequence[int]]) -> list[tf.Tensor]:
-        """Return what the sender of tensors of these shapes begins with; none by default."""
+        """Return the first state of a sender of tensors of these shapes; by default, none."""
         del shapes
         return []
 
     def for_parameter(self, parameter: Parameter, step: int = 0) -> Codec:
-        """Return the codec for one parameter, at a global step; it holds no policy."""
+        """Return the codec for a parameter at a global step; the result contains no policy."""
         del step
         if parameter.protected or (parameter.rows and not self.codes_rows):
             return Identity()
@@ -112,13 +113,13 @@ class Codec(abc.ABC):
 
     @property
     def boundaries(self) -> tuple[int, ...]:
-        """The global steps, above 0 and rising, at which `for_parameter` begins to give others."""
+        """The global steps, above 0 and rising, at which the result of `for_parameter` changes."""
         return ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Identity(Codec):
-    """The tensors as they are. Exact."""
+    """Sends tensors uncoded. Exact."""
 
     codes_pulls: ClassVar[bool] = True
     codes_rows: ClassVar[bool] = True
@@ -139,17 +140,17 @@ class Identity(Codec):
 
 
 class VectorCodec(Codec):
-    """A codec that sees all tensors as one vector."""
+    """Base class of codecs that encode all tensors together, as one vector."""
 
     @abc.abstractmethod
     def encode_vector(self, vector: tf.Tensor, seed: tf.Tensor) -> Sequence[tf.Tensor]:
-        """Encode a vector of any length, also 0."""
+        """Return a vector of any length, 0 included, encoded."""
 
     @abc.abstractmethod
     def decode_vector(
         self, parts: Sequence[tf.Tensor], size: int | tf.Tensor, dtype: tf.DType
     ) -> tf.Tensor:
-        """Return the vector of `size` elements."""
+        """Return the decoded vector, of `size` elements."""
 
     @override
     def encode(
@@ -167,33 +168,33 @@ class VectorCodec(Codec):
 
 
 def pack(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Concatenate tensors of one dtype and any shapes into one of shape `(elements,)`."""
+    """Concatenate tensors of one dtype and any shapes into a vector."""
     flat = [tf.reshape(tensor, [-1]) for tensor in tensors]
     return flat[0] if len(flat) == 1 else tf.concat(flat, axis=0)
 
 
 def unpack(packed: tf.Tensor, shapes: Sequence[Shape]) -> list[tf.Tensor]:
-    """Return the tensors of the given shapes that `pack` made `packed` of."""
+    """Return the tensors, of these shapes, that `pack` concatenated into `packed`."""
     sizes = [num_elements(shape) for shape in shapes]
     pieces = [packed] if len(sizes) == 1 else tf.split(packed, sizes, num=len(sizes))
     return [_reshaped(piece, shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
 
 def length(vector: tf.Tensor) -> int | tf.Tensor:
-    """Return how many elements a vector has: int, or a scalar int32 tensor."""
+    """Return the number of elements of a vector: int, or a scalar int32 tensor."""
     static = vector.shape[0]
     return tf.size(vector) if static is None else static
 
 
 def shape_of(tensor: tf.Tensor) -> Shape:
-    """Return the shape of a tensor of known rank, with int sizes where they are static."""
+    """Return the shape of a tensor of known rank; sizes that are static are ints."""
     return [
         tf.shape(tensor)[axis] if size is None else size for axis, size in enumerate(tensor.shape)
     ]
 
 
 def num_elements(shape: Shape) -> int | tf.Tensor:
-    """Return how many elements a tensor of this shape has: int, or a scalar int32 tensor."""
+    """Return the number of elements of a tensor of this shape: int, or a scalar int32 tensor."""
     count: int | tf.Tensor = 1
     for size in shape:
         count = count * size
@@ -201,9 +202,9 @@ def num_elements(shape: Shape) -> int | tf.Tensor:
 
 
 def num_bytes(parts: Sequence[tf.Tensor]) -> int | tf.Tensor:
-    """Return the bytes of some tensors: int, or a scalar int64 tensor where sizes are not static.
+    """Return the bytes of tensors: int, or a scalar int64 tensor if not all sizes are static.
 
-    A string counts its bytes.
+    The bytes of a string tensor are those of its strings.
     """
     count: int | tf.Tensor = 0
     for part in parts:
@@ -218,5 +219,5 @@ def num_bytes(parts: Sequence[tf.Tensor]) -> int | tf.Tensor:
 
 def _reshaped(piece: tf.Tensor, shape: Shape) -> tf.Tensor:
     static = [size if isinstance(size, int) else None for size in shape]
-    # The one size that is not static follows from the others.
+    # At most one size is not static, and it follows from the others.
     return tf.reshape(piece, [-1 if size is None else size for size in static])

@@ -1,4 +1,4 @@
-"""ErrorFeedback: what was not sent is added to what is sent next."""
+"""ErrorFeedback: the error of one step is added to the gradient of the next."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tfps.wire.codec import (
     shape_of,
     unpack,
 )
-from tfps.wire.finite import finite_or_zero
 from tfps.wire.lossless import Lossless
 from tfps.wire.random_k import RandomK
+from tfps.wire.vectors import finite_or_zero
 
 
 @dataclasses.dataclass(frozen=True)
 class Feedback(Codec):
-    """A codec that keeps on the sender what another one did not send.
+    """Base class of codecs that keep what another codec did not send, on the sender.
 
-    The rows of tables get none of it: every step has others, and what all of them were to keep
-    would be as large as the table.
+    Nothing is kept for rows of tables, since these differ from step to step: the state would be as
+    large as the table.
 
     Attributes:
-        codec: the codec or policy of what is sent.
+        codec: the codec, or policy, with which values are sent.
     """
 
     codec: Codec
@@ -49,7 +49,7 @@ class Feedback(Codec):
 
     @override
     def for_parameter(self, parameter: Parameter, step: int = 0) -> Codec:
-        """Return this codec around the chosen one, or for rows the chosen one alone."""
+        """Return this codec around the chosen one; for rows, the chosen one alone."""
         chosen = self.codec.for_parameter(parameter, step)
         return chosen if parameter.rows else self._around(chosen)
 
@@ -61,32 +61,33 @@ class Feedback(Codec):
 
     def _around(self, codec: Codec) -> Codec:
         if isinstance(codec, Lossless):
-            # The same numbers, and the sender need not uncompress what it sends.
+            # The result is the same, and the sender need not decompress what it sends.
             return dataclasses.replace(codec, codec=self._around(codec.codec))
         return dataclasses.replace(self, codec=codec)
 
 
 @dataclasses.dataclass(frozen=True)
 class ErrorFeedback(Feedback):
-    """Sends tensors plus the residual, which is what the steps before did not send.
+    """Adds the residual, which earlier steps did not send, to the tensors before it sends them.
 
-    At each step all that was decoded, plus the residual, equals all that was to be sent, but for
-    float32's rounding: nothing is lost, only late. What is late acts like an old gradient, so
-    codecs that send little want a smaller learning rate. Optimizers that divide by a mean of the
-    last gradients (Adam) learn slowly from the start where most of these are missing: begin with a
-    codec that sends more, `ErrorFeedback(Warmup(((0, Int8()), (250, OneBit(128)))))`. Where a NaN
-    or an infinity is sent, the residual begins again at zero.
+    In each step, the sum of all decoded tensors plus the residual equals the sum of all tensors to
+    be sent, up to rounding in float32: nothing is lost, but some of it arrives later. The later
+    part acts like a stale gradient, so codecs that send little need a smaller learning rate.
+    Optimizers that divide by a mean of past gradients, such as Adam, learn slowly if most of the
+    first gradients are missing. Start with a codec that sends more:
+    `ErrorFeedback(Warmup(((0, Int8()), (250, OneBit(128)))))`. Where the decoded tensors are not
+    finite, the residual starts again at zero.
 
-    The state is the residual of all tensors, a float32 vector, then the state of the codec. Around
-    Identity there is none: `for_parameter` gives Identity. The rows of tables get none either: they
-    travel in the codec alone if it codes rows, else as they are.
+    The state is the residual of all tensors, a float32 vector, followed by the state of the codec.
+    Parameters for which the codec is Identity need no residual and have none. Rows of tables have
+    none either: they travel in the codec alone, if it codes rows, and uncoded if it does not.
 
     Seide et al., 1-Bit Stochastic Gradient Descent and its Application to Data-Parallel Distributed
     Training of Speech DNNs, 2014 (Interspeech, no arXiv number); Karimireddy et al., Error Feedback
     Fixes SignSGD and other Gradient Compression Schemes, 2019 (arXiv:1901.09847).
 
     Attributes:
-        codec: the codec or policy of what is sent.
+        codec: the codec, or policy, with which values are sent.
     """
 
     @override
@@ -119,9 +120,9 @@ def sent_and_decoded(
     seed: tf.Tensor,
     state: Sequence[tf.Tensor],
 ) -> tuple[Encoded, tf.Tensor]:
-    """Encode a vector as tensors of some shapes; return that, and the vector that it decodes to."""
+    """Encode a vector as tensors of these shapes; return the result, and the decoded vector."""
     if isinstance(codec, VectorCodec):
-        # To it they are one vector anyway: unpacking would copy them.
+        # It encodes them as one vector anyway; unpacking would copy them.
         shapes = [[length(vector)]]
     encoded = codec.encode(unpack(vector, shapes), seed=seed, state=state)
     return encoded, pack(codec.decode(encoded.parts, shapes, vector.dtype))

@@ -1,4 +1,4 @@
-"""Int8: one byte for each number."""
+"""Int8: each number travels in one byte."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import ClassVar, Literal
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.wire.blocks import by_block, check_block, in_blocks
 from tfps.wire.codec import VectorCodec, pack
+from tfps.wire.vectors import by_block, check_block, in_blocks
 
 
 @dataclasses.dataclass(frozen=True)
 class Int8(VectorCodec):
-    """Sends an int8 for each number, and the scale of each block of them, a float32.
+    """Rounds each number to an int8, with one float32 scale for each block of numbers.
 
-    The scale is 1/127 of the block's largest absolute value. Rounded to the nearest, each number is
-    off by at most 1/253 of that value; rounded stochastically by at most 1/126, and right on
-    average, to 2^-16 of the scale. A block of zeros stays zeros; one whose largest value is below
-    1.5e-36 may become zeros. A block that holds a NaN or an infinity, or a float64 beyond float32's
-    range, becomes NaN.
+    The scale is 1/127 of the largest absolute value in the block. With rounding to the nearest, the
+    error of each number is at most 1/253 of that value. With stochastic rounding it is at most
+    1/126 of it, and its mean is zero, up to 2^-16 of the scale. A block of zeros decodes to zeros;
+    a block whose largest absolute value is below 1.5e-36 may do so, too. A block that holds a NaN,
+    an infinity, or a float64 beyond the range of float32, decodes to NaN.
 
     Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2021 (arXiv:2110.02861);
     stochastic rounding: Alistarh et al., QSGD: Communication-Efficient SGD via Gradient
     Quantization and Encoding, 2016 (arXiv:1610.02132).
 
     Attributes:
-        block: how many numbers share a scale.
+        block: the number of numbers that share a scale.
         rounding: "nearest" or "stochastic".
     """
 
@@ -64,24 +64,24 @@ class Int8(VectorCodec):
         return tf.reshape(values, [-1])[:size]
 
     def _coded(self, blocks: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the codes of `blocks`, a block to a row, and their scales."""
-        # Short of 127, so that no rounding error on top of a random number just below 1 gives 128.
+        """Return the codes and the scales of `blocks`, one block in each row."""
+        # Less than 127, so that a rounding error plus a random number just below 1 never gives 128.
         levels = 127.0 if self.rounding == "nearest" else 126.9999
-        # The two need no temporary, as the absolute values would.
+        # Unlike the maximum of the absolute values, this needs no temporary.
         largest = tf.maximum(tf.reduce_max(blocks, 1), -tf.reduce_min(blocks, 1))
         scales = largest * (1 / levels)
-        # 1 / scale would overflow below.
+        # For a smaller scale, 1 / scale would overflow.
         usable = scales >= 2.0**-126
         inverse = tf.where(usable, 1 / scales, 0.0)
         rounded = self._rounded(blocks * inverse[:, None], seed)
-        # Whether a maximum passes a NaN on depends on the device; a sum does.
+        # A sum always propagates NaN; whether a maximum does depends on the device.
         finite = tf.math.is_finite(tf.reduce_sum(rounded, 1))
         return tf.cast(rounded, tf.int8), tf.where(finite, scales, float("nan"))
 
     def _rounded(self, values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         if self.rounding == "nearest":
             return tf.math.rint(values)
-        # 16 random bits each: more would be lost beside 127 in float32.
+        # 16 random bits for each number: float32 would round more of them away beside 127.
         size = tf.size(values)
         bits = tf.random.stateless_uniform(
             [(size + 1) // 2], seed, None, None, tf.int32, alg="philox"

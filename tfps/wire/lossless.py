@@ -1,4 +1,4 @@
-"""Lossless: what a codec sends, compressed."""
+"""Lossless: compresses what another codec sends."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from tfps.wire.codec import Codec, Encoded, Identity, Parameter, Shape
 
 @dataclasses.dataclass(frozen=True)
 class Lossless(Codec):
-    """Compresses the parts of another codec with snappy, on the CPU. Exact over that codec.
+    """Compresses the output of another codec with snappy, on the CPU, without loss.
 
-    Snappy finds bytes that repeat, so it pays for zeros (to 5 % of the bytes), where one number in
-    a hundred is not zero (6 %), and for Int8 where few numbers of a block are large (half). Normals
-    become no smaller in any codec, nor does what TopK sends; at 12.6 MB of float32 that costs 20 ms
-    to encode and 15 ms to decode. `python -m benchmarks.codecs` measures it.
+    Snappy finds repeated bytes. It helps with zeros (5 % of the bytes remain), with gradients of
+    which one number in a hundred is not zero (6 %), and with Int8 if few numbers of a block are
+    large (half). It does not help with normally distributed numbers, whatever the codec, nor with
+    TopK; it then costs 20 ms to encode and 15 ms to decode 12.6 MB of float32.
+    `python -m benchmarks.codecs` measures it.
 
     Attributes:
-        codec: what is compressed.
+        codec: the codec whose output is compressed.
     """
 
     codec: Codec = dataclasses.field(default_factory=Identity)
@@ -47,7 +48,7 @@ class Lossless(Codec):
 
     @override
     def for_parameter(self, parameter: Parameter, step: int = 0) -> Codec:
-        """Return this codec over the chosen one; Identity where a codec gives way to it."""
+        """Return this codec around the chosen one, or Identity if the parameter travels uncoded."""
         chosen = self.codec.for_parameter(parameter, step)
         if chosen == Identity() and (parameter.protected or chosen != self.codec):
             return chosen
@@ -59,7 +60,7 @@ class Lossless(Codec):
     ) -> Encoded:
         encoded = self.codec.encode(tensors, seed=seed, state=state)
         element = tf.raw_ops.CompressElement(components=list(encoded.parts))
-        # As a string its bytes can be counted.
+        # The bytes of a string can be counted, those of a variant cannot.
         return Encoded([tf.io.serialize_tensor(element)], encoded.state)
 
     @override
@@ -76,7 +77,7 @@ class Lossless(Codec):
 
 
 def _part_specs(codec: Codec, shapes: Sequence[Shape], dtype: tf.DType) -> list[tf.TensorSpec]:
-    """Return what is known of the parts in which a codec sends tensors of these shapes."""
+    """Return the dtypes and static shapes of the parts of tensors of these shapes."""
 
     def parts(tensors: Sequence[tf.Tensor], seed: tf.Tensor) -> list[tf.Tensor]:
         return list(codec.encode(tensors, seed=seed, state=codec.initial_state(shapes)).parts)

@@ -1,4 +1,4 @@
-"""MomentumCorrection: momentum on the sender, for gradients that travel sparsely."""
+"""MomentumCorrection: momentum on the sender, for gradients that are sent sparsely."""
 
 from __future__ import annotations
 
@@ -10,43 +10,44 @@ from typing_extensions import override
 
 from tfps.wire.codec import Codec, Encoded, num_elements, pack, shape_of
 from tfps.wire.error_feedback import Feedback, sent_and_decoded
-from tfps.wire.finite import finite_or_zero
 from tfps.wire.policy import Warmup
 from tfps.wire.sparsifier import Sparsifier
 from tfps.wire.top_k import TopK
+from tfps.wire.vectors import finite_or_zero
 
 
 @dataclasses.dataclass(frozen=True)
 class MomentumCorrection(Feedback):
-    """Adds up the velocities of the gradients, and sends of the sum what its codec sends.
+    """Accumulates velocities in place of gradients, and sends the accumulated ones by its codec.
 
-    With gradient g, velocity u and what is due v, both zero at first: `u = momentum * u + g` and
-    `v = v + u`. What is decoded of v is subtracted from it, and with factor masking u becomes zero
-    where it was sent. The optimizer on the ps has to be SGD without momentum: this is the momentum,
-    and it is exact if all is sent and nothing masked.
+    Let g be the gradient, u the velocity, and v the accumulated velocity, which has yet to be sent;
+    u and v start at zero. In each step `u = momentum * u + g` and `v = v + u`. v is sent, and the
+    decoded values are subtracted from it. With factor masking, u becomes zero where v was sent. The
+    optimizer has to be SGD without momentum, since the momentum is applied here. It is exact if
+    everything is sent and nothing is masked.
 
-    Masking ends each velocity when its number is sent. Where numbers are sent rarely, as in Deep
-    Gradient Compression, little of it is left by then; sent more often than every few times
-    1 / (1 - momentum) steps, they lose most of their momentum.
+    Masking ends a velocity when its number is sent. If numbers are sent rarely, as in Deep Gradient
+    Compression, little of the velocity is left by then. If a number is sent more often than every
+    few times 1 / (1 - momentum) steps, it loses most of its momentum.
 
-    Around a codec that sends all numbers, such as Identity, nothing is masked. So a parameter that
-    stays as it is still has its momentum; the rows of tables, which are sent without state, have
-    none. Where a velocity or what is due is not finite, it is sent, and begins again at zero.
+    Around a codec that sends all numbers, such as Identity, nothing is masked, so that parameters
+    that travel uncoded still have momentum. Rows of tables, for which no state is kept, have none.
+    If u or v is not finite, it is sent, and starts again at zero.
 
-    The state is u and v of all tensors, float32 vectors, then the state of the codec.
+    The state is u and v of all tensors, float32 vectors, followed by the state of the codec.
 
     Lin et al., Deep Gradient Compression: Reducing the Communication Bandwidth for Distributed
     Training, 2018 (arXiv:1712.01887).
 
     Attributes:
-        codec: the codec or policy of what is sent.
-        momentum: at least 0 and below 1.
-        nesterov: whether to look ahead: `u = momentum * (u + g)` and `v = v + u + g`.
-        factor_masking: whether u becomes zero where v was sent, so that what is old by then does
-            not move the parameter further.
-        clip_norm: the norm to which gradients are scaled down first, above 0: that of all tensors
-            that travel together, on one worker. Of N workers the paper gives each 1 / sqrt(N) of
-            the norm for all. None does not clip. If the norm is not finite, all become NaN.
+        codec: the codec, or policy, with which values are sent.
+        momentum: the momentum, at least 0 and below 1.
+        nesterov: whether to use Nesterov momentum: `u = momentum * (u + g)`, `v = v + u + g`.
+        factor_masking: whether u becomes zero where v was sent, so that stale momentum does not
+            move the parameter further.
+        clip_norm: the maximum norm of the gradients of a worker that travel together, above 0;
+            they are scaled down to it first. With N workers the paper uses 1 / sqrt(N) of the norm
+            for all. None does not clip. If the norm is not finite, all gradients become NaN.
     """
 
     momentum: float = 0.9
@@ -107,10 +108,10 @@ def deep_gradient_compression(
 ) -> MomentumCorrection:
     """Return Deep Gradient Compression: momentum, clipping and masking around a sampled TopK.
 
-    In the warm-up 25 % of the numbers are sent, then 6.25 %, and each time a quarter of what was,
-    as long as that is above the fraction: 25, 6.25, 1.56 and 0.39 % for 0.1 %, each for the same
-    number of global steps; on ImageNet the paper takes 4 epochs for it. The optimizer on the ps has
-    to be SGD without momentum.
+    The warm-up first sends 25 % of the numbers, and divides the share by 4 as long as it stays
+    above `fraction`: for 0.1 % it sends 25, 6.25, 1.56 and 0.39 %, each for the same number of
+    global steps. The paper takes 4 epochs of ImageNet for it. The optimizer has to be SGD without
+    momentum.
 
     Lin et al., Deep Gradient Compression: Reducing the Communication Bandwidth for Distributed
     Training, 2018 (arXiv:1712.01887).
@@ -120,10 +121,10 @@ def deep_gradient_compression(
         momentum: as in `MomentumCorrection`.
         clip_norm: as in `MomentumCorrection`.
         nesterov: as in `MomentumCorrection`.
-        warmup_steps: the global steps of the warm-up; 0 for none.
+        warmup_steps: the number of global steps of the warm-up; 0 for no warm-up.
 
     Raises:
-        ValueError: if there are fewer steps in the warm-up than fractions.
+        ValueError: if the warm-up has fewer steps than shares.
     """
     last = TopK(fraction, threshold="sampled")
     shares = _warmup_fractions(fraction)

@@ -1,4 +1,4 @@
-"""OneBit: one bit for each number."""
+"""OneBit: each number travels in one bit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.wire.blocks import by_block, check_block, in_blocks
 from tfps.wire.codec import VectorCodec, pack
+from tfps.wire.vectors import by_block, check_block, in_blocks
 
-# A word of 8 bytes times the first has the bytes' lowest bits in its highest byte. A byte times
-# the second is in all 8 of a word's, and the third leaves each of them another of its bits.
+# Multiplying a word of 8 bytes by _GATHER collects the lowest bit of each in the highest byte.
+# Multiplying a byte by _SPREAD copies it into all 8 bytes of a word; `& _EACH` then leaves another
+# bit in each.
 _GATHER = 0x0102040810204080
 _SPREAD = 0x0101010101010101
 _EACH = 0x8040201008040201
@@ -20,19 +21,22 @@ _EACH = 0x8040201008040201
 
 @dataclasses.dataclass(frozen=True)
 class OneBit(VectorCodec):
-    """Sends whether a number is above 0; the mean of those and the mean of the rest for each block.
+    """Sends for each number whether it is above 0, and two means for each block of numbers.
 
-    With `|x|_1` the sum of the absolute values of the n numbers of a block, the squared error of
-    the block is at most `|x|^2 - |x|_1^2 / n`, and its mean stays what it is, both up to float32's
-    rounding. A block of zeros stays zeros. One that holds a NaN or an infinity, or whose sums are
-    beyond float32's range, becomes NaN. Single steps are far off: for `ErrorFeedback`.
+    A number decodes to the mean of the numbers above 0 in its block, or to the mean of the others.
+    Let `|x|_1` be the sum of the absolute values of the n numbers of a block: the squared error of
+    the block is at most `|x|^2 - |x|_1^2 / n`, and its mean is exact, both up to rounding in
+    float32. A block of zeros decodes to zeros. A block that holds a NaN or an infinity, or whose
+    sums exceed the range of float32, decodes to NaN.
+
+    The error of a single step is large: use it inside `ErrorFeedback`.
 
     Seide et al., 1-Bit Stochastic Gradient Descent and its Application to Data-Parallel Distributed
     Training of Speech DNNs, 2014 (Interspeech, no arXiv number); the bound follows Karimireddy et
     al., Error Feedback Fixes SignSGD, 2019 (arXiv:1901.09847).
 
     Attributes:
-        block: how many numbers share the two means; a multiple of 8.
+        block: the number of numbers that share the two means; a multiple of 8.
     """
 
     block: int = 1024
@@ -58,7 +62,7 @@ class OneBit(VectorCodec):
 
 
 def pack_bits(flags: tf.Tensor) -> tf.Tensor:
-    """Return booleans, `(rows, columns)`, as uint8 of shape `(rows, ceil(columns / 8))`."""
+    """Pack booleans of shape `(rows, columns)` into uint8 of shape `(rows, ceil(columns / 8))`."""
     columns = flags.shape[1] if flags.shape[1] is not None else tf.shape(flags)[1]
     missing = -columns % 8
     if not isinstance(missing, int) or missing:
@@ -69,7 +73,7 @@ def pack_bits(flags: tf.Tensor) -> tf.Tensor:
 
 
 def unpack_bits(packed: tf.Tensor) -> tf.Tensor:
-    """Return the booleans that `pack_bits` made `packed` of: `(rows, 8 * columns)`."""
+    """Return the booleans that `pack_bits` packed, of shape `(rows, 8 * columns)`."""
     rows, columns = tf.shape(packed)[0], packed.shape[1]
     words = tf.cast(packed, tf.uint64) * tf.constant(_SPREAD, tf.uint64)
     octets = tf.bitcast(tf.bitwise.bitwise_and(words, tf.constant(_EACH, tf.uint64)), tf.uint8)
@@ -77,7 +81,7 @@ def unpack_bits(packed: tf.Tensor) -> tf.Tensor:
 
 
 def _coded(blocks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the packed bits of `blocks`, a block to a row, and their two means."""
+    """Return the packed bits and the two means of `blocks`, one block in each row."""
     bits = pack_bits(blocks > 0)
     ones = tf.reduce_sum(tf.cast(tf.raw_ops.PopulationCount(x=bits), tf.int32), 1)
     zeros = tf.shape(blocks)[1] - ones

@@ -1,4 +1,4 @@
-"""Policies: codecs that choose a codec for each parameter, and at each step."""
+"""Codec policies: they choose a codec for each parameter and global step."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from typing_extensions import override
 from tfps.wire.codec import Codec, Encoded, Identity, Parameter, Shape
 
 
-class Policy(Codec):
-    """A codec whose `for_parameter` chooses another one, which then encodes and decodes.
+class CodecPolicy(Codec):
+    """Base class of policies: codecs that choose another codec, which then encodes and decodes.
 
-    Policies may hold one another, and be held by codecs that hold a codec.
+    A policy may be used wherever a codec is expected, also inside of policies and other codecs. A
+    policy of your own implements `choices` and `for_parameter`.
     """
 
     @property
     @abc.abstractmethod
     def choices(self) -> tuple[Codec, ...]:
-        """What it chooses from."""
+        """All codecs that the policy may choose."""
 
     @property
     @override
@@ -44,7 +45,7 @@ class Policy(Codec):
     @abc.abstractmethod
     @override
     def for_parameter(self, parameter: Parameter, step: int = 0) -> Codec:
-        """Return the codec for one parameter, at a global step; it holds no policy."""
+        """Return the codec for a parameter at a global step; the result contains no policy."""
 
     @override
     def encode(
@@ -70,16 +71,16 @@ class Policy(Codec):
 
 
 @dataclasses.dataclass(frozen=True)
-class BySize(Policy):
-    """Chooses one codec for large parameters, and another for small ones and vectors.
+class BySize(CodecPolicy):
+    """Chooses one codec for large parameters, and another one for small parameters and vectors.
 
-    It takes the place of the default, by which small parameters and vectors stay as they are.
+    It replaces the default rule that small parameters and vectors travel uncoded.
 
     Attributes:
-        codec: of parameters with at least as many elements and axes as follows.
-        min_elements: how many elements a parameter has at least, all shards together.
-        min_rank: how many axes it has at least.
-        small: the codec of all others.
+        codec: the codec of large parameters.
+        min_elements: the smallest number of elements of a large parameter, of all shards together.
+        min_rank: the smallest number of axes of a large parameter.
+        small: the codec of all other parameters.
     """
 
     codec: Codec
@@ -107,15 +108,16 @@ class BySize(Policy):
 
 
 @dataclasses.dataclass(frozen=True)
-class ByName(Policy):
-    """Chooses by the parameter's name: the codec of the first expression that is found in it.
+class ByName(CodecPolicy):
+    """Chooses by the parameter's name: the codec of the first regular expression that matches.
 
-    What is named so is coded however small it is; the default protects only the rest.
+    A parameter that matches is coded however small it is. The default rule, that small parameters
+    and vectors travel uncoded, holds for the others.
 
     Attributes:
-        codecs: regular expressions, as in `re.search`, and their codecs: a mapping, or pairs, which
-            is what it is kept as.
-        otherwise: the codec of all others.
+        codecs: regular expressions for `re.search`, and their codecs: a mapping or pairs; stored
+            as pairs.
+        otherwise: the codec of all other parameters.
     """
 
     codecs: Mapping[str, Codec] | tuple[tuple[str, Codec], ...]
@@ -150,12 +152,12 @@ class ByName(Policy):
 
 
 @dataclasses.dataclass(frozen=True)
-class DenseAndRows(Policy):
-    """Chooses one codec for what travels whole, and another for the rows of tables.
+class DenseAndRows(CodecPolicy):
+    """Chooses one codec for parameters that travel whole, and another one for rows of tables.
 
     Attributes:
-        dense: of parameters that travel whole.
-        rows: of those of which only the rows travel that a batch needs; it has to suit them.
+        dense: the codec of parameters that travel whole.
+        rows: the codec of rows; one that codes rows: Identity, Cast, Int8, or Lossless of those.
     """
 
     dense: Codec = dataclasses.field(default_factory=Identity)
@@ -185,11 +187,12 @@ class DenseAndRows(Policy):
 
 
 @dataclasses.dataclass(frozen=True)
-class Warmup(Policy):
+class Warmup(CodecPolicy):
     """Chooses by the global step.
 
     Attributes:
-        stages: from which global step on which codec is used, in pairs; the first begins at 0.
+        stages: pairs of the global step from which a codec is used, and the codec; the first step
+            is 0.
     """
 
     stages: Sequence[tuple[int, Codec]]

@@ -1,4 +1,4 @@
-"""PowerSGD: matrices as products of two thin ones."""
+"""PowerSGD: matrices as products of two thin matrices."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from tfps.wire.codec import Codec, Encoded, Shape, num_elements, pack, unpack
 
 @dataclasses.dataclass(frozen=True)
 class PowerSGD(Codec):
-    """Sends two thin matrices, P and Q, for each matrix M, which decodes to `P transpose(Q)`.
+    """Sends a matrix M as two thin matrices P and Q; it decodes to `P transpose(Q)`.
 
-    A tensor with two axes or more is a matrix `(rows, columns)`, whose columns are the last axis.
-    Each step is one power iteration from the Q of the step before: P is an orthonormal basis of
-    `M Q`, the new Q is `transpose(M) P`. So M is projected onto `rank` directions: its squared
-    error is `|M|^2 - |Q|^2`, up to rounding. While M stays the same it falls, to that of the best
-    matrix of this rank. Single steps are far off: for `ErrorFeedback`.
+    A tensor with two or more axes is treated as a matrix `(rows, columns)` whose columns are the
+    last axis. Each step makes one power iteration, starting from the Q of the step before: P is an
+    orthonormal basis of `M Q`, and the new Q is `transpose(M) P`. This projects M onto `rank`
+    directions. The squared error is `|M|^2 - |Q|^2`, up to rounding. If M stays the same, the error
+    falls from step to step to that of the best approximation of this rank.
 
-    `rank * (rows + columns)` numbers travel, of the tensors' dtype; a tensor of no more stays as it
-    is. A matrix with a NaN or an infinity, or with products beyond the dtype's range, decodes to
-    one that is not finite, and the next step begins with a new Q. Shapes have to be static.
+    The error of a single step is large: use it inside `ErrorFeedback`.
+
+    `rank * (rows + columns)` numbers of the tensor's dtype travel for a matrix; tensors that have
+    no more numbers than that travel uncoded. A matrix with a NaN or an infinity, or with products
+    beyond the range of the dtype, decodes to a matrix that is not finite, and the next step starts
+    from a new Q. Shapes have to be static.
 
     Vogels et al., PowerSGD: Practical Low-Rank Gradient Compression for Distributed Optimization,
     2019 (arXiv:1905.13727).
 
     Attributes:
-        rank: how many columns P and Q have.
+        rank: the number of columns of P and of Q.
     """
 
     rank: int = 4
@@ -83,7 +86,7 @@ class PowerSGD(Codec):
         ]
 
     def _matrix(self, shape: Shape) -> tuple[int, int] | None:
-        """Return the rows and columns of a tensor that is sent as P and Q, None for others."""
+        """Return the rows and columns of a tensor that is sent as P and Q; None if it is not."""
         if len(shape) < 2:
             return None
         columns = shape[-1]
@@ -96,7 +99,7 @@ class PowerSGD(Codec):
         return tf.random.stateless_normal([columns, self.rank], [columns, index])
 
     def _next(self, q: tf.Tensor, index: int) -> tf.Tensor:
-        """Return the Q to begin the next step with."""
+        """Return the Q with which the next step starts."""
         q = tf.cast(_scaled(q), tf.float32)
         usable = tf.reduce_all(tf.math.is_finite(q)) & tf.reduce_any(q != 0)
         return tf.where(usable, q, self._initial(q.shape[0], index))
@@ -109,5 +112,5 @@ def _iterated(matrix: tf.Tensor, q: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _scaled(matrix: tf.Tensor) -> tf.Tensor:
-    """Return a multiple of a matrix whose squares neither vanish nor overflow."""
+    """Scale a matrix so that its squares neither underflow nor overflow."""
     return tf.math.divide_no_nan(matrix, tf.reduce_max(tf.abs(matrix)))

@@ -1,4 +1,4 @@
-"""RandomK: numbers at random positions, which need not travel."""
+"""RandomK: numbers at random positions; a seed travels in place of the positions."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import tensorflow as tf
 from typing_extensions import override
 
 from tfps.wire.codec import length
-from tfps.wire.finite import all_finite
 from tfps.wire.sparsifier import Sparsifier, check_fraction, draw_positions, share
+from tfps.wire.vectors import all_finite
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomK(Sparsifier):
-    """Sends numbers at random positions: the float32 numbers, and the seed of the positions.
+    """Sends the numbers at random positions, as float32, and the seed of the positions.
 
-    The vector is cut into `k = ceil(fraction * n)` stretches, as equal as can be, and one number of
-    each is sent, drawn independently: of a stretch of length l each with the probability 1 / l, to
-    2^-32. Where one of all numbers is not finite, all that are sent are NaN.
+    The n numbers are divided into `k = ceil(fraction * n)` sections of nearly equal length. One
+    number of each section is sent, drawn independently and uniformly (to 2^-32). Numbers that are
+    not sent decode to zero. If any of the n numbers is not finite, all that are sent are NaN.
 
-    As they are, the expected squared error is at most `(1 - 1 / l) |x|^2`, l the longest stretch:
-    for `ErrorFeedback`. Unbiased, each is sent times the length of its stretch, nearly
-    1 / fraction, which makes it right on average, with a squared error of `(l - 1) |x|^2` at most.
+    Let l be the length of the longest section. By default the expected squared error is at most
+    `(1 - 1 / l) |x|^2`: use it inside `ErrorFeedback`. With `unbiased`, each number is multiplied
+    by the length of its section, about 1 / fraction. The result is exact on average, with a squared
+    error of at most `(l - 1) |x|^2`.
 
     Stich et al., Sparsified SGD with Memory, 2018 (arXiv:1809.07599); unbiased: Wangni et al.,
     Gradient Sparsification for Communication-Efficient Distributed Optimization, 2017
@@ -32,7 +33,7 @@ class RandomK(Sparsifier):
 
     Attributes:
         fraction: the share of the numbers that is sent, above 0 and at most 1.
-        unbiased: whether what is sent makes up for what is not.
+        unbiased: whether sent numbers are scaled up to make up for those that are not sent.
     """
 
     fraction: float

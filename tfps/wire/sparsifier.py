@@ -1,4 +1,4 @@
-"""Sparsifiers: codecs that send some numbers and leave the others out."""
+"""Sparsifiers: codecs that send some of the numbers."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tfps.wire.codec import VectorCodec
 
 
 class Sparsifier(VectorCodec):
-    """A codec of two parts, the second of which are the float32 numbers that it sends.
+    """Base class of codecs that send some of the numbers; the others decode to zero.
 
-    What it leaves out decodes to zero.
+    The second of the two encoded parts holds the numbers that are sent, as float32.
     """
 
     @abc.abstractmethod
     def positions(self, parts: Sequence[tf.Tensor], size: int | tf.Tensor) -> tf.Tensor:
-        """Return where in the vector of `size` elements the numbers belong: int32 or int64."""
+        """Return the positions of the sent numbers in the vector, int32 or int64."""
 
     @override
     def decode_vector(
         self, parts: Sequence[tf.Tensor], size: int | tf.Tensor, dtype: tf.DType
     ) -> tf.Tensor:
         positions = self.positions(parts, size)
-        # Four times as fast as tf.scatter_nd, which adds up what falls on one position.
+        # Four times as fast as tf.scatter_nd, which adds up values of the same position.
         return tf.raw_ops.SparseToDense(
             sparse_indices=positions,
             output_shape=tf.cast(tf.reshape(size, [1]), positions.dtype),
@@ -38,7 +38,7 @@ class Sparsifier(VectorCodec):
 
 
 def check_fraction(codec: str, fraction: float) -> None:
-    """Refuse fractions that cannot be."""
+    """Raise ValueError if `fraction` is not above 0 and at most 1."""
     if not 0 < fraction <= 1:
         raise ValueError(
             f"{codec}: fraction is {fraction!r}; it is the share of the numbers that is sent, "
@@ -48,7 +48,7 @@ def check_fraction(codec: str, fraction: float) -> None:
 
 def share(size: int | tf.Tensor, fraction: float) -> int | tf.Tensor:
     """Return `ceil(fraction * size)`: int, or a scalar int32 tensor."""
-    # 0.07 * 100 is above 7 in floating point.
+    # In floating point 0.07 * 100 is above 7.
     slightly_less = fraction * (1 - 1e-12)
     if isinstance(size, int):
         return math.ceil(size * slightly_less)
@@ -58,18 +58,18 @@ def share(size: int | tf.Tensor, fraction: float) -> int | tf.Tensor:
 def draw_positions(
     size: int | tf.Tensor, count: int | tf.Tensor, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draw one position from each of `count` stretches, as equal as can be, of a vector.
+    """Draw one position from each of `count` sections of a vector, of nearly equal length.
 
-    Within its stretch each position is as likely as the others, to 2^-32, and independent of those
-    drawn from the rest. CPUs and GPUs draw the same from a seed.
+    Each position of a section is equally likely, to 2^-32, and the sections are independent. CPUs
+    and GPUs draw the same positions from a seed.
 
     Args:
-        size: how many elements the vector has.
-        count: how many to draw, at most `size`.
+        size: the number of elements of the vector.
+        count: the number of positions to draw, at most `size`.
         seed: int32, of shape `(2,)`.
 
     Returns:
-        The positions, rising, and the lengths of the stretches: int64, of shape `(count,)`.
+        The positions, in rising order, and the lengths of the sections: int64, `(count,)`.
     """
     bounds = tf.range(tf.cast(count, tf.int64) + 1) * tf.cast(size, tf.int64)
     bounds = bounds // tf.cast(tf.maximum(count, 1), tf.int64)

@@ -1,4 +1,4 @@
-"""TopK: the largest numbers, and where they belong."""
+"""TopK: the largest numbers, with their positions."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ _LEAST_RANK = 100
 
 @dataclasses.dataclass(frozen=True)
 class TopK(Sparsifier):
-    """Sends the numbers that are largest by absolute value, of all tensors together.
+    """Sends the numbers with the largest absolute values, of all tensors together.
 
-    With n numbers and `k = ceil(fraction * n)`, 8 bytes travel for each that is sent: an int32 and
-    a float32, to which a float64 is rounded. NaN and infinities count as larger than all others.
-    What is not sent decodes to zero, so with the exact threshold the squared error is at most
+    Of n numbers about `k = ceil(fraction * n)` are sent, in 8 bytes each: the position as int32,
+    and the value as float32. NaN and infinities count as larger than all other numbers. Numbers
+    that are not sent decode to zero. With the exact threshold, the squared error is at most
     `(1 - k / n) |x|^2`.
 
-    The exact threshold sends k numbers, those of `tf.math.top_k`. The sampled one is what k / n of
-    a random sample reach: 1 % of the numbers, and so many that 100 do. About k numbers reach it,
-    with a standard deviation of k / 10 at most, and are sent; where more than 2 k do, the k largest
-    of them. Zeros are never sent; the largest number is, unless it is zero. Where the sample would
-    be all numbers, and k at most 100, both thresholds are exact.
+    The exact threshold sends the k numbers of `tf.math.top_k`. The sampled threshold is estimated
+    from a random sample: at least 1 % of the numbers, and enough that 100 of them are above the
+    threshold. The number of numbers above it is k on average, with a standard deviation of at most
+    k / 10; all of them are sent, but only the k largest if there are more than 2 k. Zeros are never
+    sent; the largest number always is, unless it is zero. If k is at most 100, and the sample would
+    be all numbers, both thresholds are exact.
 
     Exact: Aji and Heafield, Sparse Communication for Distributed Gradient Descent, 2017
     (arXiv:1704.05021). Sampled, with the second selection: Lin et al., Deep Gradient Compression,
@@ -71,7 +72,7 @@ class TopK(Sparsifier):
                 lambda: _largest(magnitudes, large, k),
                 lambda: large,
             )
-        # Four standard deviations more than needed: fewer than k turn up once in 30,000 times.
+        # Four standard deviations on top: fewer than k turn up about once in 30,000 times.
         large = _above_threshold(magnitudes, self.fraction, 4.0, seed)
         return tf.cond(
             tf.size(large) >= k,
@@ -81,9 +82,9 @@ class TopK(Sparsifier):
 
 
 def _magnitudes(vector: tf.Tensor) -> tf.Tensor:
-    """Return integers that sort like absolute values, above them infinities, and above those NaN.
+    """Return integers in the order of the absolute values, then infinities, then NaN.
 
-    They are the bits of a float32 but for its sign.
+    They are the bits of the float32 values without the sign.
     """
     return tf.bitwise.bitwise_and(tf.bitcast(vector, tf.int32), 0x7FFFFFFF)
 
@@ -91,12 +92,14 @@ def _magnitudes(vector: tf.Tensor) -> tf.Tensor:
 def _above_threshold(
     magnitudes: tf.Tensor, fraction: float, deviations: float, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Return the positions, rising, of about a fraction of the numbers, the largest that are not 0.
+    """Return the positions, in rising order, of about a fraction of the numbers: the largest.
+
+    Zeros are never among them.
 
     Args:
         magnitudes: int32, a vector.
-        fraction: the share of them to return.
-        deviations: how many standard deviations of their number to return on top.
+        fraction: the share of the numbers to return.
+        deviations: the number of standard deviations by which to return more.
         seed: int32, of shape `(2,)`.
     """
     size = length(magnitudes)
@@ -111,6 +114,6 @@ def _above_threshold(
 
 
 def _largest(magnitudes: tf.Tensor, positions: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
-    """Return those of some positions at which the k largest numbers are."""
-    found = tf.math.top_k(tf.gather(magnitudes, positions), k, sorted=False)
-    return tf.gather(positions, found.indices)
+    """Return the k of some positions that hold the largest numbers."""
+    largest = tf.math.top_k(tf.gather(magnitudes, positions), k, sorted=False)
+    return tf.gather(positions, largest.indices)

@@ -11,6 +11,7 @@ from tfps.wire import (
     BySize,
     Cast,
     Codec,
+    CodecPolicy,
     DenseAndRows,
     ErrorFeedback,
     Identity,
@@ -19,7 +20,6 @@ from tfps.wire import (
     MomentumCorrection,
     OneBit,
     Parameter,
-    Policy,
     PowerSGD,
     TopK,
     Warmup,
@@ -125,7 +125,7 @@ def test_a_policy_suits_what_all_its_choices_suit(policy: Codec, pulls: bool, ro
     [BySize(Int8()), ByName({}), DenseAndRows(), Warmup(((0, Int8()),)), Lossless(BySize(Int8()))],
     ids=str,
 )
-def test_policies_do_not_encode(policy: Policy) -> None:
+def test_policies_do_not_encode(policy: CodecPolicy) -> None:
     with pytest.raises(TypeError, match="is a policy, which only chooses"):
         policy.encode([tf.zeros([3])], seed=samples.SEED)
     with pytest.raises(TypeError, match="is a policy, which only chooses"):
