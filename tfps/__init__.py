@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tfps.cluster.spec import ClusterSpec, Task
     from tfps.cluster.tf_config import TFConfig
     from tfps.evaluator.sidecar import SidecarEvaluator
-    from tfps.params.partition import AutoPartitioner
+    from tfps.params.placement import AutoPartitioner
     from tfps.strategy import ParameterServerStrategy
     from tfps.training.report_metric import ReportMetric
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AutoPartitioner": "tfps.params.partition",
+    "AutoPartitioner": "tfps.params.placement",
     "ClusterSpec": "tfps.cluster.spec",
     "ParameterServerStrategy": "tfps.strategy",
     "ReportMetric": "tfps.training.report_metric",

@@ -13,8 +13,12 @@ from tfps.cluster.embedded import embedded_cluster
 from tfps.cluster.spec import ClusterSpec
 from tfps.cluster.tf_config import TFConfig
 from tfps.errors import TaskTypeError
-from tfps.params.partition import AutoPartitioner, Partitioner, along_first_axis
-from tfps.params.placement import ByteBalance
+from tfps.params.placement import (
+    AutoPartitioner,
+    ByteBalance,
+    Partitioner,
+    checking_first_axis,
+)
 from tfps.params.variables import VariableCreation
 from tfps.step.step import StepSettings
 from tfps.training.auto import AutoCodec, Codecs
@@ -98,7 +102,7 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
             if isinstance(variable_partitioner, AutoPartitioner)
             else variable_partitioner
         )
-        partitioner = along_first_axis(partitioner) if partitioner else None
+        partitioner = checking_first_axis(partitioner) if partitioner else None
         codecs = Codecs(pull, push, num_ps, bucket_bytes)
         policy = update or Asynchronous()
         policy.check_cluster(num_workers)

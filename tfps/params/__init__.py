@@ -1,1 +1,1 @@
-"""Where parameters live: partitioners, placement, initial values, shards."""
+"""Where parameters lie: placement, initial values, shards; mappings keyed by variables."""

@@ -1,10 +1,9 @@
-"""Initial values, made on the ps that will hold them.
+"""Initial values, computed on the ps that will hold them.
 
-A value that is small is made whole by the Keras initializer, wherever a shard of it is needed,
-and sliced: a model then starts from the same numbers whatever its partitioner, and from those of
-plain Keras. A large one whose elements do not depend on each other is made in blocks of rows of a
-fixed size, each from its own seed: no machine ever holds it whole, and its numbers still do not
-depend on how many shards there are.
+A small value is computed whole by the Keras initializer on each ps that holds a shard of it, and
+sliced. A model then starts from the values of plain Keras, whatever its partitioner. A large value
+whose elements are independent is computed in blocks of rows, each from its own seed. No machine
+ever holds it whole, and it does not depend on the number of shards.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import tensorflow as tf
 Shape = tuple[int, ...]
 
 WHOLE_BYTES = 256 << 20
-"""Up to this size a value is made whole and sliced, in bytes."""
+"""The maximum size of a value that is computed whole and sliced, in bytes."""
 BLOCK_BYTES = 64 << 20
 """The size of a block of rows of a larger value, in bytes."""
 
@@ -35,7 +34,7 @@ _INDEPENDENT = (
 def initial_value(
     initializer: Callable[..., Any], shape: Shape, dtype: str
 ) -> Callable[..., tf.Tensor]:
-    """Return the callable that makes a variable's initial value where it is called.
+    """Return a callable that computes a variable's initial value on the device of the call.
 
     Args:
         initializer: a Keras initializer, or any callable of `(shape, dtype=)`.
@@ -43,8 +42,8 @@ def initial_value(
         dtype: the dtype of the variable.
 
     Returns:
-        A callable in the form that TensorFlow's strategy asks for: without arguments it gives the
-        whole value; with `partition_shape` and `partition_offset` that shard of it.
+        A callable with the signature that TensorFlow's strategy expects. Without arguments it
+        returns the whole value; with `partition_shape` and `partition_offset`, that shard of it.
     """
 
     def value(
@@ -61,12 +60,12 @@ def initial_value(
 def _rows(
     initializer: Callable[..., Any], shape: Shape, dtype: str, first: int, end: int
 ) -> tf.Tensor:
-    """Make rows `first` to `end` of the value of `shape`."""
+    """Return rows `first` to `end` (exclusive) of the value of `shape`."""
     if type(initializer) in _CONSTANT:
         return tf.convert_to_tensor(initializer((end - first, *shape[1:]), dtype=dtype))
     num_bytes = math.prod(shape) * tf.as_dtype(dtype).size
     if num_bytes > WHOLE_BYTES:
-        if _makes_rows_apart(initializer):
+        if _has_independent_rows(initializer):
             return _rows_in_blocks(initializer, shape, dtype, first, end)
         warnings.warn(
             f"A variable of shape {shape} is initialised by {initializer!r}, which can only make "
@@ -77,24 +76,24 @@ def _rows(
     return tf.convert_to_tensor(initializer(shape, dtype=dtype))[first:end]
 
 
-def _makes_rows_apart(initializer: Any) -> bool:
-    """Whether the elements are drawn independently of each other, from a seed that is a number."""
+def _has_independent_rows(initializer: Any) -> bool:
+    """Whether the elements are drawn independently of each other, from an integer seed."""
     return type(initializer) in _INDEPENDENT and isinstance(initializer.seed, int)
 
 
 def _rows_in_blocks(initializer: Any, shape: Shape, dtype: str, first: int, end: int) -> tf.Tensor:
     row_bytes = math.prod(shape[1:]) * tf.as_dtype(dtype).size
     block_rows = max(1, BLOCK_BYTES // row_bytes)
-    pieces = []
+    blocks = []
     for block in range(first // block_rows, math.ceil(end / block_rows)):
         block_first = block * block_rows
         rows = min(block_rows, shape[0] - block_first)
-        made = _with_seed(initializer, block)((rows, *shape[1:]), dtype=dtype)
-        pieces.append(made[max(first - block_first, 0) : end - block_first])
-    return tf.concat(pieces, axis=0)
+        value = _with_seed(initializer, block)((rows, *shape[1:]), dtype=dtype)
+        blocks.append(value[max(first - block_first, 0) : end - block_first])
+    return tf.concat(blocks, axis=0)
 
 
 def _with_seed(initializer: Any, block: int) -> Any:
-    """Return the same initializer with the seed of one block."""
+    """Return the initializer with a seed for one block."""
     seed = (initializer.seed * 1_000_003 + block + 1) % (2**31 - 1)
     return type(initializer).from_config({**initializer.get_config(), "seed": seed})

@@ -1,4 +1,4 @@
-"""A Keras variable as the shards that hold its value."""
+"""The shards of a Keras variable, and the ps that hold them."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Shard:
 
     @property
     def num_elements(self) -> int:
-        """How many numbers the shard holds."""
+        """The number of elements of the shard."""
         return math.prod(self.shape)
 
 
 def native(variable: keras.Variable | tf.Variable) -> Any:
-    """Return the tf.Variable, or ShardedVariable, that holds the value of `variable`."""
+    """Return the tf.Variable or ShardedVariable that holds the value of `variable`."""
     return _keras.native(variable) if isinstance(variable, keras.Variable) else variable
 
 
@@ -54,29 +54,29 @@ def shards(variable: keras.Variable | tf.Variable) -> tuple[Shard, ...]:
     """Return the shards of a parameter in the order of their rows; one if it is not split.
 
     Raises:
-        ValueError: if `variable` does not lie on a ps.
+        ValueError: if `variable` is not on a ps.
     """
     value = native(variable)
-    found, first_row = [], 0
-    for piece in getattr(value, "variables", None) or [value]:
-        found.append(Shard(variable=piece, ps=_ps_of(variable, piece), first_row=first_row))
-        first_row += piece.shape[0] if piece.shape.rank else 1
-    return tuple(found)
+    split, first_row = [], 0
+    for part in getattr(value, "variables", None) or [value]:
+        split.append(Shard(variable=part, ps=_ps_of(variable, part), first_row=first_row))
+        first_row += part.shape[0] if part.shape.rank else 1
+    return tuple(split)
 
 
 def on_ps(variable: keras.Variable | tf.Variable) -> bool:
-    """Whether the value of `variable` lies on parameter servers."""
+    """Whether the value of `variable` is on parameter servers."""
     value = native(variable)
-    pieces = getattr(value, "variables", None) or [value]
-    return all(tf.DeviceSpec.from_string(piece.device).job == "ps" for piece in pieces)
+    parts = getattr(value, "variables", None) or [value]
+    return all(tf.DeviceSpec.from_string(part.device).job == "ps" for part in parts)
 
 
-def _ps_of(variable: Any, piece: tf.Variable) -> int:
-    device = tf.DeviceSpec.from_string(piece.device)
+def _ps_of(variable: Any, part: tf.Variable) -> int:
+    device = tf.DeviceSpec.from_string(part.device)
     if device.job != "ps":
         name = getattr(variable, "path", variable.name)
         raise ValueError(
-            f"Variable {name!r} lies on {piece.device!r}, not on a ps. Build, compile and change "
+            f"Variable {name!r} lies on {part.device!r}, not on a ps. Build, compile and change "
             "the model (as by enable_lora or quantize) inside of strategy.scope()."
         )
     return int(device.task)
