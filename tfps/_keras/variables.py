@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-_noted: set[int] = set()
+_MARK = "_tfps_counts_assignments"  # an attribute of the variables whose assignments count
 _assignments = 0
 
 
@@ -22,12 +22,13 @@ def is_seed_state(variable: keras.Variable) -> bool:
 
 
 def note_assignments(variables: Sequence[keras.Variable]) -> None:
-    """Count from now on what is assigned to these variables on the chief."""
-    _noted.update(map(id, variables))
+    """Count the chief's assignments to these variables from now on."""
+    for variable in variables:
+        setattr(variable, _MARK, True)
 
 
 def assignments() -> int:
-    """Return how often the chief has assigned to a variable whose assignments are noted."""
+    """Return the number of the chief's assignments to variables whose assignments count."""
     return _assignments
 
 
@@ -35,5 +36,5 @@ def count_assignment(original: Any, variable: Any, value: Any) -> None:
     """Assign by `original`, Keras's own function, and count it."""
     global _assignments
     original(variable, value)
-    if id(variable) in _noted:
+    if getattr(variable, _MARK, False):
         _assignments += 1
