@@ -11,11 +11,11 @@ from typing import Any
 
 from tests.cluster.processes import Processes, until
 from tfps.cluster.spec import Task
-from tfps.jobs.launching import JobStatus, TaskStatus
-from tfps.jobs.local.folder import JobFolder
-from tfps.jobs.local.launcher import LocalLauncher
+from tfps.jobs.background.record import JobFolder
+from tfps.jobs.background.this_machine import LocalLauncher
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec, Roles
+from tfps.jobs.targets import JobStatus, TaskStatus
 
 FOREVER = "exec sleep 600"
 # Ends with 0 once the file is there, by the test's hand or by the chief's.

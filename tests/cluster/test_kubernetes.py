@@ -22,10 +22,10 @@ from tests.unit.jobs.specs import spec
 from tfps.cluster.spec import Task
 from tfps.errors import LaunchError
 from tfps.jobs.kubernetes.launcher import AS_JOB_SET, AS_TF_JOB, PLAIN, Form, KubernetesLauncher
-from tfps.jobs.launching import JobStatus
 from tfps.jobs.platforms import Kubernetes
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec
+from tfps.jobs.targets import JobStatus
 
 CHIEF, WORKER = Task(type="chief", index=0), Task(type="worker", index=1)
 IMAGE = "tfps:0.1.0"

@@ -17,7 +17,7 @@ import pytest
 from tests.cluster.local_jobs import FOREVER, UNTIL_GO, Job
 from tests.cluster.processes import processes, program, until
 from tfps.errors import LaunchError
-from tfps.jobs.local.identity import Supervisor
+from tfps.jobs.background.record import Supervisor
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec, Roles
 

@@ -17,11 +17,11 @@ from tests.cluster import ssh_hosts
 from tests.cluster.processes import Processes, processes, program, until
 from tfps.cluster.spec import Task
 from tfps.errors import JobSpecError, LaunchError
-from tfps.jobs.launching import JobStatus
-from tfps.jobs.local.folder import JobFolder
+from tfps.jobs.background.record import JobFolder
+from tfps.jobs.background.ssh import SshLauncher
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec, Roles
-from tfps.jobs.ssh.launcher import SshLauncher
+from tfps.jobs.targets import JobStatus
 
 pytestmark = [
     pytest.mark.timeout(120),

@@ -16,9 +16,8 @@ from tests.cluster.vertex_api import JobService, Logging, logging_at, serving
 from tests.unit.jobs.specs import spec
 from tfps.cluster.spec import Task
 from tfps.errors import JobSpecError, LaunchError
-from tfps.jobs.platforms import Vertex
+from tfps.jobs.platforms import Hyperparameter, Tuning, Vertex
 from tfps.jobs.role import Role
-from tfps.jobs.tuning import Parameter, Tuning
 from tfps.jobs.vertex.launcher import VertexLauncher
 from tfps.jobs.vertex.logs import CloudLogging
 
@@ -30,7 +29,7 @@ SEARCH = spec(
     tuning=Tuning(
         metric="val_loss",
         trials=4,
-        parameters={"learning_rate": Parameter(minimum=0.001, maximum=0.1)},
+        parameters={"learning_rate": Hyperparameter(minimum=0.001, maximum=0.1)},
     ),
 )
 CHIEF = Task(type="chief", index=0)

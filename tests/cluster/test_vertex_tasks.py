@@ -13,7 +13,7 @@ import pytest
 from tests.cluster.processes import PROGRAMS, Processes, processes
 from tests.unit.jobs.specs import spec
 from tfps.cluster import addresses
-from tfps.jobs.tuning import Parameter, Tuning
+from tfps.jobs.platforms import Hyperparameter, Tuning
 from tfps.jobs.vertex.render import render
 
 TASK_TYPES = ("chief", "worker", "ps")
@@ -22,7 +22,7 @@ SEARCH = spec(
     checkpoint_dir="gs://bucket/search/",
     tuning=Tuning(
         metric="val_loss",
-        parameters={"learning_rate": Parameter(minimum=0.001, maximum=0.5, scale="log")},
+        parameters={"learning_rate": Hyperparameter(minimum=0.001, maximum=0.5, scale="log")},
     ),
 )
 

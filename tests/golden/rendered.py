@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tfps.errors import JobSpecError
 from tfps.jobs.file import JobFile
+from tfps.jobs.rendering import write
 from tfps.jobs.targets import TARGET_NAMES, TargetName, renderer
-from tfps.jobs.writing import write
 
 SPECS = Path(__file__).parents[2] / "cluster_specs"
 FOLDER = Path(__file__).with_name("rendered")

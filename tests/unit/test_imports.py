@@ -19,7 +19,7 @@ HEAVY = {"keras", "keras_hub", "keras_nlp", "matplotlib", "tensorflow", "tensorf
         "import tfps.errors",
         "from tfps.cluster.tf_config import TFConfig",
         "import tfps.doctor.run",
-        "import tfps.jobs.file, tfps.jobs.writing",
+        "import tfps.jobs.file, tfps.jobs.rendering",
     ],
 )
 def test_import_leaves_tensorflow_alone(statement: str) -> None:

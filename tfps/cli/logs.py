@@ -43,7 +43,7 @@ class Logs:
         return spec_file.use(program, self._print)
 
     def _print(self, job_file: JobFile, spec: JobSpec) -> int:
-        from tfps.jobs.cluster import name_of, tasks
+        from tfps.jobs.tasks import name_of, tasks
 
         known = {name_of(task): task for task in tasks(spec)}
         task = known.get(self.task if ":" in self.task else f"{self.task}:0")

@@ -43,7 +43,7 @@ class Render:
         return spec_file.use(program, self._print)
 
     def _print(self, job_file: JobFile, spec: JobSpec) -> int:
-        from tfps.jobs.writing import write
+        from tfps.jobs.rendering import write
 
         rendering = renderer(self.target)(spec)
         for line in job_file.located(rendering.left_out):

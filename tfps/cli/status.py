@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from tfps.cli.spec_file import File, Namespace, SpecFile
-from tfps.jobs.cluster import name_of
 from tfps.jobs.targets import LaunchTargetName, launcher
+from tfps.jobs.tasks import name_of
 
 if TYPE_CHECKING:
     from tfps.jobs.file import JobFile
-    from tfps.jobs.launching import JobStatus
     from tfps.jobs.spec import JobSpec
+    from tfps.jobs.targets import JobStatus
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from tfps.jobs.targets import LaunchTargetName, launcher, renderer
 
 if TYPE_CHECKING:
     from tfps.jobs.file import JobFile
-    from tfps.jobs.launching import JobStatus, Launcher
     from tfps.jobs.spec import JobSpec
+    from tfps.jobs.targets import JobStatus, Launcher
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A role of a job: how many tasks, what each runs, and what it needs of its machine."""
+"""A role of a job: how many tasks it has, what they run, and which machine they need."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from tfps.errors import Fault
-from tfps.jobs import checks, names
+from tfps.jobs import checks
 from tfps.jobs.storage import Mount
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Toleration:
-    """A taint of nodes on which a task may run nevertheless, as Kubernetes has it.
+    """A Kubernetes toleration: tasks may run on nodes that have a matching taint.
 
     Attributes:
-        key: The taint's; None with `operator: Exists` tolerates every taint.
+        key: The taint's key; None with `operator: Exists` matches every taint.
         operator: "Equal" compares `value`, "Exists" does not.
-        value: The taint's.
-        effect: The taint's; None tolerates all effects.
+        value: The taint's value.
+        effect: The taint's effect; None matches all effects.
     """
 
     key: str | None = None
@@ -32,8 +32,8 @@ class Toleration:
         checks.check(self._faults())
 
     def _faults(self) -> Iterator[Fault]:
-        yield from checks.form("key", self.key, names.label_key_fault)
-        yield from checks.form("value", self.value, names.label_value_fault)
+        yield from checks.well_formed("key", self.key, checks.label_key_fault)
+        yield from checks.well_formed("value", self.value, checks.label_value_fault)
         if self.operator == "Exists" and self.value is not None:
             yield Fault(
                 ("value",), "operator Exists compares no value. Leave it out, or write Equal."
@@ -48,24 +48,24 @@ class Role:
 
     Attributes:
         replicas: Number of tasks.
-        minimum_replicas: So many workers at least that the platform must leave running when it
-            empties nodes; None for all. To start, a job needs all.
-        cpu: Cores of a task; it computes with as many threads.
+        minimum_replicas: The number of workers that must keep running while the platform empties
+            nodes; None for all. To start, a job needs all replicas.
+        cpu: Cores of a task. It computes with as many threads.
         memory_gib: GiB of memory of a task.
-        disk_gib: GiB of local disk of a task; None leaves it to the platform.
+        disk_gib: GiB of local disk of a task; None for the platform's default.
         gpus: Number of GPUs of a task.
-        gpu_type: Their kind, e.g. "nvidia-l4"; None for any.
-        machine_type: The kind of machine, e.g. "n2-highmem-8"; None for any that is large enough.
+        gpu_type: The type of GPU, e.g. "nvidia-l4"; None for any.
+        machine_type: The type of machine, e.g. "n2-highmem-8"; None for any that is large enough.
         image: Container image; None for the job's.
         command: Program and arguments; None for the job's.
-        env: Environment variables, besides the job's.
-        ports: Further ports, by name, besides the one of TensorFlow's server.
-        mounts: Volumes that are mounted, besides the job's mounts.
+        env: Environment variables, in addition to the job's.
+        ports: Further ports by name, in addition to the port of TensorFlow's server.
+        mounts: Mounted volumes, in addition to the job's mounts.
         node_selector: Labels that a node must have.
         tolerations: Taints that a node may have.
-        spot: Whether tasks run on machines that the platform may take back.
-        restarts: How often a task that has failed is started again. Losing a machine is no failure.
-        hosts: Where the tasks run, when no platform places them: host names or IP addresses.
+        spot: Whether tasks run on spot machines, which the platform may take back.
+        restarts: How often a failed task is restarted. Losing a machine does not count as failure.
+        hosts: Host names or IP addresses of the tasks, where no platform places them.
     """
 
     replicas: int = 1
@@ -106,10 +106,10 @@ class Role:
         yield from checks.at_least("restarts", self.restarts, 0)
 
     def _program_faults(self) -> Iterator[Fault]:
-        yield from checks.form("image", self.image, names.image_fault)
+        yield from checks.well_formed("image", self.image, checks.image_fault)
         yield from command_faults(self.command)
-        yield from checks.keys("env", self.env, names.variable_fault)
-        yield from checks.keys("ports", self.ports, names.port_name_fault)
+        yield from checks.keys("env", self.env, checks.variable_fault)
+        yield from checks.keys("ports", self.ports, checks.port_name_fault)
         for name, port in self.ports.items():
             yield from (fault.below("ports") for fault in port_faults(name, port))
         yield from checks.repeated("mounts", [mount.path for mount in self.mounts], "path")
@@ -120,10 +120,10 @@ class Role:
                 ("gpu_type",),
                 f"{self.gpu_type!r} is given for no GPUs. Give gpus: 1, or leave it out.",
             )
-        yield from checks.form("gpu_type", self.gpu_type, names.label_value_fault)
-        yield from checks.form("machine_type", self.machine_type, names.label_value_fault)
+        yield from checks.well_formed("gpu_type", self.gpu_type, checks.label_value_fault)
+        yield from checks.well_formed("machine_type", self.machine_type, checks.label_value_fault)
         yield from checks.labels(
-            "node_selector", self.node_selector, names.label_key_fault, names.label_value_fault
+            "node_selector", self.node_selector, checks.label_key_fault, checks.label_value_fault
         )
         if self.hosts and len(self.hosts) != self.replicas:
             yield Fault(
@@ -136,7 +136,7 @@ class Role:
 
 
 def command_faults(command: tuple[str, ...] | None) -> Iterator[Fault]:
-    """Check a program and its arguments, if they are given."""
+    """Check a program and its arguments, unless they are None."""
     if command is not None and not (command and command[0]):
         yield Fault(
             ("command",), "no program is given. Write it as a list, e.g. [python, train.py]."
@@ -144,7 +144,7 @@ def command_faults(command: tuple[str, ...] | None) -> Iterator[Fault]:
 
 
 def port_faults(name: str, port: int) -> Iterator[Fault]:
-    """Check the number of a port that a task without root's rights listens at."""
+    """Check the number of a port on which a task listens without root's rights."""
     if not 1024 <= port <= 65535:
         yield Fault((name,), f"{port} is not a port for tasks. Choose one of 1024 to 65535.")
 

@@ -2,10 +2,10 @@
 
     tfps render -f SPEC --target slurm | sbatch --partition=gpu --account=mine
 
-Each role is a component of a heterogeneous job, on nodes of its own kind, with a job step of its
-own. The script runs on the first node. It learns from Slurm where the tasks are, and gives each its
-TF_CONFIG. What sbatch's command line says holds for all components where Slurm has it so: for the
-partition and the account it does.
+Each role is a component of a heterogeneous job, with nodes of its own kind and a job step of its
+own. The script runs on the first node. It asks Slurm where the tasks are and gives each task its
+TF_CONFIG. The options of sbatch's command line that Slurm applies to all components, e.g. the
+partition and the account, apply to all roles.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from collections.abc import Iterator
 
 from tfps.cluster import addresses
 from tfps.errors import Fault
-from tfps.jobs import machines
-from tfps.jobs.cluster import environment
+from tfps.jobs.plain_processes import left_out
 from tfps.jobs.rendering import Rendering
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec
+from tfps.jobs.tasks import environment
 
-_PORTS_OF_A_JOB = 20
-_JOBS = 1000
+_PORTS_PER_JOB = 20
+_MOST_JOBS = 1000
 
 _FUNCTIONS = r"""
 # place TYPE NUMBER OPTIONS: learn where Slurm puts the tasks of a step with these options.
@@ -83,14 +83,14 @@ exit "$code"
 
 
 def render(spec: JobSpec) -> Rendering:
-    """Render a job as a script for sbatch."""
+    """Render a job as a script for sbatch; the document contains the script as text."""
     text = script(spec)
     return Rendering(documents=({"script": text},), left_out=tuple(_left_out(spec)), text=text)
 
 
 def script(spec: JobSpec) -> str:
     """Return the script for sbatch."""
-    # Slurm picks the nodes of one component after the other; those that need most have first pick.
+    # Slurm picks nodes for one component after the other. The roles that need most come first.
     roles = sorted(spec.roles, key=lambda named: (-named[1].gpus, -named[1].cpu))
     options = {name: _options(role) for name, role in roles}
     lines = [
@@ -101,7 +101,7 @@ def script(spec: JobSpec) -> str:
     ]
     for index, (name, role) in enumerate(roles):
         lines += ["#SBATCH hetjob"] if index else []
-        lines += [f"# {name}", f"#SBATCH {' '.join([*options[name], *_of_the_node(role)])}"]
+        lines += [f"# {name}", f"#SBATCH {' '.join([*options[name], *_disk_option(role)])}"]
     lines += [
         "set -u",
         "",
@@ -113,25 +113,25 @@ def script(spec: JobSpec) -> str:
         lines.append(f"{name}=(--het-group={group} {' '.join(options[name])})")
     lines += [f'place {name} {role.replicas} "${{{name}[@]}}"' for name, role in spec.roles]
     lines += ['export TFPS_CLUSTER="{${cluster#, }}"', ""]
-    # The chief comes last: its is the step that is waited for.
+    # The chief comes last, because the script waits for the last step.
     lines += [_step(spec, name, role) for name, role in spec.roles if name != "chief"]
     lines += [_step(spec, "chief", spec.roles.chief), _END]
     return "\n".join(lines)
 
 
 def _options(role: Role) -> list[str]:
-    """Return how many tasks there are and what each needs."""
+    """Return the options of sbatch and srun for the number of tasks and the needs of each."""
     cores = math.ceil(role.cpu)
-    kind = "" if role.gpu_type is None else f"{role.gpu_type}:"
+    gpu_type = "" if role.gpu_type is None else f"{role.gpu_type}:"
     return [
         f"--ntasks={role.replicas}",
         f"--cpus-per-task={cores}",
         f"--mem-per-cpu={math.ceil(role.memory_gib * 1024 / cores)}M",
-        *([f"--gpus-per-task={kind}{role.gpus}"] if role.gpus else []),
+        *([f"--gpus-per-task={gpu_type}{role.gpus}"] if role.gpus else []),
     ]
 
 
-def _of_the_node(role: Role) -> list[str]:
+def _disk_option(role: Role) -> list[str]:
     return [] if role.disk_gib is None else [f"--tmp={math.ceil(role.disk_gib * 1024)}M"]
 
 
@@ -143,13 +143,13 @@ def _time_limit(spec: JobSpec) -> list[str]:
 
 
 def _first_port(spec: JobSpec) -> str:
-    jobs = max(1, min(_JOBS, (addresses.LAST_PORT - spec.port) // _PORTS_OF_A_JOB))
-    return f"$(({spec.port} + SLURM_JOB_ID % {jobs} * {_PORTS_OF_A_JOB}))"
+    jobs = max(1, min(_MOST_JOBS, (addresses.LAST_PORT - spec.port) // _PORTS_PER_JOB))
+    return f"$(({spec.port} + SLURM_JOB_ID % {jobs} * {_PORTS_PER_JOB}))"
 
 
 def _step(spec: JobSpec, name: str, role: Role) -> str:
     variables = environment(spec, name, role)
-    # The chief writes to the output of the job.
+    # The chief's output is the output of the job.
     output = "" if name == "chief" else f' --output="$SLURM_JOB_NAME-$SLURM_JOB_ID-{name}-%t.log"'
     parts = [
         f'{"" if name in ("chief", "evaluator") else "needs "}srun "${{{name}[@]}}"{output}',
@@ -162,7 +162,7 @@ def _step(spec: JobSpec, name: str, role: Role) -> str:
 
 def _left_out(spec: JobSpec) -> Iterator[Fault]:
     placed = "Slurm places the tasks: see sbatch's --constraint and --partition."
-    yield from machines.left_out(
+    yield from left_out(
         spec,
         with_effect=("disk_gib", "gpu_type"),
         minimum_replicas="a job on Slurm has all its tasks.",

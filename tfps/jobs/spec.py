@@ -1,4 +1,4 @@
-"""A job spec: what to launch, wherever TF_CONFIG reaches."""
+"""A job spec: what to launch, on any platform."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 
 from tfps.cluster.spec import TASK_TYPES
 from tfps.errors import Fault
-from tfps.jobs import checks, names
-from tfps.jobs.platforms import Kubernetes, Vertex
+from tfps.jobs import checks
+from tfps.jobs.platforms import Kubernetes, Tuning, Vertex
 from tfps.jobs.role import Role, command_faults, port_faults
 from tfps.jobs.storage import Mount, Volume
-from tfps.jobs.tuning import Tuning
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,10 +18,10 @@ class Roles:
     """The roles of a job.
 
     Attributes:
-        chief: It trains: one task.
-        ps: The parameter servers.
-        worker: The workers.
-        evaluator: It evaluates the chief's checkpoints: one task, or None for none.
+        chief: The role of the one task that trains.
+        ps: The role of the parameter servers.
+        worker: The role of the workers.
+        evaluator: The role of the one task that evaluates checkpoints; None for no such task.
     """
 
     chief: Role = dataclasses.field(default_factory=Role)
@@ -65,25 +64,25 @@ class JobSpec:
     """A job: its roles, and what they share.
 
     Attributes:
-        name: Of the job, and the first part of the names of all that is made for it.
+        name: The job's name. The names of all objects that are created for the job begin with it.
         image: Container image.
-        command: Program and arguments of every task. A program that calls `tfps.run` does on each
-            what its task type asks for.
+        command: Program and arguments of every task. A program that calls `tfps.run` does what the
+            type of its task asks for.
         env: Environment variables of every task.
-        labels: Labels of every object that is made for the job.
-        port: At which TensorFlow's server of every task listens.
-        checkpoint_dir: Where tasks keep what outlives them: a folder on a shared volume that is
-            mounted, or a URL that TensorFlow reads. They get it as TFPS_CHECKPOINT_DIR.
-        timeout_s: The job is ended after so many seconds; None for never.
-        volumes: Storage, by names of the job's own.
-        mounts: What every task mounts.
-        roles: The tasks.
-        tuning: Search for the best of some arguments, where the platform does that.
-        kubernetes: Settings of this platform.
-        vertex: Settings of this platform.
+        labels: Labels of every object that is created for the job.
+        port: The port on which the TensorFlow server of every task listens.
+        checkpoint_dir: Where tasks keep files that outlive them: a folder on a shared volume that
+            is mounted, or a URL that TensorFlow reads. Tasks get it as TFPS_CHECKPOINT_DIR.
+        timeout_s: The number of seconds after which the job is ended; None for no limit.
+        volumes: Storage, by names that the spec chooses.
+        mounts: Volumes that every task mounts.
+        roles: The roles.
+        tuning: A hyperparameter search, on platforms that offer one.
+        kubernetes: Settings for Kubernetes.
+        vertex: Settings for Vertex AI.
 
     Raises:
-        JobSpecError: Values are faulty; all of them are listed.
+        JobSpecError: There are faults; all of them are listed.
     """
 
     name: str
@@ -110,38 +109,38 @@ class JobSpec:
         return role.command or self.command or ()
 
     def image_of(self, role: Role) -> str | None:
-        """Return the image of a role's tasks, or None where none is given."""
+        """Return the image of a role's tasks, or None if neither role nor job has one."""
         return role.image or self.image
 
     def mounts_of(self, role: Role) -> tuple[Mount, ...]:
-        """Return what a role's tasks mount."""
+        """Return the mounts of a role's tasks."""
         return (*self.mounts, *role.mounts)
 
     def mount_of(self, path: str, role: Role) -> Mount | None:
-        """Return the mount on which a path lies in a role's tasks, or None."""
-        found = [mount for mount in self.mounts_of(role) if mount.holds(path)]
-        return max(found, key=lambda mount: len(mount.path), default=None)
+        """Return the mount that contains a path in a role's tasks, or None."""
+        containing = [mount for mount in self.mounts_of(role) if mount.contains(path)]
+        return max(containing, key=lambda mount: len(mount.path), default=None)
 
     def _own_faults(self) -> Iterator[Fault]:
-        yield from checks.form("name", self.name, names.job_fault)
-        yield from checks.form("image", self.image, names.image_fault)
+        yield from checks.well_formed("name", self.name, checks.job_fault)
+        yield from checks.well_formed("image", self.image, checks.image_fault)
         yield from command_faults(self.command)
-        yield from checks.keys("env", self.env, names.variable_fault)
+        yield from checks.keys("env", self.env, checks.variable_fault)
         yield from checks.labels(
-            "labels", self.labels, names.label_key_fault, names.label_value_fault
+            "labels", self.labels, checks.label_key_fault, checks.label_value_fault
         )
         yield from port_faults("port", self.port)
         yield from checks.above_zero("timeout_s", self.timeout_s)
-        yield from checks.keys("volumes", self.volumes, names.dns_label_fault)
+        yield from checks.keys("volumes", self.volumes, checks.dns_label_fault)
         yield from checks.repeated("mounts", [mount.path for mount in self.mounts], "path")
         yield from self._volume_faults(self.mounts)
 
     def _role_faults(self) -> Iterator[Fault]:
-        idle = [task_type for task_type, role in self.roles if not self.command_of(role)]
-        if idle:
+        without = [task_type for task_type, role in self.roles if not self.command_of(role)]
+        if without:
             yield Fault(
                 ("command",),
-                f"there is none for {', '.join(idle)}. Give one for all roles, e.g. "
+                f"there is none for {', '.join(without)}. Give one for all roles, e.g. "
                 "command: [python, train.py].",
             )
         for task_type, role in self.roles:
@@ -190,7 +189,7 @@ class JobSpec:
                     "it has no checkpoints to evaluate. Give the job's checkpoint_dir.",
                 )
             return
-        if names.is_url(path):
+        if checks.is_url(path):
             return
         if not path.startswith("/"):
             yield Fault(

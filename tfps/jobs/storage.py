@@ -1,4 +1,4 @@
-"""What tasks can mount: volumes, and where each is seen."""
+"""Storage for tasks: volumes, and where tasks mount them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from tfps.errors import Fault
-from tfps.jobs import checks, names
+from tfps.jobs import checks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,8 +14,8 @@ class Nfs:
     """An export of an NFS server.
 
     Attributes:
-        server: Its host name or IP address.
-        path: What it exports, absolute.
+        server: The server's host name or IP address.
+        path: The exported folder, absolute.
     """
 
     server: str
@@ -36,8 +36,8 @@ class Volume:
         gcs_bucket: Name of a Cloud Storage bucket. Vertex AI mounts it at /gcs/BUCKET; on GKE the
             Cloud Storage FUSE driver does.
         host_path: A folder of the node, absolute.
-        empty_dir_gib: GiB of scratch space that ends with its task.
-        memory_gib: The same in the task's memory.
+        empty_dir_gib: GiB of scratch space on disk, deleted with its task.
+        memory_gib: GiB of scratch space in the task's memory.
         secret: Name of a Kubernetes Secret.
         config_map: Name of a Kubernetes ConfigMap.
     """
@@ -57,12 +57,12 @@ class Volume:
 
     @property
     def kind(self) -> str:
-        """Which of the fields is given."""
+        """The name of the field that is given."""
         return self._given()[0]
 
     @property
     def is_shared(self) -> bool:
-        """Whether what one task writes is there for the others."""
+        """Whether all tasks see what one task writes."""
         return self.kind in ("claim", "nfs", "gcs_bucket", "host_path")
 
     def _given(self) -> list[str]:
@@ -75,10 +75,10 @@ class Volume:
             kinds = ", ".join(field.name for field in dataclasses.fields(self))
             has = f"has {' and '.join(given)}" if given else "says not what it is"
             yield Fault((), f"a volume {has}. Give exactly one of {kinds}.")
-        yield from checks.form("claim", self.claim, names.dns_name_fault)
-        yield from checks.form("secret", self.secret, names.dns_name_fault)
-        yield from checks.form("config_map", self.config_map, names.dns_name_fault)
-        yield from checks.form("gcs_bucket", self.gcs_bucket, names.bucket_fault)
+        yield from checks.well_formed("claim", self.claim, checks.dns_name_fault)
+        yield from checks.well_formed("secret", self.secret, checks.dns_name_fault)
+        yield from checks.well_formed("config_map", self.config_map, checks.dns_name_fault)
+        yield from checks.well_formed("gcs_bucket", self.gcs_bucket, checks.bucket_fault)
         yield from checks.above_zero("empty_dir_gib", self.empty_dir_gib)
         yield from checks.above_zero("memory_gib", self.memory_gib)
         if self.host_path is not None:
@@ -87,12 +87,12 @@ class Volume:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mount:
-    """Where a task sees a volume.
+    """The place at which a task mounts a volume.
 
     Attributes:
-        volume: Its key in the job's `volumes`.
+        volume: The volume's key in the job's `volumes`.
         path: The folder in the task, absolute.
-        read_only: Whether the task cannot write to it.
+        read_only: Whether the task can only read.
     """
 
     volume: str
@@ -103,7 +103,7 @@ class Mount:
         """Check the fields."""
         checks.check(_absolute("path", self.path))
 
-    def holds(self, path: str) -> bool:
+    def contains(self, path: str) -> bool:
         """Return whether a path lies on this mount."""
         return f"{path}/".startswith(f"{self.path.rstrip('/')}/")
 

@@ -17,8 +17,8 @@ from tfps import cli
 from tfps.cli import cancel, logs, status, submit
 from tfps.cluster.spec import Task
 from tfps.errors import LaunchError
-from tfps.jobs.launching import JobStatus, TaskStatus
 from tfps.jobs.spec import JobSpec
+from tfps.jobs.targets import JobStatus, TaskStatus
 
 CHIEF, WORKER = Task(type="chief", index=0), Task(type="worker", index=0)
 RUNNING = JobStatus(

@@ -7,11 +7,10 @@ import pytest
 from tests.unit.jobs.specs import SMALL, read, spec
 from tfps.errors import JobSpecError
 from tfps.jobs.file import JobFile
-from tfps.jobs.platforms import Kubernetes, Vertex
+from tfps.jobs.platforms import Hyperparameter, Kubernetes, Tuning, Vertex
 from tfps.jobs.role import Role, Toleration
 from tfps.jobs.spec import JobSpec, Roles
 from tfps.jobs.storage import Mount, Nfs, Volume
-from tfps.jobs.tuning import Parameter, Tuning
 
 EVERYTHING = """\
 apiVersion: tfps/v1
@@ -109,9 +108,9 @@ def test_every_field_is_read() -> None:
             parallel_trials=2,
             algorithm="random",
             parameters={
-                "learning-rate": Parameter(minimum=1e-4, maximum=1e-2, scale="log"),
-                "layers": Parameter(minimum=2.0, maximum=8.0, integer=True),
-                "optimizer": Parameter(values=("adam", "sgd")),
+                "learning-rate": Hyperparameter(minimum=1e-4, maximum=1e-2, scale="log"),
+                "layers": Hyperparameter(minimum=2.0, maximum=8.0, integer=True),
+                "optimizer": Hyperparameter(values=("adam", "sgd")),
             },
         ),
         kubernetes=Kubernetes(

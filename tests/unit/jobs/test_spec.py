@@ -8,10 +8,10 @@ import pytest
 
 from tests.unit.jobs.specs import spec
 from tfps.errors import Fault, JobSpecError
-from tfps.jobs.cluster import cluster_spec, environment, tasks
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec, Roles
 from tfps.jobs.storage import Mount, Volume
+from tfps.jobs.tasks import environment, tasks
 
 
 def faults_of(error: pytest.ExceptionInfo[JobSpecError]) -> list[str]:
@@ -62,22 +62,6 @@ def test_a_role_goes_before_the_job() -> None:
     found = environment(job, "worker", role)
     assert (found["SEED"], found["DEBUG"], found["OMP_NUM_THREADS"]) == ("2", "1", "1")
     assert found["TFPS_CHECKPOINT_DIR"] == "gs://bucket"
-
-
-@pytest.mark.parametrize(("cpu", "threads"), [(0.25, "1"), (1.0, "1"), (3.5, "3"), (16.0, "16")])
-def test_a_task_computes_with_as_many_threads_as_it_has_cores(cpu: float, threads: str) -> None:
-    found = environment(spec(), "worker", Role(cpu=cpu))
-    assert found["TF_NUM_INTRAOP_THREADS"] == found["OMP_NUM_THREADS"] == threads
-
-
-def test_only_tasks_with_gpus_see_gpus() -> None:
-    assert environment(spec(), "worker", Role())["CUDA_VISIBLE_DEVICES"] == "-1"
-    assert "CUDA_VISIBLE_DEVICES" not in environment(spec(), "worker", Role(gpus=1))
-
-
-def test_the_cluster_has_the_addresses_of_the_platform() -> None:
-    cluster = cluster_spec(spec(), lambda task: f"{task.type}-{task.index}:1")
-    assert cluster.as_dict() == {"chief": ["chief-0:1"], "worker": ["worker-0:1"], "ps": ["ps-0:1"]}
 
 
 def test_the_innermost_mount_holds_a_path() -> None:

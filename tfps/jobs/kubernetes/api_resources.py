@@ -1,4 +1,4 @@
-"""Where an API server has the kinds of objects that jobs are made of."""
+"""The kinds of Kubernetes objects that jobs consist of, and their paths on an API server."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ApiResource:
-    """One kind of objects, all of them in a namespace.
+    """A kind of namespaced objects.
 
     Attributes:
-        group: Its API group; empty for the core's.
-        version: Its API version.
-        kind: As it is written in objects.
-        plural: As it is written in paths.
-        home: Where those who made it tell how to install it; empty for Kubernetes's own.
+        group: The API group; empty for the core group.
+        version: The API version.
+        kind: The kind's name in objects.
+        plural: The kind's name in paths.
+        home: A page on how to install the kind; empty for Kubernetes's own kinds.
     """
 
     group: str
@@ -27,17 +27,17 @@ class ApiResource:
 
     @property
     def api_version(self) -> str:
-        """What its objects have as `apiVersion`."""
+        """The `apiVersion` of the objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str, name: str = "") -> str:
-        """Return the path of all its objects in a namespace, or of one."""
+        """Return the path of one object in a namespace, or of all objects there."""
         root = f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
         objects = f"{root}/namespaces/{namespace}/{self.plural}"
         return f"{objects}/{name}" if name else objects
 
     def named(self, name: str) -> str:
-        """Name one of its objects as kubectl does, e.g. `job.batch/gpt-chief`."""
+        """Return an object's name as kubectl writes it, e.g. `job.batch/gpt-chief`."""
         group = f".{self.group}" if self.group else ""
         return f"{self.kind.lower()}{group}/{name}"
 
@@ -65,7 +65,7 @@ _RBAC = "rbac.authorization.k8s.io"
 WORKLOADS = (TF_JOB, JOB_SET, JOB, STATEFUL_SET)
 """The kinds whose objects have pods."""
 
-# What runs comes first: so objects are deleted.
+# In the order in which objects are deleted: those that run pods first.
 ALL = (
     *WORKLOADS,
     ApiResource(group=_RBAC, version="v1", kind="RoleBinding", plural="rolebindings"),
@@ -84,4 +84,4 @@ ALL = (
 def resource_of(document: Mapping[str, Any]) -> ApiResource:
     """Return the resource of a rendered object."""
     kind = (document["apiVersion"], document["kind"])
-    return next(one for one in ALL if (one.api_version, one.kind) == kind)
+    return next(resource for resource in ALL if (resource.api_version, resource.kind) == kind)

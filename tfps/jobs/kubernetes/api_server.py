@@ -1,19 +1,19 @@
-"""The API server of a cluster, through the official client.
+"""The API server of a cluster, through the official client, and the advice for its refusals.
 
-The client takes 0.2 s to import, so it is imported when a connection is made.
+The client takes 0.2 s to import, so it is imported on the first connection.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tfps.errors import LaunchError
-from tfps.jobs.kubernetes import refusals
 from tfps.jobs.kubernetes.api_resources import POD, ApiResource
 
 FIELD_MANAGER = "tfps"
@@ -24,14 +24,14 @@ _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ApiServer:
-    """An API server, and a namespace there.
+    """An API server, and one of its namespaces.
 
-    Each method raises LaunchError when the server refuses or is not reached.
+    Each method raises LaunchError if the server refuses or cannot be reached.
 
     Attributes:
         client: The official package's DynamicClient.
-        namespace: Where the objects are.
-        where: How messages name the server.
+        namespace: The namespace of the objects.
+        where: The server's name in messages.
     """
 
     client: Any
@@ -39,16 +39,16 @@ class ApiServer:
     where: str
 
     def get(self, resource: ApiResource, name: str) -> dict[str, Any] | None:
-        """Return an object; None when there is none, or no such kind."""
+        """Return an object, or None if neither it nor its kind exists."""
         return self._request("GET", resource, name, optional=True)
 
     def list(self, resource: ApiResource, selector: str) -> list[dict[str, Any]]:
-        """Return the objects with labels, e.g. `a=b,c=d`; none when there is no such kind."""
-        found = self._request("GET", resource, optional=True, label_selector=selector)
-        return list((found or {}).get("items") or ())
+        """Return the objects that a label selector matches; none if the kind does not exist."""
+        answer = self._request("GET", resource, optional=True, label_selector=selector)
+        return list((answer or {}).get("items") or ())
 
     def apply(self, resource: ApiResource, document: Mapping[str, Any], *, dry_run: bool) -> None:
-        """Make an object what a document says; with `dry_run` have it checked only."""
+        """Create or change an object by server-side apply; with `dry_run`, only check it."""
         self._request(
             "PATCH",
             resource,
@@ -61,7 +61,7 @@ class ApiServer:
         )
 
     def scale_to_zero(self, resource: ApiResource, name: str) -> None:
-        """End the pods of an object, if it is there; the object stays."""
+        """End the pods of an object if it exists, and keep the object."""
         self._request(
             "PATCH",
             resource,
@@ -73,7 +73,7 @@ class ApiServer:
         )
 
     def delete(self, resource: ApiResource, name: str) -> None:
-        """Delete an object, if it is there, once all that belongs to it is deleted."""
+        """Delete an object if it exists, after the objects that it owns."""
         options = {"propagationPolicy": "Foreground"}
         self._request("DELETE", resource, name, optional=True, body=options)
 
@@ -81,16 +81,16 @@ class ApiServer:
     def log(
         self, pod: str, container: str, *, follow: bool, since_s: int | None
     ) -> Iterator[Iterator[bytes]]:
-        """Open the output of a container, or that of the last seconds, as pieces of it come."""
+        """Open a stream of a container's output, of all of it or of the last `since_s` seconds."""
         query = [("container", container), ("follow", str(follow).lower())]
         if since_s is not None:
             query.append(("sinceSeconds", str(since_s)))
-        with self._errors_told(POD):
+        with self._as_launch_errors(POD):
             answer = self.client.request(
                 "GET",
                 f"{POD.path(self.namespace, pod)}/log",
                 query_params=query,
-                # A container may say nothing for hours.
+                # A container may write nothing for hours.
                 _request_timeout=(_TIMEOUT_S, None if follow else _TIMEOUT_S),
                 serialize=False,
             )
@@ -106,14 +106,14 @@ class ApiServer:
         name: str = "",
         *,
         optional: bool = False,
-        **how: Any,
+        **options: Any,
     ) -> dict[str, Any] | None:
         from kubernetes.dynamic.exceptions import NotFoundError
 
         path = resource.path(self.namespace, name)
-        with self._errors_told(resource):
+        with self._as_launch_errors(resource):
             try:
-                answer = self.client.request(method, path, _request_timeout=_TIMEOUT_S, **how)
+                answer = self.client.request(method, path, _request_timeout=_TIMEOUT_S, **options)
             except NotFoundError:
                 if optional:
                     return None
@@ -122,14 +122,14 @@ class ApiServer:
             return content
 
     @contextlib.contextmanager
-    def _errors_told(self, resource: ApiResource) -> Iterator[None]:
+    def _as_launch_errors(self, resource: ApiResource) -> Iterator[None]:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
         try:
             yield
         except ApiException as error:
-            raise LaunchError(f"{self.where}: {refusals.sentence(error, resource)}") from error
+            raise LaunchError(f"{self.where}: {refusal(error, resource)}") from error
         except HTTPError as error:
             reason = getattr(error, "reason", None) or error
             raise LaunchError(
@@ -142,10 +142,10 @@ def connect(namespace: str | None) -> ApiServer:
     """Connect to the cluster of the kubeconfig's current context, or the one this runs in.
 
     Args:
-        namespace: Where the objects are; None takes the context's.
+        namespace: The namespace of the objects; None for the context's.
 
     Raises:
-        LaunchError: The client is not installed, or there is no cluster to connect to.
+        LaunchError: The client is not installed, or no cluster is configured.
     """
     package = _package()
     config = package.config
@@ -154,20 +154,20 @@ def connect(namespace: str | None) -> ApiServer:
             configuration = package.client.Configuration()
             config.load_incluster_config(client_configuration=configuration)
             api, where = package.client.ApiClient(configuration), "This cluster"
-            usual = (_SERVICE_ACCOUNT / "namespace").read_text()
+            default_namespace = (_SERVICE_ACCOUNT / "namespace").read_text()
         else:
             api = config.new_client_from_config(_kubeconfig(), persist_config=False)
             _, context = config.list_kube_config_contexts(_kubeconfig())
             where = f"Kubernetes context {context['name']!r} ({api.configuration.host})"
-            usual = context["context"].get("namespace") or "default"
+            default_namespace = context["context"].get("namespace") or "default"
     except (config.ConfigException, OSError) as error:
         raise LaunchError(
             f"There is no Kubernetes cluster to connect to: {str(error).rstrip('.')}. Set "
             "KUBECONFIG, or choose a context with kubectl config use-context."
         ) from error
-    # The paths of the few kinds are known, so nothing is discovered first, nor cached in a file.
+    # All paths are known, so the client need not discover them and cache them in a file.
     client = package.dynamic.DynamicClient(api, discoverer=lambda client, cache_file: None)
-    return ApiServer(client=client, namespace=namespace or usual, where=where)
+    return ApiServer(client=client, namespace=namespace or default_namespace, where=where)
 
 
 def _package() -> Any:
@@ -185,3 +185,67 @@ def _kubeconfig() -> str | None:
     given = os.environ.get("KUBECONFIG") or "~/.kube/config"
     exists = any(Path(path).expanduser().exists() for path in given.split(os.pathsep) if path)
     return given if exists else None
+
+
+def refusal(error: Any, resource: ApiResource) -> str:
+    """Return a sentence about what a server has refused, and what to do.
+
+    Args:
+        error: The client's ApiException.
+        resource: The kind of object that the request was about.
+    """
+    status = _status(error)
+    if error.status == 404 and not status:
+        return f"The cluster has no {resource.kind}. {_how_to_install(resource)}"
+    message = str(status.get("message") or error.reason or f"HTTP status {error.status}")
+    return f"{message.rstrip('.')}. {_advice(error.status, status, resource)}".rstrip()
+
+
+def is_refusal(error: LaunchError) -> bool:
+    """Return whether the server refused the request, rather than failed or was unreachable."""
+    return 400 <= getattr(error.__cause__, "status", 0) < 500
+
+
+def lacks_rights(error: LaunchError) -> bool:
+    """Return whether the server refused because the user lacks the right."""
+    return getattr(error.__cause__, "status", None) == 403
+
+
+def lacks_role(error: LaunchError) -> bool:
+    """Return whether the server refused a RoleBinding because its Role does not exist yet."""
+    cause = error.__cause__
+    if getattr(cause, "status", None) != 404:
+        return False
+    return bool((_status(cause).get("details") or {}).get("kind") == "roles")
+
+
+def _advice(code: int, status: dict[str, Any], resource: ApiResource) -> str:
+    if code == 401:
+        return "Log in to the cluster again; kubectl auth whoami says who you are."
+    if code == 403 and resource.kind in ("Role", "RoleBinding"):
+        return (
+            "Ask for the right to make Roles and RoleBindings there, or use --target jobset, which "
+            "needs none."
+        )
+    if code == 403:
+        return "Ask for this right, or use another namespace with -n."
+    if code == 404 and (status.get("details") or {}).get("kind") == "namespaces":
+        return "Make the namespace with kubectl create namespace, or use another with -n."
+    if code == 409:
+        return "Someone else changes the job at the same time. Try again, or choose another name."
+    return ""
+
+
+def _how_to_install(resource: ApiResource) -> str:
+    if not resource.home:
+        return "Use a Kubernetes that has it."
+    return f"Install it from {resource.home}, or use --target kubernetes, which needs nothing."
+
+
+def _status(error: Any) -> dict[str, Any]:
+    """Return the `Status` in the body of an answer; empty if there is none."""
+    try:
+        content = json.loads(error.body)
+    except (TypeError, ValueError):
+        return {}
+    return content if isinstance(content, dict) and content.get("kind") == "Status" else {}

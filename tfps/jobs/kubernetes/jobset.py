@@ -6,23 +6,22 @@ from collections.abc import Iterator
 
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.errors import Fault
-from tfps.jobs.cluster import cluster_spec
-from tfps.jobs.kubernetes import jobs
-from tfps.jobs.kubernetes.pods import pod_template
-from tfps.jobs.kubernetes.shared import Object, check, guards, left_out, metadata
-from tfps.jobs.kubernetes.tf_config import INDEXED_JOB_INDEX, tf_config_entries
+from tfps.jobs.kubernetes.limits import check, left_out
+from tfps.jobs.kubernetes.objects import Object, guards, job_of_indexed_tasks, metadata
+from tfps.jobs.kubernetes.pods import INDEXED_JOB_INDEX, pod_template, tf_config_entries
 from tfps.jobs.rendering import Rendering
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec
+from tfps.jobs.tasks import cluster_spec
 
-_WITHOUT_END = 2**31 - 1
+_NO_LIMIT = 2**31 - 1
 
 
 def render(spec: JobSpec) -> Rendering:
-    """Render a job as a JobSet and what guards its pods.
+    """Render a job as a JobSet, and the objects that guard its pods.
 
     Raises:
-        JobSpecError: Kubernetes cannot run it as the spec has it.
+        JobSpecError: Kubernetes cannot run the job that the spec describes.
     """
     check(spec)
     cluster = cluster_spec(spec, lambda task: _address(spec, task))
@@ -34,10 +33,10 @@ def render(spec: JobSpec) -> Rendering:
             "network": {
                 "enableDNSHostnames": True,
                 "subdomain": spec.name,
-                # Tasks look for each other before they are ready.
+                # Tasks connect to each other before they are ready.
                 "publishNotReadyAddresses": True,
             },
-            # The chief's result is the job's: with it the others are ended.
+            # The chief's result is the job's result, and its end ends the others.
             "successPolicy": {"operator": "All", "targetReplicatedJobs": ["chief"]},
             "failurePolicy": {"maxRestarts": 0},
             "ttlSecondsAfterFinished": spec.kubernetes.keep_s,
@@ -52,7 +51,7 @@ def render(spec: JobSpec) -> Rendering:
 
 
 def _address(spec: JobSpec, task: Task) -> str:
-    # The JobSet's controller names pods so: of Job 0 of the role, the pod of this index.
+    # The JobSet's controller gives this name to the pod with this index, of Job 0 of the role.
     return f"{spec.name}-{task.type}-0-{task.index}.{spec.name}:{spec.port}"
 
 
@@ -64,10 +63,10 @@ def _replicated_job(spec: JobSpec, task_type: str, role: Role, cluster: ClusterS
         restart_policy="Never",
         tf_config=tf_config_entries(cluster, task_type, INDEXED_JOB_INDEX),
     )
-    job = jobs.indexed_tasks(role, template)
+    job = job_of_indexed_tasks(role, template)
     if task_type == "evaluator":
-        # A JobSet fails with any of its Jobs; training does not fail with its evaluator.
-        job["backoffLimitPerIndex"] = _WITHOUT_END
+        # A JobSet fails with any of its Jobs, but training must not fail with the evaluator.
+        job["backoffLimitPerIndex"] = _NO_LIMIT
     if task_type == "chief" and spec.timeout_s is not None:
         job["activeDeadlineSeconds"] = spec.timeout_s
     return {"name": task_type, "replicas": 1, "template": {"spec": job}}

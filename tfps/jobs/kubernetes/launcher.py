@@ -1,4 +1,4 @@
-"""Hands a job to Kubernetes, in one of its three forms, asks after it, and ends it."""
+"""Submit a job to Kubernetes in one of three forms, report its status and logs, and cancel it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 from tfps.cluster.spec import Task
 from tfps.errors import LaunchError
-from tfps.jobs.cluster import tasks
-from tfps.jobs.kubernetes import jobset, plain, removal, states, tfjob
+from tfps.jobs.kubernetes import jobset, plain, states, tfjob
 from tfps.jobs.kubernetes.api_resources import (
     JOB,
     JOB_SET,
@@ -21,21 +20,22 @@ from tfps.jobs.kubernetes.api_resources import (
     resource_of,
 )
 from tfps.jobs.kubernetes.api_server import ApiServer, connect
-from tfps.jobs.kubernetes.logs import Logs
-from tfps.jobs.kubernetes.submission import submit
-from tfps.jobs.launching import JobStatus, State, TaskStatus
+from tfps.jobs.kubernetes.logs import TaskLogs
+from tfps.jobs.kubernetes.submission import label_selector, objects_of, remove, submit
 from tfps.jobs.rendering import Renderer
 from tfps.jobs.spec import JobSpec
+from tfps.jobs.targets import JobStatus, State, TaskStatus
+from tfps.jobs.tasks import tasks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Form:
-    """One of the forms that a job has on Kubernetes.
+    """One of the three forms of a job on Kubernetes.
 
     Attributes:
-        render: Makes its objects.
-        resource: The kind of the object whose end is the job's.
-        suffix: What follows the job's name in that object's.
+        render: Renders the objects.
+        resource: The kind of the main object, whose end is the job's end.
+        suffix: The part of the main object's name that follows the job's name.
     """
 
     render: Renderer
@@ -50,10 +50,10 @@ AS_TF_JOB = Form(render=tfjob.render, resource=TF_JOB)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KubernetesLauncher:
-    """The cluster of kubectl's current context, or the one that this runs in.
+    """Launches jobs on the cluster of kubectl's current context, or the one that this runs in.
 
     Attributes:
-        form: In which a job is handed over.
+        form: The form in which jobs are submitted.
         connect: Returns the API server, given a namespace or None for the context's.
     """
 
@@ -61,11 +61,11 @@ class KubernetesLauncher:
     connect: Callable[[str | None], ApiServer] = connect
 
     def submit(self, spec: JobSpec, *, dry_run: bool) -> str:
-        """Make the job's objects; those of a job of this name that is over are replaced.
+        """Create the job's objects; those of a finished job of this name are replaced.
 
         Raises:
-            LaunchError: A job of this name runs, the server refuses objects (then none is made), or
-                it is not reached.
+            LaunchError: A job of this name runs, the server refuses objects (then none is created),
+                or it cannot be reached.
         """
         documents = self.form.render(spec).documents
         server = self._server(spec)
@@ -74,34 +74,35 @@ class KubernetesLauncher:
         return self._named(server, spec)
 
     def status(self, spec: JobSpec) -> JobStatus:
-        """Ask how the job and its pods are.
+        """Return the status of the job and its pods.
 
         Raises:
-            LaunchError: There is no such job, or the server is not reached.
+            LaunchError: There is no such job, or the server cannot be reached.
         """
         server = self._server(spec)
         job = self._job(server, spec)
-        pods = server.list(POD, removal.selector(spec))
-        found = [states.task_status(task, pods) for task in tasks(spec)]
-        known = tuple(one for one in found if one is not None)
+        pods = server.list(POD, label_selector(spec))
+        statuses = [states.task_status(task, pods) for task in tasks(spec)]
+        known = tuple(status for status in statuses if status is not None)
         state, message = states.end_of(job)
         if state is None:
-            state, message = _state_so_far(known), states.waiting_reason(job)
+            state, message = _state_before_end(known), states.waiting_reason(job)
         elif not message:
-            message = self._not_ended(server, spec)
+            message = self._still_running(server, spec)
         return JobStatus(name=self._named(server, spec), state=state, message=message, tasks=known)
 
     def logs(self, spec: JobSpec, task: Task, *, follow: bool) -> Iterator[str]:
-        """Iterate over the lines of a task's output, from its present start on.
+        """Iterate over the lines that a task has written since its latest start.
 
         Raises:
-            LaunchError: There is no such job, the task has no output, or the server is not reached.
+            LaunchError: There is no such job, the task has no output, or the server cannot be
+                reached.
         """
         server = self._server(spec)
         self._job(server, spec)
-        logs = Logs(
+        logs = TaskLogs(
             server=server,
-            selector=removal.selector(spec),
+            selector=label_selector(spec),
             task=task,
             is_over=lambda: self._is_over(server, spec),
         )
@@ -111,16 +112,16 @@ class KubernetesLauncher:
         """Delete all objects of the job, and wait until its pods have ended.
 
         Raises:
-            LaunchError: There is no such job, objects stay, or the server is not reached.
+            LaunchError: There is no such job, objects remain, or the server cannot be reached.
         """
         server = self._server(spec)
         resources = [resource_of(document) for document in self.form.render(spec).documents]
-        objects = removal.objects_of(server, spec, resources)
+        objects = objects_of(server, spec, resources)
         has_workload = any(resource in WORKLOADS for resource, _ in objects)
-        # Some kinds are the same in every form: those of a job in another one are left alone.
-        if not objects or (not has_workload and _busy(server, spec)):
+        # All forms share some kinds. Objects of a running job in another form are left alone.
+        if not objects or (not has_workload and _has_running_pods(server, spec)):
             raise self._no_such_job(server, spec)
-        removal.remove(server, spec, objects)
+        remove(server, spec, objects)
         return f"{self._named(server, spec)} deleted, and {len(objects) - 1} objects with it"
 
     def _server(self, spec: JobSpec) -> ApiServer:
@@ -153,32 +154,32 @@ class KubernetesLauncher:
         job = server.get(self.form.resource, self._name(spec))
         if job is not None and states.end_of(job)[0] is not None:
             return
-        if job is not None or _busy(server, spec):
+        if job is not None or _has_running_pods(server, spec):
             raise LaunchError(
                 f"{server.where}: a job {spec.name} runs in namespace {server.namespace}. Wait for "
                 "its end, end it with tfps cancel and the target it was submitted to, or choose "
                 "another name."
             )
 
-    def _not_ended(self, server: ApiServer, spec: JobSpec) -> str:
-        """Say what still runs of a job of plain objects that is over, when nothing will end it."""
+    def _still_running(self, server: ApiServer, spec: JobSpec) -> str:
+        """Return a message about StatefulSets that run on because the Job NAME-ending failed."""
         if self.form.resource is not JOB:
             return ""
         ending = server.get(JOB, f"{spec.name}-ending")
         if ending is None or states.end_of(ending)[0] != "failed":
             return ""
-        sets = server.list(STATEFUL_SET, removal.selector(spec))
-        running = [one["metadata"]["name"] for one in sets if one["spec"].get("replicas", 1)]
+        sets = server.list(STATEFUL_SET, label_selector(spec))
+        running = [each["metadata"]["name"] for each in sets if each["spec"].get("replicas", 1)]
         if not running:
             return ""
         return f"job.batch/{spec.name}-ending has failed, so {', '.join(running)} still run"
 
 
-def _busy(server: ApiServer, spec: JobSpec) -> bool:
-    pods = server.list(POD, removal.selector(spec))
+def _has_running_pods(server: ApiServer, spec: JobSpec) -> bool:
+    pods = server.list(POD, label_selector(spec))
     return any(not states.has_ended(pod) for pod in pods)
 
 
-def _state_so_far(known: tuple[TaskStatus, ...]) -> State:
-    chief_runs = any(one.task.type == "chief" and one.state == "running" for one in known)
-    return "running" if chief_runs else "pending"
+def _state_before_end(statuses: tuple[TaskStatus, ...]) -> State:
+    chief = next((status for status in statuses if status.task.type == "chief"), None)
+    return "running" if chief is not None and chief.state == "running" else "pending"

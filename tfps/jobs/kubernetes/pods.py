@@ -1,23 +1,31 @@
-"""The pod of a task."""
+"""The pod of a task: its container, environment, resources and volumes."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
-from tfps.jobs.cluster import environment
-from tfps.jobs.kubernetes import volumes
-from tfps.jobs.kubernetes.placement import GPU, placement
-from tfps.jobs.kubernetes.quantities import cores, gibibytes
-from tfps.jobs.kubernetes.shared import Object, labels, without_empty
-from tfps.jobs.kubernetes.tf_config import literal
+from tfps.cluster.spec import ClusterSpec
+from tfps.cluster.tf_config import VARIABLE
+from tfps.jobs.kubernetes.nodes import GPU, placement
+from tfps.jobs.kubernetes.objects import Object, labels, without_empty
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec
+from tfps.jobs.storage import Mount, Volume
+from tfps.jobs.tasks import environment
 
 GRACE_S = 60
-"""Seconds from SIGTERM to SIGKILL. A worker or ps of tfps ends at once, a program's own handler
-of SIGTERM on the chief may save what it has."""
+"""Seconds from SIGTERM to SIGKILL. A worker or ps of tfps ends at once, but the chief's program may
+handle SIGTERM and save its work."""
 
-_CONTAINER = "tensorflow"  # The name by which a TFJob knows it.
+CONTAINER = "tensorflow"
+"""The name of a task's container, as a TFJob requires it."""
+
+STATEFUL_SET_INDEX = "metadata.labels['apps.kubernetes.io/pod-index']"
+INDEXED_JOB_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+
+_INDEX = "TFPS_TASK_INDEX"
 
 
 def pod_template(
@@ -28,24 +36,24 @@ def pod_template(
     restart_policy: str | None,
     tf_config: list[Object],
     port_name: str = "tfps",
-    **more: Any,
+    **fields: Any,
 ) -> Object:
     """Return the template of a role's pods.
 
     Args:
         spec: The job.
-        task_type: The role's.
-        role: What a task needs.
-        restart_policy: The pods'; None where the owner of the template decides.
-        tf_config: The entries of the environment that make TF_CONFIG, from `tf_config_entries`;
-            none where the platform sets it.
-        port_name: What the port of TensorFlow's server is called.
-        more: Further fields of the pod's spec, e.g. `subdomain`.
+        task_type: The role's task type.
+        role: The role.
+        restart_policy: The pods' restart policy; None if the template's owner sets it.
+        tf_config: The entries of the environment from `tf_config_entries`; none if the platform
+            sets TF_CONFIG.
+        port_name: The name of the port of TensorFlow's server.
+        fields: Further fields of the pod's spec, e.g. `subdomain`.
     """
-    annotations = volumes.pod_annotations(spec, role)
+    annotations = _annotations(spec, role)
     pod = {
         "restartPolicy": restart_policy,
-        **more,
+        **fields,
         "terminationGracePeriodSeconds": GRACE_S,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -55,7 +63,7 @@ def pod_template(
         "securityContext": pod_security(spec),
         **placement(spec, task_type, role),
         "containers": [_container(spec, task_type, role, tf_config, port_name)],
-        "volumes": volumes.volumes(spec, role),
+        "volumes": _volumes(spec, role),
     }
     return {
         "metadata": {
@@ -67,7 +75,7 @@ def pod_template(
 
 
 def pod_security(spec: JobSpec) -> Object:
-    """Return what Kubernetes's "restricted" standard asks of a pod."""
+    """Return a pod's security context by Kubernetes's "restricted" standard."""
     user = spec.kubernetes.user_id
     return {
         "runAsNonRoot": True,
@@ -80,13 +88,40 @@ def pod_security(spec: JobSpec) -> Object:
 
 
 def pull_secrets(spec: JobSpec) -> list[Object]:
-    """Return what gives a pod access to the image's registry."""
+    """Return the references to the Secrets that give access to the image's registry."""
     return [{"name": name} for name in spec.kubernetes.image_pull_secrets]
 
 
 def container_security() -> Object:
-    """Return what Kubernetes's "restricted" standard asks of a container."""
+    """Return a container's security context by Kubernetes's "restricted" standard."""
     return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def tf_config_entries(
+    cluster: ClusterSpec, task_type: str, index_field: str | None
+) -> list[Object]:
+    """Return the entries of a pod's environment that define TF_CONFIG, for all pods of a role.
+
+    Kubernetes replaces `$(TFPS_TASK_INDEX)` by the pod's index, so neither a shell nor a program
+    of tfps is needed for it.
+
+    Args:
+        cluster: The addresses of all tasks.
+        task_type: The role's task type.
+        index_field: The field of a pod that contains its index; None for a role of one pod.
+    """
+    index = "0" if index_field is None else f"$({_INDEX})"
+    task = f'{{"type": "{task_type}", "index": {index}}}'
+    value = f'{{"cluster": {json.dumps(cluster.as_dict())}, "task": {task}}}'
+    entry: Object = {"name": VARIABLE, "value": value}
+    if index_field is None:
+        return [entry]
+    return [{"name": _INDEX, "valueFrom": {"fieldRef": {"fieldPath": index_field}}}, entry]
+
+
+def literal(text: str) -> str:
+    """Return text escaped against Kubernetes's expansion of `$(NAME)` and `$$`."""
+    return re.sub(r"\$(?=[($])", "$$", text)
 
 
 def _container(
@@ -94,12 +129,12 @@ def _container(
 ) -> Object:
     variables = environment(spec, task_type, role)
     ports = {port_name: spec.port, **role.ports} if task_type != "evaluator" else role.ports
-    # A pod that was ready stays so for a minute: a chief closes its port between finding all tasks
-    # and starting its own server.
+    # A pod stays ready for a minute after its port has closed, because the chief closes its port
+    # after it has found all tasks and before it starts its server.
     probe = {"tcpSocket": {"port": spec.port}, "periodSeconds": 5, "failureThreshold": 12}
     return without_empty(
         {
-            "name": _CONTAINER,
+            "name": CONTAINER,
             "image": spec.image_of(role),
             "imagePullPolicy": spec.kubernetes.image_pull_policy,
             "command": [literal(part) for part in spec.command_of(role)],
@@ -111,17 +146,72 @@ def _container(
             "readinessProbe": probe if task_type != "evaluator" else None,
             "resources": _resources(role),
             "securityContext": container_security(),
-            "volumeMounts": volumes.mounts(spec, role),
+            "volumeMounts": _volume_mounts(spec, role),
         }
     )
 
 
 def _resources(role: Role) -> Object:
-    memory = gibibytes(role.memory_gib)
+    memory = _gibibytes(role.memory_gib)
     gpus = {GPU: str(role.gpus)} if role.gpus else {}
-    disk = {} if role.disk_gib is None else {"ephemeral-storage": gibibytes(role.disk_gib)}
-    # Without a limit, cores that nobody else asks for are the task's, too.
+    disk = {} if role.disk_gib is None else {"ephemeral-storage": _gibibytes(role.disk_gib)}
+    # Without a limit on cores, a task may also use those that no other pod has requested.
     return {
-        "requests": {"cpu": cores(role.cpu), "memory": memory, **disk, **gpus},
+        "requests": {"cpu": _cores(role.cpu), "memory": memory, **disk, **gpus},
         "limits": {"memory": memory, **disk, **gpus},
     }
+
+
+def _cores(cpu: float) -> str:
+    """Return a number of cores as a quantity, e.g. `4` for 4.0 and `500m` for 0.5."""
+    return str(int(cpu)) if cpu == int(cpu) else f"{round(cpu * 1000)}m"
+
+
+def _gibibytes(amount: float) -> str:
+    """Return GiB as a quantity, e.g. `16Gi` for 16.0 and `1536Mi` for 1.5."""
+    return f"{int(amount)}Gi" if amount == int(amount) else f"{round(amount * 1024)}Mi"
+
+
+def _volumes(spec: JobSpec, role: Role) -> list[Object]:
+    return [{"name": name, **_source(spec, volume)} for name, volume in _mounted(spec, role)]
+
+
+def _volume_mounts(spec: JobSpec, role: Role) -> list[Object]:
+    return [_mount(mount) for mount in spec.mounts_of(role)]
+
+
+def _annotations(spec: JobSpec, role: Role) -> dict[str, str]:
+    if any(volume.gcs_bucket for _, volume in _mounted(spec, role)):
+        return {"gke-gcsfuse/volumes": "true"}
+    return {}
+
+
+def _mounted(spec: JobSpec, role: Role) -> list[tuple[str, Volume]]:
+    names = dict.fromkeys(mount.volume for mount in spec.mounts_of(role))
+    return [(name, spec.volumes[name]) for name in names]
+
+
+def _mount(mount: Mount) -> Object:
+    read_only = {"readOnly": True} if mount.read_only else {}
+    return {"name": mount.volume, "mountPath": mount.path, **read_only}
+
+
+def _source(spec: JobSpec, volume: Volume) -> Object:
+    if volume.nfs is not None:
+        return {"nfs": {"server": volume.nfs.server, "path": volume.nfs.path}}
+    if volume.gcs_bucket is not None:
+        user = spec.kubernetes.user_id
+        options = f"implicit-dirs,uid={user},gid={user}"
+        attributes = {"bucketName": volume.gcs_bucket, "mountOptions": options}
+        return {"csi": {"driver": "gcsfuse.csi.storage.gke.io", "volumeAttributes": attributes}}
+    if volume.empty_dir_gib is not None:
+        return {"emptyDir": {"sizeLimit": _gibibytes(volume.empty_dir_gib)}}
+    if volume.memory_gib is not None:
+        return {"emptyDir": {"medium": "Memory", "sizeLimit": _gibibytes(volume.memory_gib)}}
+    sources: dict[str, Object] = {
+        "claim": {"persistentVolumeClaim": {"claimName": volume.claim}},
+        "host_path": {"hostPath": {"path": volume.host_path, "type": "Directory"}},
+        "secret": {"secret": {"secretName": volume.secret}},
+        "config_map": {"configMap": {"name": volume.config_map}},
+    }
+    return sources[volume.kind]

@@ -1,6 +1,6 @@
 """A job as a TFJob, of Kubeflow's Training Operator v1.
 
-The operator gives each pod its TF_CONFIG and a Service of its name.
+The operator sets the TF_CONFIG of each pod, and creates a Service with the pod's name.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tfps.errors import Fault
+from tfps.jobs.kubernetes.limits import check, left_out
+from tfps.jobs.kubernetes.objects import Object, guards, metadata
 from tfps.jobs.kubernetes.pods import pod_template
-from tfps.jobs.kubernetes.shared import Object, check, guards, left_out, metadata
 from tfps.jobs.rendering import Rendering
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec
@@ -18,10 +19,10 @@ _REPLICA_TYPES = {"chief": "Chief", "worker": "Worker", "ps": "PS", "evaluator":
 
 
 def render(spec: JobSpec) -> Rendering:
-    """Render a job as a TFJob and what guards its pods.
+    """Render a job as a TFJob, and the objects that guard its pods.
 
     Raises:
-        JobSpecError: Kubernetes cannot run it as the spec has it.
+        JobSpecError: Kubernetes cannot run the job that the spec describes.
     """
     check(spec)
     policy: Object = {
@@ -52,8 +53,8 @@ def _replica_spec(spec: JobSpec, task_type: str, role: Role) -> Object:
     template = pod_template(
         spec, task_type, role, restart_policy=None, tf_config=[], port_name="tfjob-port"
     )
-    # Servers end by a signal when their node is taken back, which is no failure; a chief that has
-    # failed, by whatever code, goes on from its last checkpoint.
+    # A server that ends by a signal, because its node is taken back, has not failed. A chief that
+    # fails with any code resumes from its last checkpoint.
     policy = "ExitCode" if task_type in ("worker", "ps") else "OnFailure"
     return {"replicas": role.replicas, "restartPolicy": policy, "template": template}
 

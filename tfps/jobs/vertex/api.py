@@ -21,12 +21,12 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Jobs:
-    """Jobs of one kind in one region.
+    """The jobs of one kind in one region.
 
     Attributes:
-        client: Of the API.
+        client: The API's client.
         parent: `projects/PROJECT/locations/REGION`.
-        kind: "custom_job" or "hyperparameter_tuning_job": the API has the same methods for both.
+        kind: "custom_job" or "hyperparameter_tuning_job". The API has the same methods for both.
     """
 
     client: JobServiceClient
@@ -34,31 +34,31 @@ class Jobs:
     kind: str
 
     def create(self, document: Document) -> str:
-        """Have a job started, and return its name."""
+        """Create a job and return its resource name."""
         create = getattr(self.client, f"create_{self.kind}")
         return str(create(parent=self.parent, **{self.kind: message_of(document)}).name)
 
     def newest(self, display_name: str) -> Any:
-        """Return the job that was created last of those with a display name, or None."""
+        """Return the newest job with a display name, or None."""
         query = {"parent": self.parent, "filter": f'display_name="{display_name}"'}
-        found = getattr(self.client, f"list_{self.kind}s")(request=query)
-        return max(found, key=lambda job: job.create_time.timestamp(), default=None)
+        jobs = getattr(self.client, f"list_{self.kind}s")(request=query)
+        return max(jobs, key=lambda job: job.create_time.timestamp(), default=None)
 
     def cancel(self, name: str) -> None:
-        """Have a job cancelled, which takes a while."""
+        """Request the cancellation of a job, which takes a while."""
         getattr(self.client, f"cancel_{self.kind}")(name=name)
 
 
 def kind_of(spec: JobSpec) -> str:
-    """Return of which kind a job is."""
+    """Return the kind of a job, for `Jobs`."""
     return "custom_job" if spec.tuning is None else "hyperparameter_tuning_job"
 
 
 def message_of(document: Document) -> Any:
-    """Parse a rendered job into the API's own message.
+    """Return a rendered job as a message of the API's client.
 
     Raises:
-        LaunchError: The message has no such field, or one of another type.
+        LaunchError: The message has no such field, or the field has another type.
     """
     from google.cloud.aiplatform_v1 import CustomJob, HyperparameterTuningJob
     from google.protobuf.json_format import ParseError
@@ -74,7 +74,7 @@ def message_of(document: Document) -> Any:
 
 @functools.cache
 def regional_client(location: str) -> JobServiceClient:
-    """Return a client of a region, with the credentials of the environment."""
+    """Return the client for a region, with the credentials of the environment."""
     from google.cloud.aiplatform_v1 import JobServiceClient
 
     options = {"api_endpoint": f"{location}-aiplatform.googleapis.com"}
@@ -83,7 +83,7 @@ def regional_client(location: str) -> JobServiceClient:
 
 @functools.cache
 def default_credentials() -> tuple[Any, str | None]:
-    """Return the credentials of the environment, and the project that they name, if any."""
+    """Return the credentials of the environment, and the project that they name, or None."""
     import google.auth
 
     credentials, project = google.auth.default(scopes=[_SCOPE])
@@ -91,8 +91,8 @@ def default_credentials() -> tuple[Any, str | None]:
 
 
 @contextlib.contextmanager
-def client_errors_told() -> Iterator[None]:
-    """Have what Google's clients raise told as a LaunchError, first of all that one is missing."""
+def as_launch_errors() -> Iterator[None]:
+    """Raise the errors of Google's clients as LaunchErrors, also if the clients are missing."""
     try:
         import google.cloud.aiplatform_v1  # noqa: F401
         from google.api_core.exceptions import GoogleAPIError

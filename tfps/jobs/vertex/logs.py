@@ -1,4 +1,4 @@
-"""The lines of tasks, which Vertex AI sends to Cloud Logging."""
+"""The output of tasks, which Vertex AI sends to Cloud Logging."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _PAGE = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
-    """Whose lines to read.
+class LogSource:
+    """The task whose output is read.
 
     Attributes:
-        project: The job's.
-        task: The task's name at Vertex AI, e.g. "workerpool0-0".
-        jobs: Returns the ids of the jobs that have such a task, with what their lines begin with.
-        goes_on: Returns whether there may be more lines later.
+        project: The job's project.
+        task: Vertex AI's name of the task, e.g. "workerpool0-0".
+        jobs: Returns the ids of the jobs that have such a task, each with a prefix for its lines.
+        may_grow: Returns whether more lines may follow.
     """
 
     project: str
     task: str
     jobs: Callable[[], Mapping[str, str]]
-    goes_on: Callable[[], bool]
+    may_grow: Callable[[], bool]
 
 
 def authorized_session() -> requests.Session:
@@ -43,42 +43,42 @@ def authorized_session() -> requests.Session:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CloudLogging:
-    """Cloud Logging's REST API; a client of its own would be one more package.
+    """Cloud Logging's REST API, without its client, which would be another dependency.
 
     Attributes:
-        session: Makes what sends requests.
-        url: Of the API.
-        poll_s: Seconds between two requests for lines that are yet to come.
+        session: Returns the session for the requests.
+        url: The API's URL.
+        poll_s: Seconds between two requests for new lines.
     """
 
     session: Callable[[], requests.Session] = authorized_session
     url: str = "https://logging.googleapis.com"
     poll_s: float = 5.0
 
-    def lines(self, source: Source) -> Iterator[str]:
-        """Iterate over the lines that a task has written, and those that it still writes.
+    def lines(self, source: LogSource) -> Iterator[str]:
+        """Iterate over the lines of a task, while there are more.
 
         Raises:
-            LaunchError: Cloud Logging refuses to tell them.
+            LaunchError: Cloud Logging refuses.
         """
         session = self.session()
         last, known = "", set[str]()
         while True:
-            goes_on, jobs, is_done = source.goes_on(), source.jobs(), True
+            may_grow, jobs, any_new = source.may_grow(), source.jobs(), False
             for entry in self._entries(session, source, jobs, since=last):
                 if entry["timestamp"] != last:
                     last, known = entry["timestamp"], set()
                 if entry["insertId"] not in known:
                     known.add(entry["insertId"])
-                    is_done = False
+                    any_new = True
                     yield from _lines(entry, jobs)
-            if goes_on:
+            if may_grow:
                 time.sleep(self.poll_s)
-            elif is_done:
+            elif not any_new:
                 return
 
     def _entries(
-        self, session: requests.Session, source: Source, jobs: Mapping[str, str], *, since: str
+        self, session: requests.Session, source: LogSource, jobs: Mapping[str, str], *, since: str
     ) -> Iterator[dict[str, Any]]:
         if not jobs:
             return
@@ -105,23 +105,23 @@ def _filter(task: str, jobs: Mapping[str, str], since: str) -> str:
         'resource.type="ml_job"',
         f"resource.labels.job_id=({ids})",
         f'resource.labels.task_name="{task}"',
-        # Not all entries of the same time need have been there.
+        # Entries with the time of the last one may have been added since.
         *([f'timestamp>="{since}"'] if since else []),
     ]
     return " AND ".join(parts)
 
 
 def _lines(entry: Mapping[str, Any], jobs: Mapping[str, str]) -> Iterator[str]:
-    beginning = jobs.get(entry["resource"]["labels"]["job_id"], "")
+    prefix = jobs.get(entry["resource"]["labels"]["job_id"], "")
     content = entry.get("jsonPayload", {})
     text = entry.get("textPayload", content.get("message"))
     if text is None:
         text = json.dumps(content)
     for line in text.splitlines() or [""]:
-        yield f"{beginning}{line}"
+        yield f"{prefix}{line}"
 
 
-def _refusal(response: requests.Response, source: Source, jobs: Mapping[str, str]) -> str:
+def _refusal(response: requests.Response, source: LogSource, jobs: Mapping[str, str]) -> str:
     command = f"gcloud ai custom-jobs stream-logs {next(iter(jobs))} --task-name={source.task}"
     return (
         f"Cloud Logging answers {response.status_code} {response.reason}: {response.text.strip()} "

@@ -19,7 +19,7 @@ def chief(*conditions: str) -> Any:
 
 
 def end(server: Kept) -> str:
-    return end_with_chief(server, "job", look_every_s=0.0)  # type: ignore[arg-type]
+    return end_with_chief(server, "job", poll_s=0.0)  # type: ignore[arg-type]
 
 
 def after_looking(server: Kept) -> list[str]:

@@ -14,7 +14,7 @@ from tests.unit.jobs.kubernetes.test_states import CRASHING, EXITED, PULLING, RU
 from tfps.cluster.spec import Task
 from tfps.errors import LaunchError
 from tfps.jobs.kubernetes import logs
-from tfps.jobs.kubernetes.logs import Logs
+from tfps.jobs.kubernetes.logs import TaskLogs
 
 WORKER = Task(type="worker", index=1)
 DONE = {"terminated": {"exitCode": 0}}
@@ -52,13 +52,13 @@ class Recorded:
             yield piece
 
 
-def of(server: Recorded, **fields: Any) -> Logs:
-    return Logs(server=server, selector="", task=WORKER, is_over=server.is_over, **fields)  # type: ignore[arg-type]
+def of(server: Recorded, **fields: Any) -> TaskLogs:
+    return TaskLogs(server=server, selector="", task=WORKER, is_over=server.is_over, **fields)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(logs, "_POLL_S", 0.0)
 
 
 def test_lines_are_whole_however_they_come() -> None:

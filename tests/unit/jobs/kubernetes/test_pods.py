@@ -10,8 +10,7 @@ from tests.kubernetes import simulator
 from tests.kubernetes.environment import command, environment
 from tests.unit.jobs.kubernetes.made_jobs import JOBS, each_target, rendered
 from tests.unit.jobs.specs import spec
-from tfps.jobs.kubernetes.pods import GRACE_S
-from tfps.jobs.kubernetes.tf_config import literal
+from tfps.jobs.kubernetes.pods import GRACE_S, literal
 from tfps.jobs.platforms import Kubernetes
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec

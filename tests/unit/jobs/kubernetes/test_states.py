@@ -8,7 +8,7 @@ import pytest
 
 from tfps.cluster.spec import Task
 from tfps.jobs.kubernetes import states
-from tfps.jobs.launching import State, TaskStatus
+from tfps.jobs.targets import State, TaskStatus
 
 Object = dict[str, Any]
 WORKER = Task(type="worker", index=1)
