@@ -4,8 +4,8 @@ As a cluster of real processes on one machine, or (without `tfps local`) inside 
 
     tfps local --ps 2 --workers 2 -- python -m models.gpt_lm --data 'texts/*.txt'
 
-Started again, the same command resumes after the last epoch. Text files must lie under the same
-paths on all machines that have a worker. What a run leaves, in runs/NAME, is listed in `RunFolder`.
+The same command again resumes after the last epoch. Text files must have the same paths on all
+machines that have a worker. `RunFolder` lists the files that a run writes to runs/NAME.
 """
 
 from __future__ import annotations
@@ -18,14 +18,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import tyro
 
 import tfps
-from models import recipe
-from models.corpus import Corpus, standard_library, text_files
-from models.files import wait_for, write_atomically
-from models.run_folder import RunFolder
-from models.settings import RunSettings
-from models.update import policy
-from models.vocabulary import PAD_ID, Vocabulary, load_or_train
-from models.wire import wire
+from models.lib import recipe
+from models.lib.corpus import Corpus, standard_library, text_files
+from models.lib.run_folder import RunFolder, wait_for
+from models.lib.settings import RunSettings
+from models.lib.vocabulary import PAD_ID, Vocabulary, load_or_train
 
 if TYPE_CHECKING:
     import keras
@@ -80,19 +77,19 @@ class Settings(RunSettings):
 
 
 def main() -> None:
-    """Check on the chief what the user gave, then train there; evaluate or serve on other tasks."""
+    """Train on the chief, serve on a worker or ps, evaluate on an evaluator."""
     recipe.run("gpt_lm", tyro.cli(Settings), prepare, evaluate, before_serving=_load_text_ops)
 
 
 def prepare(settings: Settings) -> Callable[[], None]:
-    """Check text and run folder, and make the vocabulary, before TensorFlow is imported."""
+    """Read the text, make the vocabulary, and return the function that trains."""
     corpus = read(settings)
     recipe.introduce(settings, corpus)
     vocabulary = load_or_train(corpus, settings.vocabulary_size, recipe.RUNS / ".vocabularies")
     packages = ("keras-nlp", "sentencepiece", "tensorflow-text")
     folder = recipe.claim(settings, corpus, packages, vocabulary=vocabulary.digest)
-    write_atomically(folder.path / VOCABULARY, vocabulary.model)
-    return recipe.left_to_do(
+    folder.save(VOCABULARY, vocabulary.model)
+    return recipe.train_or_report(
         settings,
         folder,
         functools.partial(train, settings, corpus, vocabulary, folder),
@@ -107,10 +104,10 @@ def read(settings: Settings) -> Corpus:
 
 
 def evaluate(settings: Settings) -> tfps.SidecarEvaluator:
-    """Return what evaluates each epoch, beside the training."""
+    """Return an evaluator that scores each epoch, beside the training."""
     import sentencepiece
 
-    from models.blocks import Blocks
+    from models.lib.gpt import Blocks
 
     corpus = read(settings)
     vocabulary_file = recipe.run_folder(settings).path / VOCABULARY
@@ -124,15 +121,14 @@ def evaluate(settings: Settings) -> tfps.SidecarEvaluator:
 
 
 def train(settings: Settings, corpus: Corpus, vocabulary: Vocabulary, folder: RunFolder) -> None:
-    """Train on the cluster, and leave the results in the run's folder."""
+    """Train on the cluster, and let the model write a sample of text."""
     import keras
 
-    from models.blocks import Blocks
-    from models.callbacks import make_callbacks
-    from models.report import Yardstick
+    from models.lib.gpt import Blocks
+    from models.lib.training import Yardstick, make_callbacks
 
     keras.utils.set_random_seed(settings.seed)
-    strategy = tfps.ParameterServerStrategy(**wire(settings), update=policy(settings.update))
+    strategy = tfps.ParameterServerStrategy(**settings.strategy_arguments())
     with strategy.scope():
         model = make_model(settings, vocabulary.size)
         compile_to_train(model, settings)
@@ -147,7 +143,7 @@ def train(settings: Settings, corpus: Corpus, vocabulary: Vocabulary, folder: Ru
         loss_unit="nats per token",
     )
     model.fit(
-        # Other text after a resume than what the first epochs began with.
+        # A resumed run starts with other text than the first epochs did.
         blocks.training(corpus.train, seed=settings.seed + folder.completed_epochs()),
         epochs=settings.epochs,
         steps_per_epoch=settings.steps_per_epoch,
@@ -161,12 +157,12 @@ def train(settings: Settings, corpus: Corpus, vocabulary: Vocabulary, folder: Ru
         ),
         verbose=0,
     )
-    leave_sample(model, settings, corpus, vocabulary, folder)
+    save_sample(model, settings, corpus, vocabulary, folder)
     print(summary(folder), flush=True)
 
 
 def make_model(settings: Settings, vocabulary_size: int) -> keras_nlp.models.GPT2CausalLM:
-    """Make an untrained model; under a strategy's scope its variables lie on the ps."""
+    """Return an untrained model; under a strategy's scope its variables lie on the ps."""
     import keras_nlp
 
     backbone = keras_nlp.models.GPT2Backbone(
@@ -175,7 +171,7 @@ def make_model(settings: Settings, vocabulary_size: int) -> keras_nlp.models.GPT
         num_heads=settings.heads,
         hidden_dim=settings.width,
         intermediate_dim=4 * settings.width,
-        dropout=0.0,  # In a run this short no text comes often enough to be learned by heart.
+        dropout=0.0,  # A run this short repeats no text often enough to overfit.
         max_sequence_length=settings.sequence_length,
         dtype=settings.dtype,
     )
@@ -187,11 +183,11 @@ def compile_to_train(
     settings: Settings,
     optimizer: keras.optimizers.Optimizer | None = None,
 ) -> None:
-    """Give a model what it needs for `fit`; without another optimizer, Adam for late gradients."""
+    """Compile a model for `fit`; the default optimizer is Adam for late gradients."""
     import keras
     import keras_nlp
 
-    from models.late_gradients import adam
+    from models.lib.training import adam
 
     steps = settings.epochs * settings.steps_per_epoch
     model.compile(
@@ -204,31 +200,31 @@ def compile_to_train(
     )
 
 
-def leave_sample(
+def save_sample(
     model: keras_nlp.models.GPT2CausalLM,
     settings: Settings,
     corpus: Corpus,
     vocabulary: Vocabulary,
     folder: RunFolder,
 ) -> None:
-    """Let the trained model continue two held-out passages, and keep what it writes."""
-    from models import sample
+    """Let the trained model continue two held-out passages, and save the text."""
+    from models.lib.gpt import continue_prompts, longest
 
-    # Outside the scope: a copy in this process, as each token needs all the weights.
+    # Outside the scope: a copy in this process, since each token needs all the weights.
     copy = make_model(settings, vocabulary.size)
     copy.set_weights(model.get_weights())
-    text = sample.continue_prompts(
+    text = continue_prompts(
         copy,
         vocabulary.processor(),
-        sample.longest(corpus.held_out, 2),
+        longest(corpus.held_out, 2),
         sequence_length=settings.sequence_length,
         seed=settings.seed,
     )
-    write_atomically(folder.path / SAMPLE, text.encode())
+    folder.save(SAMPLE, text)
 
 
 def summary(folder: RunFolder) -> str:
-    """Say what the run has reached, and where its results are."""
+    """Return the run's result, and a list of its files."""
     last = folder.history()[-1]
     return (
         f"held-out perplexity {last['val_perplexity']:.1f} after {last['epoch'] + 1:.0f} epochs; "
@@ -237,7 +233,7 @@ def summary(folder: RunFolder) -> str:
 
 
 def _load_text_ops() -> None:
-    """Import the ops that tokenize text, which workers run."""
+    """Import the ops that tokenize text, which workers need."""
     import tensorflow_text  # noqa: F401
 
 

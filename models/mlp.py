@@ -5,17 +5,17 @@ Inside one process, or as a cluster of processes on one machine:
     python -m models.mlp
     tfps local --ps 2 --workers 2 -- python -m models.mlp
 
-Images of your own come with --data images.npz (NumPy arrays x and y), or as IDX files, which MNIST
-has: --data train-images-idx3-ubyte.gz --labels train-labels-idx1-ubyte.gz. The chief reads them and
-sends each worker its share. Started again, the same command resumes after the last epoch. What a
-run leaves, in runs/NAME, is listed in `RunFolder`.
+To train on your own images, give --data images.npz (NumPy arrays x and y), or IDX files like those
+of MNIST: --data train-images-idx3-ubyte.gz --labels train-labels-idx1-ubyte.gz. The chief reads
+them and sends each worker its share. The same command again resumes after the last epoch.
+`RunFolder` lists the files that a run writes to runs/NAME.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,14 +23,11 @@ import numpy as np
 import tyro
 
 import tfps
-from models import recipe
-from models.errors import InputError
-from models.files import write_atomically
-from models.images import CLASSES, SIDE, Images, digits, read_idx, read_npz
-from models.run_folder import RunFolder
-from models.settings import RunSettings
-from models.update import policy
-from models.wire import wire
+from models.lib import recipe
+from models.lib.images import CLASSES, SIDE, Images, digits, draw_predictions, read_idx, read_npz
+from models.lib.inputs import InputError
+from models.lib.run_folder import RunFolder
+from models.lib.settings import RunSettings
 
 if TYPE_CHECKING:
     import keras
@@ -52,8 +49,7 @@ class Settings(RunSettings):
     name: str = "mlp"
     """Name of the run: its results go to runs/NAME."""
     epochs: int = 10
-    """Epochs, in each of which every image is seen once; after each, the model is validated and
-    saved."""
+    """Rounds over the training images; after each, the model is validated and saved."""
     batch_size: int = 32
     """Images in a step."""
     learning_rate: float = 0.1
@@ -63,17 +59,17 @@ class Settings(RunSettings):
 
 
 def main() -> None:
-    """Check on the chief what the user gave, then train there; evaluate or serve on other tasks."""
+    """Train on the chief, serve on a worker or ps, evaluate on an evaluator."""
     recipe.run("mlp", tyro.cli(Settings), prepare, evaluate)
 
 
 def prepare(settings: Settings) -> Callable[[], None]:
-    """Read the images, before TensorFlow is imported, and return what is left to do."""
+    """Read the images, and return the function that starts or resumes the training."""
     return recipe.start_or_resume(settings, read(settings.data, settings.labels), train)
 
 
 def evaluate(settings: Settings) -> tfps.SidecarEvaluator:
-    """Return what evaluates each epoch, beside the training."""
+    """Return an evaluator that scores each epoch, beside the training."""
     images = read(settings.data, settings.labels)
     return recipe.side_car(settings, make_model(settings), images.held_out)
 
@@ -95,30 +91,28 @@ def read(data: Path | None, labels: Path | None) -> Images:
 
 
 def train(settings: Settings, images: Images, folder: RunFolder) -> None:
-    """Train on the cluster, and leave the results in the run's folder."""
-    from models.pictures import predictions
-
-    strategy = tfps.ParameterServerStrategy(**wire(settings), update=policy(settings.update))
+    """Train on the cluster, and compare the result with plain Keras and a trivial model."""
+    strategy = tfps.ParameterServerStrategy(**settings.strategy_arguments())
     with strategy.scope():
-        model = make_model(settings)  # Its weights lie on the ps,
-    fit(model, settings, images, watch(settings, images, folder))
-    alone = make_model(settings)  # and this one's in this process: plain Keras.
-    fit(alone, settings, images)
+        model = make_model(settings)  # Its weights lie on the ps.
+    fit(model, settings, images, callbacks(settings, images, folder))
+    plain = make_model(settings)  # Its weights lie in this process: plain Keras.
+    fit(plain, settings, images)
 
     x, y = images.held_out
     predicted = predict(model, x)
     accuracies = {
         "tfps": np.mean(predicted == y),
-        "plain Keras": np.mean(predict(alone, x) == y),
+        "plain Keras": np.mean(predict(plain, x) == y),
         "most frequent class": images.most_frequent_accuracy,
     }
-    write_atomically(folder.path / "predictions.png", predictions(x, y, predicted))
+    folder.save("predictions.png", draw_predictions(x, y, predicted))
     rows = [f"{name:20}{accuracy:9.3f}" for name, accuracy in accuracies.items()]
     recipe.finish(folder, "\n".join([f"{f'after {settings.epochs} epochs':20} accuracy", *rows]))
 
 
 def make_model(settings: Settings) -> keras.Model:
-    """Make an untrained model, with the same weights at each call."""
+    """Return an untrained model, with the same initial weights at each call."""
     import keras
 
     keras.utils.set_random_seed(settings.seed)
@@ -143,7 +137,7 @@ def fit(
     model: keras.Model,
     settings: Settings,
     images: Images,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: list[keras.callbacks.Callback] | None = None,
 ) -> None:
     """Train a model where its weights lie, on the cluster or in this process."""
     model.fit(
@@ -151,7 +145,7 @@ def fit(
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         validation_data=images.held_out,
-        callbacks=list(callbacks),
+        callbacks=callbacks,
         verbose=0,
     )
 
@@ -161,10 +155,11 @@ def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
     return np.asarray(model.predict(x, verbose=0)).argmax(axis=-1)
 
 
-def watch(settings: Settings, images: Images, folder: RunFolder) -> list[keras.callbacks.Callback]:
-    """Make the callbacks that show and save a run, beside what the most frequent class reaches."""
-    from models.callbacks import make_callbacks
-    from models.report import Yardstick
+def callbacks(
+    settings: Settings, images: Images, folder: RunFolder
+) -> list[keras.callbacks.Callback]:
+    """Return the callbacks that show and save a run, with the most frequent class as baseline."""
+    from models.lib.training import Yardstick, make_callbacks
 
     yardstick = Yardstick(
         metric="accuracy",

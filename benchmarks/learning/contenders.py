@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from models.wire import after_int8, codec, falling, with_feedback
+from models.lib.settings import after_int8, codec, falling, with_feedback
 from tfps import wire
 from tfps.training.auto import AutoCodec
 

@@ -7,10 +7,11 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmarks.learning.lesson import Lesson, Scale
-from models import gpt_lm, recipe
-from models.corpus import Corpus, standard_library, text_files
+from models import gpt_lm
 from models.gpt_lm import Settings
-from models.vocabulary import Vocabulary, load_or_train
+from models.lib import recipe
+from models.lib.corpus import Corpus, standard_library, text_files
+from models.lib.vocabulary import Vocabulary, load_or_train
 
 if TYPE_CHECKING:
     import keras
@@ -51,7 +52,7 @@ def lesson(settings: Settings, text: Text) -> Lesson:
     """Return what the recipe learns."""
     import keras
 
-    from models.blocks import Blocks
+    from models.lib.gpt import Blocks
 
     def make_model(optimizer: keras.optimizers.Optimizer | None) -> keras.Model:
         # After what may draw when the cluster is connected.

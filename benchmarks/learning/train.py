@@ -30,7 +30,7 @@ def optimizer(contender: Contender, what: Lesson) -> keras.optimizers.Optimizer 
     """Make the contender's optimizer; None is the recipe's own, Adam."""
     import keras
 
-    from models.late_gradients import schedule
+    from models.lib.training import schedule
 
     if contender.optimizer == "adam":
         return None

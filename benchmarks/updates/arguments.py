@@ -15,7 +15,7 @@ from benchmarks.learning.lesson import Lesson
 from benchmarks.learning.text import Text
 from benchmarks.updates.contenders import RATE_OF_MEANS, Contender
 from models import bert_classifier
-from models.labelled_texts import LabelledTexts
+from models.lib.labelled_texts import LabelledTexts
 
 Model = Literal["gpt", "classifier"]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.learning.lesson import Lesson, Scale
-from models import recipe
-from models.bert_classifier import Settings
-from models.labelled_texts import LabelledTexts
+from models.bert_classifier import CLIP_NORM, Settings, make_model
+from models.lib import bert, recipe
+from models.lib.labelled_texts import LabelledTexts
 
 if TYPE_CHECKING:
     import keras
@@ -23,13 +24,8 @@ def lesson(settings: Settings, data: LabelledTexts, steps_per_epoch: int) -> Les
         data: The texts.
         steps_per_epoch: Steps in an epoch, where the recipe's sees each text once.
     """
-    from models import bert_task, text_batches, wordpiece
-
     folder = recipe.RUNS / ".vocabularies"
-    pieces = wordpiece.load_or_learn(data.train.texts, settings.vocabulary_size, folder)
-
-    def make_model(optimizer: keras.optimizers.Optimizer | None) -> keras.Model:
-        return bert_task.make_model(settings, data, pieces, optimizer)
+    pieces = bert.load_or_learn(data.train.texts, settings.vocabulary_size, folder)
 
     size = settings.batch_size
     return Lesson(
@@ -42,10 +38,10 @@ def lesson(settings: Settings, data: LabelledTexts, steps_per_epoch: int) -> Les
         steps_per_epoch=steps_per_epoch,
         batch_size=size,
         learning_rate=settings.learning_rate,
-        clip_norm=bert_task.CLIP_NORM,
-        make_model=make_model,
-        training=text_batches.training(data.train, batch_size=size, seed=settings.seed),
-        held_out=text_batches.held_out(data.held_out, batch_size=size),
+        clip_norm=CLIP_NORM,
+        make_model=functools.partial(make_model, settings, data, pieces),
+        training=bert.training_batches(data.train, batch_size=size, seed=settings.seed),
+        held_out=bert.held_out_batches(data.held_out, batch_size=size),
         losses=losses,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tfps
-from models.update import LOCAL_STEPS, STALENESS_STEPS, diloco
+from models.lib.settings import LOCAL_STEPS, STALENESS_STEPS, diloco
 from tfps.update import Policy
 
 ONE_PROCESS, ASYNCHRONOUS, SYNCHRONOUS = "one process", "asynchronous", "synchronous"

@@ -31,7 +31,7 @@ def optimizer(contender: Contender, what: Lesson) -> keras.optimizers.Optimizer:
     """Make the contender's Adam, whose rate has fallen when all examples have been seen."""
     import keras
 
-    from models.late_gradients import schedule
+    from models.lib.training import schedule
 
     first, second = contender.betas
     iterations = max(1, what.steps // contender.batches)

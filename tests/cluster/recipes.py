@@ -1,4 +1,4 @@
-"""Run a recipe as its users do, on the cluster inside its process."""
+"""Run a recipe as users do, on a cluster inside its process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_recipe(name: str, folder: Path, *arguments: str) -> str:
-    """Run `python -m models.NAME` in a folder; return what it prints, and fail where it fails."""
-    done = subprocess.run(
+    """Run `python -m models.NAME` in a folder, and return its standard output."""
+    run = subprocess.run(
         [sys.executable, "-m", f"models.{name}", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -23,11 +23,11 @@ def run_recipe(name: str, folder: Path, *arguments: str) -> str:
         timeout=280,
         check=False,
     )
-    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    assert run.returncode == 0, f"exit status {run.returncode}\n{run.stdout}\n{run.stderr}"
+    return run.stdout
 
 
-def row(said: str, name: str) -> list[float]:
-    """Return the numbers that a recipe's table of results has for a name."""
-    (numbers,) = re.findall(rf"^{name} +([-+.e\d ]+)$", said, re.MULTILINE)
+def row(output: str, name: str) -> list[float]:
+    """Return the numbers in the row of a name, from a recipe's table of results."""
+    (numbers,) = re.findall(rf"^{name} +([-+.e\d ]+)$", output, re.MULTILINE)
     return [float(number) for number in numbers.split()]

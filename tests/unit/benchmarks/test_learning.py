@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from benchmarks.learning.__main__ import LEAST_STEPS, Arguments
 from benchmarks.learning.arguments import chosen
 from benchmarks.learning.lesson import Curve, Scale, order
 from benchmarks.learning.results import Results
-from models.errors import InputError
+from models.lib.inputs import InputError
 from tfps import wire
 
 STEPS = 1000
@@ -64,16 +63,6 @@ def test_who_is_chosen_comes_with_who_it_is_compared_with() -> None:
     assert chosen(everyone, [], "--codecs") == everyone
     with pytest.raises(ValueError, match="--codecs: int4 is not among float32, bfloat16, "):
         chosen(everyone, ["int8", "int4"], "--codecs")
-
-
-def test_what_is_sent_falls_by_quarters_from_a_quarter() -> None:
-    def stages(fraction: float) -> list[tuple[int, float]]:
-        policy: Any = contenders.falling(fraction, 400)
-        return [(start, codec.fraction) for start, codec in policy.stages]
-
-    assert stages(0.01) == [(0, 0.25), (133, 0.0625), (266, 0.015625), (400, 0.01)]
-    assert stages(0.05) == [(0, 0.25), (200, 0.0625), (400, 0.05)]
-    assert stages(0.25) == [(0, 0.25), (400, 0.25)]
 
 
 def test_medians_are_compared_and_judged_by_what_is_allowed(results: Results) -> None:

@@ -17,8 +17,8 @@ from benchmarks.updates import curves as curves_command
 from benchmarks.updates import local as local_command
 from benchmarks.updates.contenders import ONE_PROCESS, SYNCHRONOUS, Contender
 from benchmarks.updates.train import optimizer
-from models.labelled_texts import labelled_texts
-from models.late_gradients import adam
+from models.lib.labelled_texts import labelled_texts
+from models.lib.training import adam
 from tests.unit.benchmarks.made_updates import WORKERS, updates_of
 from tfps.update import Policy, Synchronous
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from models import gpt_lm, recipe
+from models import gpt_lm
 from models.gpt_lm import Settings
-from models.run_folder import RunFolder
+from models.lib import recipe
+from models.lib.run_folder import RunFolder
 from tests.unit.models.guard import run_guarded
 
 

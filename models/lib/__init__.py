@@ -1,0 +1,1 @@
+"""The parts that the recipes share. A recipe starts at `recipe.run`."""
