@@ -14,7 +14,7 @@ from tfps.step.repeat import Batches, Repeat, State
 from tfps.step.report import Format
 from tfps.step.step import Step, StepSettings
 from tfps.step.windows import WindowMoves, Windows
-from tfps.update.measured import Measured
+from tfps.update.effect import Measured
 from tfps.update.ps_program import PsProgram
 from tfps.worker.per_worker import keep_captures
 

@@ -17,9 +17,8 @@ from tfps.params.variable_map import VariableMap, VariableSet
 from tfps.step.discover import Demand, check_sums, discover
 from tfps.transport.messages import Wire
 from tfps.update.asynchronous import Asynchronous
-from tfps.update.effect import Effect
+from tfps.update.effect import Effect, Measured
 from tfps.update.gate import Gate
-from tfps.update.measured import Measured
 from tfps.update.policy import Policy, Window
 from tfps.update.ps_program import PsProgram
 from tfps.worker.accumulate import Accumulator

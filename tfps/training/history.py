@@ -12,7 +12,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from tfps.update.measured import Measured
+from tfps.update.effect import Measured
 
 _logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from tfps.training.metric_sums import MetricSums
 from tfps.training.pool import WorkerPool
 from tfps.training.ps_threads import PsThreads
 from tfps.training.run import Result, Run
-from tfps.update.measured import Measured
+from tfps.update.effect import Measured
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -19,9 +19,8 @@ from tfps.params.variable_map import Values
 from tfps.params.variables import take_number, variables_on
 from tfps.transport.pull import Versions
 from tfps.transport.received_push import ReceivedPush
-from tfps.update.effect import Effect
+from tfps.update.effect import Effect, Measured
 from tfps.update.ledger import STALENESS_BINS
-from tfps.update.measured import Measured
 from tfps.worker import per_worker
 
 

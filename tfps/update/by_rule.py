@@ -16,10 +16,9 @@ from tfps.params.variable_map import Values, VariableMap
 from tfps.params.variables import variables_on
 from tfps.transport.pull import Versions
 from tfps.transport.received_push import ReceivedPush, ShardGradient
-from tfps.update.effect import Effect
+from tfps.update.effect import Effect, Measured
 from tfps.update.inbox import Answers, Contents, Inbox, Kind
 from tfps.update.ledger import Account, Ledger, Rule
-from tfps.update.measured import Measured
 from tfps.update.ps_program import PsProgram
 
 

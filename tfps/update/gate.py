@@ -10,9 +10,9 @@ from typing_extensions import override
 
 from tfps.params.placement import ps_device
 from tfps.transport.pull import Pull
+from tfps.update.effect import Measured
 from tfps.update.inbox import Answers, Inbox, Kind
 from tfps.update.ledger import Account, Ledger, Rule
-from tfps.update.measured import Measured
 from tfps.update.ps_program import PsProgram
 from tfps.worker.cache import Cache
 

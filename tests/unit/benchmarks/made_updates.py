@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfps.training.history import Updates
-from tfps.update.measured import Measured
+from tfps.update.effect import Measured
 
 WORKERS = 4
 
