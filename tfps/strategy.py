@@ -19,7 +19,7 @@ from tfps.params.placement import (
     Partitioner,
     checking_first_axis,
 )
-from tfps.params.variables import VariableCreation
+from tfps.params.variables import PsVariableCreation
 from tfps.step.step import StepSettings
 from tfps.training.auto import AutoCodec, Codecs
 from tfps.training.fit import KerasHooks
@@ -121,7 +121,7 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
         )
         self._runtime = Runtime(self, settings, codecs)
         self._keras_hooks = KerasHooks(self._runtime, logs_updates=update is not None)
-        super().__init__(resolver, partitioner, VariableCreation)
+        super().__init__(resolver, partitioner, PsVariableCreation)
 
     @functools.cached_property
     def coordinator(self) -> tf.distribute.coordinator.ClusterCoordinator:

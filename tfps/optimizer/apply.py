@@ -125,19 +125,19 @@ class PsOptimizer:
         """Return the gradients that are not None, without the loss scale; on the worker.
 
         Args:
-            gradients: one for each trainable variable; None where the loss does not depend on it.
+            gradients: one for each trainable variable; None if the loss does not depend on it.
             counters: the values of `self.counters`.
 
         Raises:
             ValueError: if the loss depends on none of the variables.
         """
-        variables, found = _keras.with_gradients(self._keras, gradients)
+        variables, scaled = _keras.with_gradients(self._keras, gradients)
         scale = self._keras.loss_scale_factor
         if self.loss_scale is not None:
             scale = self.loss_scale.value(counters)
         if scale is not None:
-            found = [gradient / tf.cast(scale, gradient.dtype) for gradient in found]
-        return VariableMap(zip(variables, found, strict=True))
+            scaled = [gradient / tf.cast(scale, gradient.dtype) for gradient in scaled]
+        return VariableMap(zip(variables, scaled, strict=True))
 
     def clipped(self, gradients: Values) -> Values:
         """Return the clipped gradients; on the worker.

@@ -38,7 +38,7 @@ def variables_on(ps: int) -> Iterator[None]:
 _SHARD = re.compile(r"/part_\d+$")
 
 
-class VariableCreation(_tensorflow.VariableCreation):
+class PsVariableCreation(_tensorflow.VariableCreation):
     """Creates the variables of a strategy's scope, with three differences to TensorFlow.
 
     A new variable or shard goes to a ps with few bytes (`ByteBalance`). Slot variables of a sharded

@@ -16,7 +16,7 @@ from tfps.transport.messages import Wire
 from tfps.transport.pull import Pull
 from tfps.transport.rows import RowRequest
 from tfps.transport.send import DenseValues, RowValues, send
-from tfps.transport.transfer import Volume, total
+from tfps.transport.transfer import ByteCount, total
 from tfps.update.effect import Effect
 from tfps.worker.accumulate import Gradients, requests_for
 from tfps.worker.codec_state import CodecState
@@ -209,7 +209,7 @@ def deliver(
     """
     variables = [*(v for v, _ in whole), *(request.variable for request, _ in rows)]
     dtypes = {shards(variable)[0].variable.dtype for variable in variables}
-    received, volumes = send(
+    received, byte_counts = send(
         whole,
         rows,
         wire=wire,
@@ -219,27 +219,29 @@ def deliver(
         paced=paced,
     )
     applied = effect.take(received, pulled.whole)
-    sent = total(volumes, wire.num_ps)
+    sent = total(byte_counts, wire.num_ps)
     return Pushed(dropped=tf.zeros([], tf.int64), sent_bytes=sent, applied=[applied])
 
 
 def push_differences(differences: DenseValues, wire: Wire) -> Pushed:
     """Add to each variable, on its ps, the difference that a worker made to it."""
-    received, volumes = send(differences)
+    received, byte_counts = send(differences)
     for difference in (d for push in received for d in push.decoded()):
         difference.shard.variable.assign_add(difference.value, read_value=False)
-    return _sent(volumes, wire)
+    return _sent(byte_counts, wire)
 
 
 def push_row_differences(differences: RowValues, wire: Wire) -> Pushed:
     """Add to rows of each variable, on their ps, the differences that a worker made to them."""
-    received, volumes = send([], differences)
+    received, byte_counts = send([], differences)
     for difference in (d for push in received for d in push.decoded()):
         assert difference.ids is not None
         rows = RowView(difference.variable, difference.shard, difference.ids)
         rows.assign_add(difference.value)
-    return _sent(volumes, wire)
+    return _sent(byte_counts, wire)
 
 
-def _sent(volumes: Sequence[Volume], wire: Wire) -> Pushed:
-    return dataclasses.replace(Pushed.nothing(wire.num_ps), sent_bytes=total(volumes, wire.num_ps))
+def _sent(byte_counts: Sequence[ByteCount], wire: Wire) -> Pushed:
+    return dataclasses.replace(
+        Pushed.nothing(wire.num_ps), sent_bytes=total(byte_counts, wire.num_ps)
+    )

@@ -14,7 +14,7 @@ from tfps.params.shards import Shard, shards
 from tfps.params.variable_map import Values, VariableMap
 from tfps.transport.messages import Wire, messages
 from tfps.transport.rows import RowRequest, Rows, ShardRows, request_rows, rows_by_ps
-from tfps.transport.transfer import Payload, Volume, total, transfer
+from tfps.transport.transfer import ByteCount, Payload, total, transfer
 from tfps.wire.codec import Codec, Identity, Shape, num_bytes
 
 Versions = Mapping[int, tf.Tensor]
@@ -102,7 +102,7 @@ def _receive(
     ids_on_ps: _IdsOnPs,
     wire: Wire | None,
     start_versions: Mapping[Any, Versions],
-) -> tuple[_Received, list[Volume], dict[Any, Versions]]:
+) -> tuple[_Received, list[ByteCount], dict[Any, Versions]]:
     """Receive whole variables and rows; without a wire, uncoded.
 
     Returns:
@@ -124,7 +124,7 @@ def _receive(
         return shard.variable.read_value() if ids is None else shard.variable.sparse_read(ids)
 
     values: _Received = {}
-    volumes = []
+    byte_counts = []
     versions: dict[Any, dict[int, tf.Tensor]] = {effect: {} for effect in start_versions}
     for ps, of_ps in messages(coded, wire.buckets if wire else {}).items():
         on_ps = {effect: found[ps] for effect, found in start_versions.items() if ps in found}
@@ -140,10 +140,10 @@ def _receive(
                 versions[effect][ps] = version
             for bundle in received:
                 split = bundle.payload.bundle.shards
-                tensors, volume = bundle.decode([shapes[shard] for shard in split])
-                volumes.append(volume)
+                tensors, count = bundle.decode([shapes[shard] for shard in split])
+                byte_counts.append(count)
                 values.update(zip(split, tensors, strict=True))
-    return values, volumes, dict(versions)
+    return values, byte_counts, dict(versions)
 
 
 def _joined(variable: keras.Variable, values: _Received) -> tf.Tensor:
@@ -151,13 +151,13 @@ def _joined(variable: keras.Variable, values: _Received) -> tf.Tensor:
     return by_shard[0] if len(by_shard) == 1 else tf.concat(by_shard, axis=0)
 
 
-def _send_ids(requested: dict[int, list[ShardRows]]) -> tuple[_IdsOnPs, list[Volume]]:
+def _send_ids(requested: dict[int, list[ShardRows]]) -> tuple[_IdsOnPs, list[ByteCount]]:
     ids_on_ps: _IdsOnPs = {}
-    volumes = []
+    byte_counts = []
     for ps, of_ps in requested.items():
         ids = [rows.ids for rows in of_ps]
         _, received = transfer([], receiver=ps_device(ps), extra=ids)
         ids_on_ps.update(zip([rows.shard for rows in of_ps], received, strict=True))
         size = num_bytes(ids)
-        volumes.append(Volume(ps=ps, uncoded=size, coded=size))
-    return ids_on_ps, volumes
+        byte_counts.append(ByteCount(ps=ps, uncoded=size, coded=size))
+    return ids_on_ps, byte_counts

@@ -14,7 +14,7 @@ from tfps.params.shards import Shard, shards
 from tfps.transport.messages import Bundle, Message, Wire, messages
 from tfps.transport.received_push import ReceivedPush
 from tfps.transport.rows import RowRequest, ShardRows, rows_by_ps
-from tfps.transport.transfer import Payload, Volume, receipt, transfer
+from tfps.transport.transfer import ByteCount, Payload, receipt, transfer
 from tfps.transport.tree import take_apart
 from tfps.wire.codec import Codec, Identity, num_bytes
 
@@ -51,7 +51,7 @@ def send(
     headers: Mapping[int, Any] | None = None,
     to_all: bool = False,
     paced: bool = False,
-) -> tuple[list[ReceivedPush], list[Volume]]:
+) -> tuple[list[ReceivedPush], list[ByteCount]]:
     """Send values to the ps that own them; to be called in a worker's function.
 
     Args:
@@ -72,7 +72,7 @@ def send(
     by_ps = messages(cut.coded, wire.buckets if wire else {})
     ps_indices = {*by_ps, *(headers if to_all else ())}
     pushes: list[ReceivedPush] = []
-    volumes: list[Volume] = []
+    byte_counts: list[ByteCount] = []
     for ps in sorted(ps_indices):
         push, sent = _send_to(
             ps,
@@ -84,8 +84,8 @@ def send(
             paced=paced,
         )
         pushes.append(push)
-        volumes.extend(sent)
-    return pushes, volumes
+        byte_counts.extend(sent)
+    return pushes, byte_counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,11 +138,11 @@ def _send_to(
     state: BundleState,
     *,
     paced: bool,
-) -> tuple[ReceivedPush, list[Volume]]:
+) -> tuple[ReceivedPush, list[ByteCount]]:
     """Send messages to one ps; the first also carries the ids of the rows, and the header."""
     header_tensors, rebuild = take_apart(header)
     ids = [of_shard.ids for of_shard in rows]
-    volumes = [Volume(ps=ps, uncoded=num_bytes(ids), coded=num_bytes(ids))]
+    byte_counts = [ByteCount(ps=ps, uncoded=num_bytes(ids), coded=num_bytes(ids))]
     coded: list[tuple[Bundle, Sequence[tf.Tensor]]] = []
     with_first: list[tf.Tensor] = [*ids, *header_tensors]
     first: list[tf.Tensor] = []
@@ -164,7 +164,7 @@ def _send_to(
             receipts.append(receipt(received))
         for each in received:
             coded.append((each.payload.bundle, each.parts))
-            volumes.append(each.sent_volume)
+            byte_counts.append(each.sent_bytes)
             state.write(each.payload.bundle, each.state)
     return ReceivedPush(
         ps=ps,
@@ -172,4 +172,4 @@ def _send_to(
         ids={of_shard.shard: on_ps for of_shard, on_ps in zip(rows, first, strict=False)},
         variables=cut.variables,
         header=rebuild(first[len(rows) :]),
-    ), volumes
+    ), byte_counts

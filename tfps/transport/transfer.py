@@ -12,7 +12,7 @@ from tfps.wire.codec import Encoded, Identity, Shape, num_bytes, pack
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Volume:
+class ByteCount:
     """The bytes that one ps sent or received.
 
     Attributes:
@@ -59,21 +59,21 @@ class Received:
     state: Sequence[tf.Tensor]
     receiver: str | None
 
-    def decode(self, shapes: Sequence[Shape]) -> tuple[list[tf.Tensor], Volume]:
+    def decode(self, shapes: Sequence[Shape]) -> tuple[list[tf.Tensor], ByteCount]:
         """Return the decoded tensors, of these shapes, and their bytes; on a worker that pulls."""
         tensors = self.payload.bundle.decode(self.parts, shapes)
-        return tensors, self._volume(tensors, self.parts)
+        return tensors, self._byte_count(tensors, self.parts)
 
     @property
-    def sent_volume(self) -> Volume:
+    def sent_bytes(self) -> ByteCount:
         """The bytes, computed on the sender."""
-        return self._volume(self.payload.tensors, self.sent)
+        return self._byte_count(self.payload.tensors, self.sent)
 
-    def _volume(self, tensors: Sequence[tf.Tensor], parts: Sequence[tf.Tensor]) -> Volume:
+    def _byte_count(self, tensors: Sequence[tf.Tensor], parts: Sequence[tf.Tensor]) -> ByteCount:
         uncoded = coded = num_bytes(tensors)
         if not isinstance(self.payload.bundle.codec, Identity):
             coded = num_bytes(parts)
-        return Volume(ps=self.payload.bundle.ps, uncoded=uncoded, coded=coded)
+        return ByteCount(ps=self.payload.bundle.ps, uncoded=uncoded, coded=coded)
 
 
 def transfer(
@@ -206,12 +206,12 @@ def _from_bytes(packed: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     return tf.bitcast(tf.reshape(packed, [*shape, *size]), like.dtype)
 
 
-def total(volumes: Iterable[Volume], num_ps: int) -> tf.Tensor:
-    """Return the sum of volumes for each ps: int64, of shape `(num_ps, 2)`, uncoded and coded."""
+def total(byte_counts: Iterable[ByteCount], num_ps: int) -> tf.Tensor:
+    """Return the sum of byte counts for each ps: int64, `(num_ps, 2)`, uncoded and coded."""
     sums: list[list[int | tf.Tensor]] = [[0, 0] for _ in range(num_ps)]
-    for volume in volumes:
-        for column, count in enumerate((volume.uncoded, volume.coded)):
+    for of_ps in byte_counts:
+        for column, count in enumerate((of_ps.uncoded, of_ps.coded)):
             if not isinstance(count, int):
                 count = tf.cast(count, tf.int64)
-            sums[volume.ps][column] = sums[volume.ps][column] + count
+            sums[of_ps.ps][column] = sums[of_ps.ps][column] + count
     return tf.stack([tf.stack([tf.cast(count, tf.int64) for count in row]) for row in sums])
