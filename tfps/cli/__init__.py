@@ -1,4 +1,4 @@
-"""The `tfps` command: one module per subcommand, and no TensorFlow until a subcommand needs it."""
+"""The `tfps` command: one module per subcommand. TensorFlow is imported only where it is needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tyro
 
 from tfps.cli.cancel import Cancel
 from tfps.cli.doctor import Doctor
-from tfps.cli.local import Local
+from tfps.cli.local import LocalCluster
 from tfps.cli.logs import Logs
 from tfps.cli.render import Render
 from tfps.cli.status import Status
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options, program = _split_at_dashes(given)
     command = tyro.cli(
-        Local
+        Annotated[LocalCluster, tyro.conf.subcommand("local")]
         | Annotated[TaskServer, tyro.conf.subcommand("task")]
         | Doctor
         | Validate
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Split the command line at the first `--`: what follows is a program and its arguments."""
+    """Return the options before the first `--`, and the program with its arguments after it."""
     if "--" not in arguments:
         return arguments, []
     dashes = arguments.index("--")

@@ -19,16 +19,14 @@ class Cancel:
     """End all tasks of a submitted job: tfps cancel -f SPEC --target kubernetes."""
 
     file: File
-    """Path of the job spec, or - for standard input."""
 
     target: LaunchTargetName
-    """Who runs it."""
+    """The platform that runs the job."""
 
     namespace: Namespace = None
-    """Kubernetes namespace, instead of the spec's."""
 
     def run(self, program: Sequence[str]) -> int:
-        """Cancel the job, say what was done, and return the exit code."""
+        """Cancel the job, print what was done, and return the exit code."""
         spec_file = SpecFile(command="cancel", file=self.file, namespace=self.namespace)
         return spec_file.use(program, self._cancel)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import tyro
+
+from tfps.cli.usage import TAKES_NO_PROGRAM, usage_error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,28 +16,28 @@ class Doctor:
     """Check the machines of a job and the network between them, before the job runs on them.
 
     Runs in place of the program on every task, each with its TF_CONFIG, e.g. on one machine as
-    tfps local --ps P --workers W -- tfps doctor. The chief measures, prints a report with what to
-    do about each line that is not well, and ends the others. Without TF_CONFIG this machine alone
-    is checked. The exit code is 1 when a line is red.
+    tfps local --ps P --workers W -- tfps doctor. The chief measures, prints a report with advice
+    for each problem found, and ends the others. Without TF_CONFIG, only this machine is checked.
+    The exit code is 1 if a line of the report is red.
     """
 
     path: str = "."
-    """Folder in which checkpoints go. The one for temporary files is checked as well."""
+    """Folder for checkpoints. The folder for temporary files is checked as well."""
 
     timeout_s: float = 300.0
-    """How long the chief waits for the other tasks, and they for it."""
+    """Seconds for which the chief waits for the other tasks, and they for the chief."""
 
     max_links: int = 60
-    """Most links to measure; each takes up to 2 seconds."""
+    """Largest number of links to measure; each takes up to 2 seconds."""
 
     firewalled: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Public addresses are a warning only: a firewall lets just the job's hosts through."""
+    """A firewall admits only the job's hosts, so public addresses are only a warning."""
 
     output: Annotated[Literal["table", "json"], tyro.conf.arg(aliases=["-o"])] = "table"
-    """Form of the report."""
+    """Format of the report."""
 
     def run(self, program: Sequence[str]) -> int:
-        """Check, and return the exit code; 2 for a usage error or a faulty TF_CONFIG."""
+        """Run the checks and return the exit code; 2 for a usage error or a faulty TF_CONFIG."""
         from tfps.cluster.tf_config import TFConfig
         from tfps.errors import TFConfigError
 
@@ -45,10 +46,8 @@ class Doctor:
             config = TFConfig.from_environment()
         except TFConfigError as error:
             faults += str(error).splitlines()
-        for fault in faults:
-            print(f"tfps doctor: {fault}", file=sys.stderr)
         if faults:
-            return 2
+            return usage_error("doctor", faults)
         from tfps.doctor.run import run
 
         return run(
@@ -63,7 +62,7 @@ class Doctor:
     def _faults(self, program: Sequence[str]) -> list[str]:
         faults = []
         if program:
-            faults.append("runs no program; leave out what follows --.")
+            faults.append(TAKES_NO_PROGRAM)
         if self.timeout_s <= 0:
             faults.append(f"--timeout-s is {self.timeout_s:g}; use more than 0.")
         if self.max_links < 0:

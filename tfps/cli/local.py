@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Sequence
 
+from tfps.cli.usage import usage_error
 from tfps.cluster import addresses
 from tfps.cluster.processes import plan, supervise
 from tfps.cluster.processes.plan import program_fault
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Local:
+class LocalCluster:
     """Run a whole job on this machine: tfps local --ps P --workers W -- PROGRAM ARGS.
 
-    Starts a chief, W workers, P parameter servers and the evaluators that were asked for, one
-    process each. All of them run PROGRAM with their own TF_CONFIG; a program that calls tfps.run
-    trains on the chief, evaluates on an evaluator and serves on the others. The chief's output is
-    shown as it is, each line of the others after its task's name. The exit code is the chief's. No
-    process outlives the command.
+    Starts one process each for a chief, W workers, P parameter servers and the evaluators. All of
+    them run PROGRAM, each with its own TF_CONFIG. A program that calls tfps.run trains on the
+    chief, evaluates on an evaluator, and runs a server on the others. The chief's output is shown
+    as it is; each line of the others follows the name of its task. The exit code is the chief's.
+    No process outlives the command.
     """
 
     ps: int
@@ -33,15 +33,13 @@ class Local:
     """Number of evaluators."""
 
     threads_per_worker: int | None = None
-    """Threads that each worker or evaluator computes with. Without it, each takes all cores."""
+    """Number of threads of each worker and evaluator; by default, the number of cores."""
 
     def run(self, program: Sequence[str]) -> int:
         """Run the job and return the chief's exit code, or 2 for a usage error."""
         faults = [*self._number_faults(), *_program_faults(program)]
-        for fault in faults:
-            print(f"tfps local: {fault}", file=sys.stderr)
         if faults:
-            return 2
+            return usage_error("local", faults)
         num_tasks = 1 + self.workers + self.ps + self.evaluators
         ports = addresses.free_ports(num_tasks)
         processes = plan.processes(

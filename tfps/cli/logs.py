@@ -1,15 +1,15 @@
-"""`tfps logs`: what a task of a job writes."""
+"""`tfps logs`: the output of a task."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from tfps.cli.spec_file import USAGE_ERROR, File, Namespace, SpecFile
+from tfps.cli.spec_file import File, Namespace, SpecFile
+from tfps.cli.usage import usage_error
 from tfps.cluster.spec import Task
 from tfps.jobs.targets import LaunchTargetName, launcher
 
@@ -20,22 +20,20 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Logs:
-    """Print what a task of a submitted job writes: tfps logs -f SPEC --target kubernetes."""
+    """Print the output of a task of a submitted job: tfps logs -f SPEC --target kubernetes."""
 
     file: File
-    """Path of the job spec, or - for standard input."""
 
     target: LaunchTargetName
-    """Who runs it."""
+    """The platform that runs the job."""
 
     namespace: Namespace = None
-    """Kubernetes namespace, instead of the spec's."""
 
     task: str = "chief"
-    """Which task: its type, and its index after a colon if there are several, e.g. worker:1."""
+    """The task: its type, and if there are several of it, a colon and its index, e.g. worker:1."""
 
     follow: Annotated[bool, tyro.conf.arg(aliases=["-F"])] = False
-    """Go on until the task has ended."""
+    """Wait for more lines until the task has ended."""
 
     def run(self, program: Sequence[str]) -> int:
         """Print the lines and return the exit code."""
@@ -48,11 +46,8 @@ class Logs:
         known = {name_of(task): task for task in tasks(spec)}
         task = known.get(self.task if ":" in self.task else f"{self.task}:0")
         if task is None:
-            print(
-                f"tfps logs: --task {self.task!r} is not one of {', '.join(known)}.",
-                file=sys.stderr,
-            )
-            return USAGE_ERROR
+            fault = f"--task {self.task!r} is not one of {', '.join(known)}."
+            return usage_error("logs", [fault])
         return self._follow(spec, task)
 
     def _follow(self, spec: JobSpec, task: Task) -> int:

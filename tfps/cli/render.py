@@ -1,4 +1,4 @@
-"""`tfps render`: a job spec as a platform has it."""
+"""`tfps render`: a job spec in the form of a platform."""
 
 from __future__ import annotations
 
@@ -19,23 +19,21 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Render:
-    """Print a job spec as a platform has it: tfps render -f SPEC --target kubernetes.
+    """Print a job spec in the form of a platform: tfps render -f SPEC --target kubernetes.
 
-    Changes nothing and asks nobody: the same spec gives the same text. What of the spec the target
-    has no counterpart for is told on standard error.
+    Uses no network and changes nothing; the same spec always gives the same text. Parts of the spec
+    that have no counterpart on the platform are listed on standard error.
     """
 
     file: File
-    """Path of the job spec, or - for standard input."""
 
     target: TargetName
-    """Whom it is for."""
+    """The platform."""
 
     output: Annotated[Literal["yaml", "json"] | None, tyro.conf.arg(aliases=["-o"])] = None
-    """How it is written. Without it, as the target takes it: as YAML, or as a script for slurm."""
+    """Format of the output. By default YAML, or a script for slurm."""
 
     namespace: Namespace = None
-    """Kubernetes namespace, instead of the spec's."""
 
     def run(self, program: Sequence[str]) -> int:
         """Print the rendering and return the exit code."""

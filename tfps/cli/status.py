@@ -1,4 +1,4 @@
-"""`tfps status`: how a job and its tasks are."""
+"""`tfps status`: the state of a job and its tasks."""
 
 from __future__ import annotations
 
@@ -21,22 +21,20 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Status:
-    """Tell how a submitted job is: tfps status -f SPEC --target kubernetes.
+    """Print the state of a submitted job: tfps status -f SPEC --target kubernetes.
 
-    The exit code says whether the job was found, not how it is.
+    The exit code is 0 if the job was found, whatever its state.
     """
 
     file: File
-    """Path of the job spec, or - for standard input."""
 
     target: LaunchTargetName
-    """Who runs it."""
+    """The platform that runs the job."""
 
     namespace: Namespace = None
-    """Kubernetes namespace, instead of the spec's."""
 
     output: Annotated[Literal["table", "yaml", "json"], tyro.conf.arg(aliases=["-o"])] = "table"
-    """How it is written."""
+    """Format of the output."""
 
     def run(self, program: Sequence[str]) -> int:
         """Print the status and return the exit code."""

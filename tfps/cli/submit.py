@@ -1,4 +1,4 @@
-"""`tfps submit`: hand a job to a platform."""
+"""`tfps submit`: submit a job to a platform."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tfps.cli.spec_file import File, Namespace, SpecFile
 from tfps.jobs.targets import LaunchTargetName, launcher, renderer
+from tfps.log import say
 
 if TYPE_CHECKING:
     from tfps.jobs.file import JobFile
@@ -19,30 +20,28 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Submit:
-    """Hand a job to a platform: tfps submit -f SPEC --target kubernetes.
+    """Submit a job to a platform: tfps submit -f SPEC --target kubernetes.
 
-    Prints what the job is called there. With --wait the exit code is 0 when the job has succeeded
-    and 1 when it has failed or was cancelled; what happens meanwhile is told on standard error.
-    Interrupting the wait leaves the job running.
+    Prints the platform's name of the job. With --wait, changes of the job's state are written to
+    standard error, and the exit code is 0 if the job succeeds and 1 if it fails or is cancelled.
+    Ctrl-C ends the wait, not the job.
     """
 
     file: File
-    """Path of the job spec, or - for standard input."""
 
     target: LaunchTargetName
-    """Who runs it."""
+    """The platform that is to run the job."""
 
     namespace: Namespace = None
-    """Kubernetes namespace, instead of the spec's."""
 
     dry_run: bool = False
-    """Have the platform check the job, and start nothing."""
+    """Only have the platform check the job, and start nothing."""
 
     wait: bool = False
-    """Stay until the job is over."""
+    """Wait until the job has ended."""
 
     poll_s: float = 5.0
-    """With --wait: seconds between two looks at the job."""
+    """With --wait: seconds between two requests for the job's state."""
 
     def run(self, program: Sequence[str]) -> int:
         """Submit the job and return the exit code."""
@@ -64,17 +63,16 @@ class Submit:
             return 0 if self._until_over(platform, spec).state == "succeeded" else 1
         except KeyboardInterrupt:
             cancel = f"tfps cancel -f {self.file} --target {self.target}"
-            print(f"tfps submit: {name} runs on. To end it: {cancel}", file=sys.stderr)
+            say(f"{name} runs on. To end it: {cancel}", "tfps submit")
             return 130
 
     def _until_over(self, platform: Launcher, spec: JobSpec) -> JobStatus:
-        told = ""
+        last = ""
         while True:
             status = platform.status(spec)
-            line = status.summary
-            if line != told:
-                print(f"tfps submit: {line}", file=sys.stderr, flush=True)
-                told = line
+            if status.summary != last:
+                say(status.summary, "tfps submit")
+                last = status.summary
             if status.is_over:
                 return status
             time.sleep(self.poll_s)

@@ -3,47 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 
 from tfps import errors
+from tfps.cli.usage import TAKES_NO_PROGRAM, usage_error
 from tfps.cluster.server import serve_and_exit
 from tfps.cluster.tf_config import TFConfig
+from tfps.log import say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskServer:
-    """Run the server of a worker or ps, the task that TF_CONFIG names.
+    """Run the server of the task that TF_CONFIG names, a worker or ps.
 
-    Ends with code 0 after the chief's normal end, with 1 when the chief has been gone for the
-    timeout, and with 143 on SIGTERM.
+    The exit code is 0 after the chief's normal end, 1 if the chief could not be reached for the
+    time of the timeout, and 143 after SIGTERM.
     """
 
     chief_timeout_s: float = 300.0
-    """End when nothing has listened at the chief's address for this many seconds."""
+    """Seconds after which the server ends if nothing listens at the chief's address."""
 
     def run(self, program: Sequence[str]) -> int:
         """Run the server and return the exit code; 2 for a usage error or a faulty TF_CONFIG."""
         if program:
-            return _usage_error("runs no program; leave out what follows --.")
+            return usage_error("task", [TAKES_NO_PROGRAM])
         if self.chief_timeout_s <= 0:
-            return _usage_error(f"--chief-timeout-s is {self.chief_timeout_s:g}; use more than 0.")
+            fault = f"--chief-timeout-s is {self.chief_timeout_s:g}; use more than 0."
+            return usage_error("task", [fault])
         try:
             config = TFConfig.from_environment()
             if config is None:
-                return _usage_error(
+                fault = (
                     "TF_CONFIG is not set. Set it to the cluster and to the task of this process, "
                     "or run tfps local, which does."
                 )
+                return usage_error("task", [fault])
             serve_and_exit(config, chief_timeout_s=self.chief_timeout_s)
         except (errors.TFConfigError, errors.TaskTypeError) as error:
-            return _usage_error(str(error))
+            return usage_error("task", str(error).splitlines())
         except errors.ServerStartError as error:
-            print(f"tfps task: {error}", file=sys.stderr)
+            say(str(error), "tfps task")
             return 1
-
-
-def _usage_error(message: str) -> int:
-    for line in message.splitlines():
-        print(f"tfps task: {line}", file=sys.stderr)
-    return 2

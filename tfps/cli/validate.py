@@ -19,19 +19,18 @@ if TYPE_CHECKING:
 class Validate:
     """Check a job spec: tfps validate -f SPEC.
 
-    Tells every fault with its line, what is allowed, and what to do; a spec without faults gets a
-    table of the targets that can run it. With --target, what that one asks for is checked as well.
-    Exit code 2 when there are faults.
+    Lists all faults, each with its line, what is allowed, and what to do. For a spec without
+    faults, prints a table of the targets that can run it. With --target, the requirements of that
+    target are checked as well. The exit code is 2 if there are faults.
     """
 
     file: File
-    """Path of the job spec, or - for standard input."""
 
     target: TargetName | None = None
-    """Check the spec for this target, too."""
+    """Also check the requirements of this target."""
 
     def run(self, program: Sequence[str]) -> int:
-        """Check the spec and return the exit code."""
+        """Check the spec, print the result, and return the exit code."""
         return SpecFile(command="validate", file=self.file).use(program, self._check)
 
     def _check(self, job_file: JobFile, spec: JobSpec) -> int:
