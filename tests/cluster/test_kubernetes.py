@@ -31,7 +31,8 @@ CHIEF, WORKER = Task(type="chief", index=0), Task(type="worker", index=1)
 IMAGE = "tfps:0.1.0"
 
 needs_schemas = pytest.mark.skipif(
-    not all(map(schemas.is_at_hand, (JOB_SET, TF_JOB))), reason="no schemas of JobSet and TFJob"
+    not all(map(schemas.is_at_hand, (JOB_SET, TF_JOB))),
+    reason=schemas.needed(JOB_SET, TF_JOB),
 )
 FORMS = [
     pytest.param(PLAIN, id="plain"),

@@ -32,7 +32,8 @@ SPOT = Node(
 )
 
 needs_schemas = pytest.mark.skipif(
-    not all(map(schemas.is_at_hand, (JOB_SET, TF_JOB))), reason="no schemas of JobSet and TFJob"
+    not all(map(schemas.is_at_hand, (JOB_SET, TF_JOB))),
+    reason=schemas.needed(JOB_SET, TF_JOB),
 )
 
 

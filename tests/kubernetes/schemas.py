@@ -35,6 +35,12 @@ def is_at_hand(kind: Kind) -> bool:
     return not kind.is_custom or (_FOLDER / _DEFINITIONS[kind]).exists()
 
 
+def needed(*kinds: Kind) -> str:
+    """Return why a test of these kinds is skipped where a schema is not on this machine."""
+    names = " and ".join(kind.name for kind in kinds)
+    return f"needs the schema of {names}, in shared/schemas beside the repository"
+
+
 def faults(kind: Kind, obj: Object) -> list[str]:
     """Return what is wrong with an object by the schemas of its kind; each fault once."""
     return list(dict.fromkeys(_faults(kind, obj)))

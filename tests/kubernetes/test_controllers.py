@@ -15,8 +15,8 @@ from tests.kubernetes.nodes import Node
 from tests.kubernetes.objects import Object, is_true, labels_of, name_of
 from tests.kubernetes.store import Key
 
-needs_job_set = pytest.mark.skipif(not schemas.is_at_hand(JOB_SET), reason="no schema of JobSet")
-needs_tf_job = pytest.mark.skipif(not schemas.is_at_hand(TF_JOB), reason="no schema of TFJob")
+needs_job_set = pytest.mark.skipif(not schemas.is_at_hand(JOB_SET), reason=schemas.needed(JOB_SET))
+needs_tf_job = pytest.mark.skipif(not schemas.is_at_hand(TF_JOB), reason=schemas.needed(TF_JOB))
 IGNORES_DISRUPTIONS = {
     "rules": [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
