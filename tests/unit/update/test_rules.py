@@ -97,8 +97,7 @@ def run(ps: Ps, rule: Rule, pushes: int, seed: int = 0, slow: float = 5.0) -> li
     return staleness
 
 
-@pytest.mark.parametrize("bound", [0, 1, 4])
-@pytest.mark.parametrize("workers", [1, 2, 4, 7])
+@pytest.mark.parametrize(("bound", "workers"), [(0, 2), (1, 4), (4, 7), (4, 1)])
 def test_no_step_ends_too_stale_where_steps_wait(bound: int, workers: int) -> None:
     rule = WaitAbove(bound)
     assert rule is not None
@@ -205,8 +204,7 @@ def test_staleness_beyond_the_histogram_is_in_its_last_bin() -> None:
     assert counts[-1] == 6
 
 
-@pytest.mark.parametrize("bound", [0, 1, 4, 8])
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize(("bound", "workers"), [(0, 2), (1, 4), (4, 1), (8, 4)])
 def test_no_cache_lags_by_more_than_the_bound(bound: int, workers: int) -> None:
     rule = NotAhead(bound, 60.0)
     assert rule is not None
@@ -216,7 +214,7 @@ def test_no_cache_lags_by_more_than_the_bound(bound: int, workers: int) -> None:
     least_at_pull = [0] * workers
     started = ps.join(*range(workers))
     working: list[int] = []
-    for _ in range(600):
+    for _ in range(300):
         for worker in started:
             if int(ps.answers[worker]) != KEEP:
                 assert int(ps.answers[worker]) == steps[worker] - min(steps) <= bound // 4

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -83,3 +85,26 @@ def repeatedly(codec: Codec, value: np.ndarray, rounds: int) -> np.ndarray:
 def flat(values: Sequence[np.ndarray]) -> np.ndarray:
     """Return all numbers of some tensors as one float64 vector."""
     return np.concatenate([value.reshape(-1).astype("float64") for value in values])
+
+
+def each(**values: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """Return a decorator: one test that runs a check with every combination of arguments.
+
+    Each run begins with the same samples. An error names the arguments.
+    """
+
+    def as_test(check: Callable[..., None]) -> Callable[[], None]:
+        def test() -> None:
+            for combination in itertools.product(*values.values()):
+                arguments = dict(zip(values, combination, strict=True))
+                begin_anew()
+                try:
+                    check(**arguments)
+                except Exception as error:
+                    error.add_note(f"with {arguments}")
+                    raise
+
+        test.__name__, test.__qualname__ = check.__name__, check.__qualname__
+        return test
+
+    return as_test

@@ -9,15 +9,14 @@ from tests.unit.wire import samples
 from tfps.wire import Cast
 
 
-@pytest.mark.parametrize("kind", samples.KINDS)
-@pytest.mark.parametrize("size", samples.LENGTHS)
+@samples.each(kind=samples.KINDS, size=samples.LENGTHS)
 def test_bfloat16_is_off_by_at_most_a_256th(kind: str, size: int) -> None:
     value = samples.vector(kind, size)
     [decoded] = samples.through(Cast(), [value])
     assert (abs(decoded - value) <= abs(value) * 2.0**-8).all()
 
 
-@pytest.mark.parametrize("kind", ["normal", "heavy tailed", "sparse", "zeros", "constant", "tiny"])
+@samples.each(kind=["normal", "heavy tailed", "sparse", "zeros", "constant", "tiny"])
 def test_float16_is_off_by_at_most_a_2048th_within_its_range(kind: str) -> None:
     value = np.clip(samples.vector(kind, 5000), -65504, 65504)
     [decoded] = samples.through(Cast("float16"), [value])

@@ -37,9 +37,11 @@ KERNEL = Parameter.of("kernel", (64, 64))
 TABLE = Parameter.of("table", (64, 64), rows=True)
 
 
-@pytest.mark.parametrize("inner", INNER, ids=str)
-@pytest.mark.parametrize("kind", ["normal", "heavy tailed", "sparse", "tiny", "constant"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@samples.each(
+    inner=INNER,
+    kind=["heavy tailed", "sparse", "tiny"],
+    dtype=["float32", "float64"],
+)
 def test_what_was_decoded_and_the_residual_add_up_to_the_inputs(
     inner: Codec, kind: str, dtype: str
 ) -> None:
@@ -47,7 +49,7 @@ def test_what_was_decoded_and_the_residual_add_up_to_the_inputs(
     state = codec.initial_state(samples.SHAPES)
     given = received = 0.0
     largest = 0.0
-    for number in range(5):
+    for number in range(3):
         values = samples.tensors(kind, dtype)
         decoded, state = samples.step(codec, values, tf.constant([number, 0]), state)
         given, received = given + samples.flat(values), received + samples.flat(decoded)

@@ -19,20 +19,19 @@ def _largest_of_block(value: np.ndarray, block: int) -> np.ndarray:
     return np.repeat(padded.max(axis=1), block)[: len(value)]
 
 
-@pytest.mark.parametrize("kind", samples.KINDS)
-@pytest.mark.parametrize("size", samples.LENGTHS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("rounding", "least"), [("nearest", 253), ("stochastic", 126)])
+@samples.each(
+    kind=samples.KINDS,
+    size=samples.LENGTHS,
+    dtype=["float32", "float64"],
+    rounding=["nearest", "stochastic"],
+)
 def test_numbers_are_off_by_a_share_of_the_largest_of_their_block(
-    kind: str,
-    size: int,
-    dtype: str,
-    rounding: Literal["nearest", "stochastic"],
-    least: int,
+    kind: str, size: int, dtype: str, rounding: Literal["nearest", "stochastic"]
 ) -> None:
     value = samples.vector(kind, size, dtype)
     [decoded] = samples.through(Int8(block=64, rounding=rounding), [value])
-    assert (abs(decoded - value) <= _largest_of_block(value, 64) / least).all()
+    parts = 253 if rounding == "nearest" else 126
+    assert (abs(decoded - value) <= _largest_of_block(value, 64) / parts).all()
 
 
 def test_a_block_of_the_smallest_numbers_becomes_zeros() -> None:

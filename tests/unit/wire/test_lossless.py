@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from tests.unit.wire import samples
@@ -37,9 +36,7 @@ INNER: list[Codec] = [
 ]
 
 
-@pytest.mark.parametrize("inner", INNER, ids=str)
-@pytest.mark.parametrize("kind", ["normal", "sparse", "zeros"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@samples.each(inner=INNER, kind=["normal", "sparse", "zeros"], dtype=["float32", "float64"])
 def test_nothing_changes(inner: Codec, kind: str, dtype: str) -> None:
     values = samples.tensors(kind, dtype)
     plain, state = samples.step(inner, values)
@@ -64,7 +61,7 @@ def test_it_pays_where_bytes_repeat() -> None:
     assert _ratio(Int8(), normal**5) < 0.6
 
 
-@pytest.mark.parametrize("codec", [Identity(), Cast(), Int8(), OneBit(), TopK(0.01)], ids=str)
+@samples.each(codec=[Identity(), Cast(), Int8(), OneBit(), TopK(0.01)])
 def test_it_does_not_pay_for_normals(codec: Codec) -> None:
     assert 0.99 < _ratio(codec, samples.vector("normal", 100_000)) < 1.02
 

@@ -12,9 +12,7 @@ from tfps.wire.codec import num_bytes
 from tfps.wire.one_bit import pack_bits, unpack_bits
 
 
-@pytest.mark.parametrize("kind", samples.KINDS)
-@pytest.mark.parametrize("size", samples.LENGTHS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@samples.each(kind=samples.KINDS, size=samples.LENGTHS, dtype=["float32", "float64"])
 def test_the_error_of_a_block_is_bounded_and_its_mean_kept(
     kind: str, size: int, dtype: str
 ) -> None:
@@ -41,7 +39,7 @@ def test_only_the_block_of_a_nan_becomes_nan() -> None:
     np.testing.assert_array_equal(np.isnan(decoded), (np.arange(200) // 64) == 1)
 
 
-@pytest.mark.parametrize("shape", [(0, 8), (3, 8), (2, 24), (2, 13), (1, 1), (0, 0)])
+@samples.each(shape=[(0, 8), (3, 8), (2, 24), (2, 13), (1, 1), (0, 0)])
 def test_bits_come_back(shape: tuple[int, int]) -> None:
     flags = np.random.default_rng(0).random(shape) < 0.5
     packed = pack_bits(tf.constant(flags))

@@ -14,9 +14,7 @@ from tfps.wire.codec import num_bytes
 from tfps.wire.sparsifier import draw_positions
 
 
-@pytest.mark.parametrize("kind", samples.KINDS)
-@pytest.mark.parametrize("size", samples.LENGTHS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@samples.each(kind=samples.KINDS, size=samples.LENGTHS, dtype=["float32", "float64"])
 def test_one_number_of_each_stretch_arrives(kind: str, size: int, dtype: str) -> None:
     value = samples.vector(kind, size, dtype)
     [decoded] = samples.through(RandomK(0.13), [value])

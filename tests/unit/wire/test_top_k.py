@@ -25,9 +25,7 @@ def _sent(codec: TopK, value: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np
     return indices, values
 
 
-@pytest.mark.parametrize("kind", samples.KINDS)
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("fraction", [1e-9, 0.01, 0.07, 1.0])
+@samples.each(kind=samples.KINDS, size=SIZES, fraction=[1e-9, 0.01, 0.07, 1.0])
 def test_exactly_the_largest_are_sent(kind: str, size: int, fraction: float) -> None:
     value = samples.vector(kind, size)
     k = math.ceil(round(fraction * size, 6)) if fraction > 1e-6 else min(size, 1)
@@ -37,9 +35,7 @@ def test_exactly_the_largest_are_sent(kind: str, size: int, fraction: float) -> 
     np.testing.assert_array_equal(np.sort(indices), np.sort(tf.math.top_k(abs(value), k).indices))
 
 
-@pytest.mark.parametrize("kind", samples.KINDS)
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@samples.each(kind=samples.KINDS, size=SIZES, dtype=["float32", "float64"])
 def test_the_rest_decodes_to_zero_within_the_bound(kind: str, size: int, dtype: str) -> None:
     value = samples.vector(kind, size, dtype)
     [decoded] = samples.through(TopK(0.05), [value])
@@ -52,8 +48,7 @@ def test_the_rest_decodes_to_zero_within_the_bound(kind: str, size: int, dtype: 
     assert ((decoded - value).astype("float64") ** 2).sum() <= share * squares + 1e-13 * squares
 
 
-@pytest.mark.parametrize("kind", samples.KINDS)
-@pytest.mark.parametrize("fraction", [0.001, 0.01, 0.5])
+@samples.each(kind=samples.KINDS, fraction=[0.001, 0.01, 0.5])
 def test_a_sampled_threshold_bounds_how_many_are_sent(kind: str, fraction: float) -> None:
     value = samples.vector(kind, 200_000)
     k = math.ceil(fraction * 200_000)
