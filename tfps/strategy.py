@@ -21,11 +21,12 @@ from tfps.params.placement import (
 )
 from tfps.params.variables import PsVariableCreation
 from tfps.step.step import StepSettings
-from tfps.training.auto import AutoCodec, Codecs
+from tfps.training.auto import Codecs
 from tfps.training.fit import KerasHooks
 from tfps.training.loop import Loop, StepFunction
 from tfps.training.runtime import Runtime
 from tfps.update import Asynchronous, Policy
+from tfps.wire import Auto, Codec
 
 
 class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
@@ -48,8 +49,8 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
         cluster_resolver: tf.distribute.cluster_resolver.ClusterResolver | None = None,
         variable_partitioner: Partitioner | AutoPartitioner | None = None,
         *,
-        pull: AutoCodec = None,
-        push: AutoCodec = None,
+        pull: Codec | Auto | None = None,
+        push: Codec | Auto | None = None,
         overlap: bool = False,
         lazy_rows: bool = True,
         bucket_bytes: int | None = None,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from models.lib.settings import after_int8, codec, falling, with_feedback
 from tfps import wire
-from tfps.training.auto import AutoCodec
+from tfps.wire import Auto, Codec
 
 FLOAT32, SGD = "float32", "sgd"
 _CAST, _SPARSE = 1.0, 2.0
@@ -27,8 +27,8 @@ class Contender:
         allowed_percent: By how much its loss may be above the reference's.
     """
 
-    pull: AutoCodec
-    push: AutoCodec
+    pull: Codec | Auto
+    push: Codec | Auto
     overlap: bool = False
     optimizer: Literal["adam", "sgd", "sgd without momentum"] = "adam"
     reference: str | None = FLOAT32

@@ -14,9 +14,8 @@ import tfps
 from models.lib.inputs import InputError
 
 if TYPE_CHECKING:
-    from tfps.training.auto import AutoCodec
     from tfps.update import Policy
-    from tfps.wire import Codec
+    from tfps.wire import Auto, Codec
 
 Pull = Literal["float32", "bfloat16", "float16", "int8", "auto"]
 Push = Literal[Pull, "onebit", "topk", "randomk", "powersgd"]
@@ -37,8 +36,8 @@ _WARM_UP_STEPS = 250
 class StrategyArguments(TypedDict):
     """Arguments of `tfps.ParameterServerStrategy`."""
 
-    pull: AutoCodec
-    push: AutoCodec
+    pull: Codec | Auto
+    push: Codec | Auto
     overlap: bool
     update: Policy | None
 
@@ -130,8 +129,8 @@ class RunSettings:
         }
 
 
-def codec(name: Push) -> AutoCodec:
-    """Return the codec of a name; "auto" stays as it is.
+def codec(name: Push) -> Codec | Auto:
+    """Return the codec of a name.
 
     `onebit`, `topk` (the largest 5 %), `randomk` (1 %) and `powersgd` (rank 8) leave out most of a
     gradient, and error feedback sends it later. Rows of tables travel as int8 instead, since each
@@ -143,7 +142,7 @@ def codec(name: Push) -> AutoCodec:
         ValueError: No codec has this name.
     """
     if name == "auto":
-        return "auto"
+        return tfps.wire.Auto()
     codecs: dict[str, Codec] = {
         "float32": tfps.wire.Identity(),
         "bfloat16": tfps.wire.Cast("bfloat16"),

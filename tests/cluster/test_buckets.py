@@ -127,7 +127,7 @@ def test_auto_picks_buckets_for_a_slow_link(
         pull_bytes_per_s=1e5, push_bytes_per_s=1e5,
     )  # fmt: skip
     monkeypatch.setattr(auto, "profile_step", lambda *_: slow)
-    model = stacked(make_strategy(pull="auto", push="auto"), steps_per_execution=4)
+    model = stacked(make_strategy(pull=wire.Auto(), push=wire.Auto()), steps_per_execution=4)
     history = run_steps(model, 8, epochs=4).history
     assert "bucket_bytes=6250: they are pushed and" in capfd.readouterr().out
     assert history["loss"][-1] < 0.5 * history["loss"][0]

@@ -132,21 +132,21 @@ def test_a_warm_up_changes_the_codec_at_its_step(make_strategy: Any) -> None:
 def test_auto_says_what_it_picked_and_why(
     make_strategy: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    strategy = make_strategy(pull="auto", push="auto")
+    strategy = make_strategy(pull=wire.Auto(), push=wire.Auto())
     model = classifier(strategy)
     model.fit(IDS, CLASSES, batch_size=8, epochs=2, verbose=0)
     assert int(model.optimizer.iterations) == 2 * 8  # what was measured counts for nothing
-    said = re.findall(r'^(pull|push)="auto": \w+\(.*A step computes for .* ms; its .* MB take',
+    said = re.findall(r'^(pull|push)=Auto\(\): \w+\(.*A step computes for .* ms; its .* MB take',
                       capfd.readouterr().out, re.MULTILINE)  # fmt: skip
     assert said == ["pull", "push"]
     model.fit(IDS, CLASSES, batch_size=8, verbose=0)
-    assert "auto" not in capfd.readouterr().out  # once for each model
+    assert "Auto" not in capfd.readouterr().out  # once for each model
 
 
 def test_auto_measures_on_the_workers_that_have_data(
     make_strategy: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    model = sloped(make_strategy(push="auto"))
+    model = sloped(make_strategy(push=wire.Auto()))
     one_batch = tf.data.Dataset.from_tensors((np.ones((4, 1)), np.ones((4, 1))))
     model.fit(one_batch, verbose=0)
     assert "push=" in capfd.readouterr().out
@@ -154,7 +154,7 @@ def test_auto_measures_on_the_workers_that_have_data(
 
 
 def test_a_loop_picks_too(make_strategy: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    strategy = make_strategy(push="auto")
+    strategy = make_strategy(push=wire.Auto())
     model = classifier(strategy)
     with strategy.scope():
         optimizer = keras.optimizers.SGD(0.1)
@@ -183,11 +183,11 @@ def test_auto_does_not_wait_for_a_worker_that_fails(
 
     monkeypatch.setattr(profile, "_timed", fail_once)
     with pytest.raises(tf.errors.InvalidArgumentError, match="this worker fails"):
-        run_steps(sloped(make_strategy(push="auto")), 4)
+        run_steps(sloped(make_strategy(push=wire.Auto())), 4)
 
 
 def test_a_name_that_is_not_auto_is_refused() -> None:
-    with pytest.raises(ValueError, match="push='int8': give \"auto\", or a codec"):
+    with pytest.raises(TypeError, match=r"push='int8': give a codec.* or None"):
         tfps.ParameterServerStrategy(push="int8")
 
 

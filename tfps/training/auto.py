@@ -1,11 +1,11 @@
-"""pull="auto" and push="auto": codecs that are picked before a model's first step."""
+"""The codecs of a strategy: `Auto` is replaced by a codec before a model's first step."""
 
 from __future__ import annotations
 
 import dataclasses
 import weakref
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -15,33 +15,36 @@ from tfps.training.pool import WorkerPool
 from tfps.training.profile import profile_step
 from tfps.transport.messages import Wire
 from tfps.update.asynchronous import Asynchronous
-from tfps.wire.auto import StepProfile, choose_bucket_bytes, choose_pull, choose_push
+from tfps.wire.auto import Auto, StepProfile, choose_bucket_bytes, choose_pull, choose_push
 from tfps.wire.codec import Codec, Identity
-
-AutoCodec = Codec | Literal["auto"] | None
 
 
 class Codecs:
-    """The codecs of a strategy; those that are "auto" are picked once for each model."""
+    """The codecs of a strategy; those that are `Auto` are picked once for each model."""
 
     def __init__(
-        self, pull: AutoCodec, push: AutoCodec, num_ps: int, bucket_bytes: int | None
+        self,
+        pull: Codec | Auto | None,
+        push: Codec | Auto | None,
+        num_ps: int,
+        bucket_bytes: int | None,
     ) -> None:
-        """Take a codec for each direction, None for no codec or "auto" to pick one.
+        """Take a codec for each direction; None is no codec.
 
         Raises:
-            ValueError: if parameters cannot be pulled with `pull`, a name is not "auto", or
-                `bucket_bytes` is below 1.
+            TypeError: if `pull` or `push` is not a codec, `Auto` or None.
+            ValueError: if parameters cannot be pulled with `pull`, or `bucket_bytes` is below 1.
         """
         if bucket_bytes is not None and bucket_bytes < 1:
             raise ValueError(f"bucket_bytes={bucket_bytes!r}: give a number above 0, or None.")
         directions = {"pull": pull, "push": push}
         for name, codec in directions.items():
-            if isinstance(codec, str) and codec != "auto":
-                raise ValueError(
-                    f'{name}={codec!r}: give "auto", or a codec such as tfps.wire.Cast("bfloat16").'
+            if not isinstance(codec, Codec | Auto | None):
+                raise TypeError(
+                    f'{name}={codec!r}: give a codec, such as tfps.wire.Cast("bfloat16"), '
+                    "tfps.wire.Auto() to let tfps pick one, or None."
                 )
-        self._auto = sorted(name for name, codec in directions.items() if codec == "auto")
+        self._auto = sorted(name for name, codec in directions.items() if isinstance(codec, Auto))
         self._wire = Wire(
             pull=_fixed(pull), push=_fixed(push), num_ps=num_ps, bucket_bytes=bucket_bytes
         )
@@ -60,7 +63,7 @@ class Codecs:
         workers: WorkerPool,
         settings: StepSettings,
     ) -> Wire:
-        """Return the wire for a model's training; measure, pick and print where it is "auto".
+        """Return the wire for a model's training; measure, pick and print what is `Auto`.
 
         To be called in the strategy's scope.
         """
@@ -95,6 +98,6 @@ class Codecs:
         return dataclasses.replace(self._wire, **picked)
 
 
-def _fixed(codec: AutoCodec) -> Codec:
-    """Return the codec until another one is picked: without codec where it is "auto"."""
-    return Identity() if codec is None or isinstance(codec, str) else codec
+def _fixed(codec: Codec | Auto | None) -> Codec:
+    """Return the codec; for `Auto`, the one until another is picked."""
+    return Identity() if codec is None or isinstance(codec, Auto) else codec

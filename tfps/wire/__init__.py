@@ -1,5 +1,6 @@
 """Codecs: the formats in which parameters and gradients travel between workers and ps."""
 
+from tfps.wire.auto import Auto
 from tfps.wire.cast import Cast
 from tfps.wire.codec import Codec, Encoded, Identity, Parameter
 from tfps.wire.error_feedback import ErrorFeedback
@@ -13,6 +14,7 @@ from tfps.wire.random_k import RandomK
 from tfps.wire.top_k import TopK
 
 __all__ = [
+    "Auto",
     "ByName",
     "BySize",
     "Cast",

@@ -1,4 +1,4 @@
-"""The choice of "auto": the least lossy codec that keeps the wire off the critical path."""
+"""`Auto`: the least lossy codec that keeps the wire off the critical path."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ _SIGNS = DenseAndRows(
 _PULLS: tuple[tuple[Codec, float], ...] = ((Identity(), 4.0), (Cast(), 2.0), (Int8(), 1.0))
 _PUSHES = (*_PULLS, (_SIGNS, 0.16))
 """Codecs from the least lossy one to the smallest, with the bytes of a float32 number in each."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Auto:
+    """Let tfps pick a codec, to be given to the strategy as `pull` or `push`.
+
+    Before a model's first step, each worker times the step and its links to all ps. tfps then picks
+    the least lossy codec that keeps the wire off the critical path, and prints which and why. If
+    the strategy has no `bucket_bytes`, it picks that, too.
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +116,7 @@ def _choose(
         codec=codec,
         seconds=seconds,
         reason=(
-            f'{name}="auto": {codec!r}. A step computes for {1e3 * profile.compute_s:.3g} ms; its '
+            f"{name}=Auto(): {codec!r}. A step computes for {1e3 * profile.compute_s:.3g} ms; its "
             f"{num_bytes / 1e6:.3g} MB take {1e3 * uncoded_s:.3g} ms at {rate / 1e6:.3g} MB/s, and "
             f"{1e3 * seconds:.3g} ms in this codec, which {verdict} {limit}."
         ),

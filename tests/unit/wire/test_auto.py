@@ -1,4 +1,4 @@
-"""What "auto" picks from what was measured."""
+"""What `Auto` picks from what was measured."""
 
 from __future__ import annotations
 

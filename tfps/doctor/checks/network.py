@@ -140,8 +140,8 @@ def _slow(slow: Mapping[Link, float]) -> Iterator[Finding]:
             level=Level.WARN,
             says=f"below {rate(SLOW_BYTES_PER_S)}: {_each(slow, rate)}",
             to_do="Look for a slow card, a VPN, or the limit of a machine type. Or send less: "
-            'pull="auto", push="auto", update=tfps.update.Local. Each way, 10 million float32 '
-            f"parameters take {longest_s:.1f} s here.",
+            "pull=tfps.wire.Auto(), push=tfps.wire.Auto(), update=tfps.update.Local. Each way, "
+            f"10 million float32 parameters take {longest_s:.1f} s here.",
         )
 
 

@@ -14,6 +14,7 @@ from models.lib.settings import Pull, Push, Update, codec, falling, policy
 from tests.unit.models.guard import run_guarded
 from tfps.update import Policy, SemiSynchronous, Synchronous
 from tfps.wire import (
+    Auto,
     Cast,
     Codec,
     ErrorFeedback,
@@ -145,11 +146,11 @@ def test_topk_falls_to_its_fraction_by_quarters() -> None:
 
 def test_every_name_of_the_command_line_gives_a_codec() -> None:
     assert set(get_args(Pull)) < set(get_args(Push))
-    assert all(isinstance(codec(name), Codec) or name == "auto" for name in get_args(Push))
+    assert all(isinstance(codec(name), Codec | Auto) for name in get_args(Push))
 
 
 def test_auto_is_left_to_the_strategy() -> None:
-    assert codec("auto") == "auto"
+    assert codec("auto") == Auto()
 
 
 def test_unknown_codec_is_an_error_that_lists_the_codecs() -> None:
