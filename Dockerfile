@@ -1,15 +1,15 @@
-# An image with tfps, what the recipes in models/ need, and the recipes; without and with GPUs:
+# An image with tfps, the recipes in models/ and their dependencies, without or with GPU support:
 #
 #   docker build --tag tfps:0.1.0 .
 #   docker build --tag tfps:0.1.0-gpu --build-arg DEVICE=gpu .
 #
-# docs/images.md has the rest: podman, buildah, images of your own, machines without containers.
+# See docs/images.md for podman, buildah, images of your own, and machines without containers.
 
-# Any image with glibc and Python 3.11 or newer. It needs no CUDA: for DEVICE=gpu that comes as NVIDIA's wheels,
-# in the versions that TensorFlow asks for.
+# Any image with glibc and Python 3.11 or newer. It needs no CUDA: with DEVICE=gpu, CUDA is installed as NVIDIA's
+# wheels, in the versions that TensorFlow asks for.
 ARG BASE=python:3.11-slim-bookworm
 
-# An edit of pyproject.toml that leaves these lines as they are installs nothing again.
+# If an edit of pyproject.toml leaves these requirements unchanged, nothing is installed again.
 FROM ${BASE} AS requirements
 ARG EXTRAS="recipes kubernetes"
 WORKDIR /build
@@ -25,7 +25,7 @@ WORKDIR /build
 COPY docker/ ./docker/
 COPY requirements.lock ./
 COPY --from=requirements /build/requirements.txt ./
-# Taken out: TensorFlow's headers, and a parser of C that none of its modules imports.
+# TensorFlow's headers, and a C parser that none of its modules imports, are removed.
 RUN python -m venv /opt/venv \
     && pip install --no-cache-dir --constraint requirements.lock setuptools \
     && pip install --no-cache-dir --no-build-isolation --constraint requirements.lock \
@@ -38,11 +38,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY tfps/ ./tfps/
 RUN pip install --no-cache-dir --no-build-isolation --no-deps --no-warn-script-location --root /package .
 COPY models/ /package/app/models/
-# Tasks run as the user that the job spec says, so all may write to the folder they work in, as to /tmp.
+# Tasks run as the user that the job spec names, so any user may write to the working folder, as to /tmp.
 RUN python -m compileall -q /package/app/models && chmod 1777 /package/app
 
 FROM ${BASE}
-# The driver is the node's. With GPUs, NVIDIA's container toolkit adds these parts of it.
+# The driver belongs to the node. With GPUs, NVIDIA's container toolkit adds these parts of it.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 ENV PATH=/opt/venv/bin:$PATH HOME=/app PYTHONUNBUFFERED=1
 COPY --from=dependencies /opt/venv/ /opt/venv/

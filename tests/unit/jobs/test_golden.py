@@ -39,9 +39,9 @@ def test_json_and_yaml_hold_the_same(path: Path) -> None:
 
 
 @pytest.mark.parametrize("job_file", SPECS, ids=[spec.name for spec in SPECS])
-def test_a_spec_says_when_to_take_it_and_how(job_file: rendered.JobFile) -> None:
+def test_a_spec_says_when_to_use_it_and_how(job_file: rendered.JobFile) -> None:
     header = job_file.text.split("apiVersion:")[0]
-    assert header.startswith("# Take it ")
+    assert header.startswith("# Use it ")
     command = rf"tfps (submit|render) -f cluster_specs/{job_file.name}\.yaml --target ([-a-z]+)"
     targets = [match[1] for match in re.findall(command, header)]
     assert targets
