@@ -231,12 +231,12 @@ class _RowIds:
             for name, value in self._inputs(batch).items()
             if name.split(":")[0] in known
         }
-        found = iter(
+        imported = iter(
             tf.graph_util.import_graph_def(
                 definition, input_map=inputs, return_elements=[t.name for t in flat], name="row_ids"
             )
         )
-        return [[_with_shape(next(found), like) for like in lookups] for lookups in self.ids]
+        return [[_with_shape(next(imported), like) for like in lookups] for lookups in self.ids]
 
     def _inputs(self, batch: Any) -> Mapping[str, tf.Tensor]:
         values = tf.nest.flatten(batch, expand_composites=True)

@@ -55,12 +55,12 @@ class Format:
 
     def read(self, packed: np.ndarray) -> Report:
         """Return the report that `pack` packed."""
-        found, start = [], 0
+        values, start = [], 0
         for shape, dtype in self._parts:
             end = start + math.prod(shape) * dtype.itemsize
-            found.append(packed[start:end].view(dtype).reshape(shape))
+            values.append(packed[start:end].view(dtype).reshape(shape))
             start = end
-        steps, dropped, missed, traffic, *metrics = found
+        steps, dropped, missed, traffic, *metrics = values
         return Report(
             steps=int(steps),
             dropped=int(dropped),

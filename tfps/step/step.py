@@ -128,10 +128,10 @@ class Step:
         seeds = [v for v in self.demand.whole if _keras.is_seed_state(v)]
         self.seeds = [(seed, seed.numpy()) for seed in seeds]
         own = VariableSet([*self.metrics, *seeds])
-        counters = [c for made in self._all_optimizers for c in made.counters]
+        counters = [c for optimizer in self._all_optimizers for c in optimizer.counters]
         used = VariableSet(v for v in [*counters, *self.demand.whole] if v not in own)
         self.written = [v for v in self.demand.written if v not in own]
-        updated = [v for one in self.optimizers.values() for v in one.variables]
+        updated = [v for parts in self.optimizers.values() for v in parts.variables]
         changing = VariableSet([*counters, *self.written, *updated])
         self.whole = [v for v in used if v in changing]
         self.frozen = Frozen([v for v in used if v not in changing])
@@ -148,7 +148,7 @@ class Step:
     @property
     def _applied(self) -> list[PsOptimizer]:
         """The optimizers that the computation applies."""
-        return [one.optimizer for one in self.optimizers.values()]
+        return [parts.optimizer for parts in self.optimizers.values()]
 
     @property
     def _all_optimizers(self) -> list[PsOptimizer]:
@@ -158,7 +158,7 @@ class Step:
     @property
     def effects(self) -> list[Effect]:
         """How gradients take effect, for all optimizers."""
-        return [effect for one in self.optimizers.values() for effect in one.effects]
+        return [effect for parts in self.optimizers.values() for effect in parts.effects]
 
     @property
     def versions(self) -> list[tuple[Effect, int]]:
@@ -175,25 +175,25 @@ class Step:
     @property
     def ps_programs(self) -> list[PsProgram]:
         """The programs that run on the ps while workers run what was traced last."""
-        found = [program for effect in self.effects for program in effect.programs.values()]
-        return found if self.gate is None else [*found, self.gate.program]
+        programs = [program for effect in self.effects for program in effect.programs.values()]
+        return programs if self.gate is None else [*programs, self.gate.program]
 
     def measured(self, num_ps: int) -> Measured:
         """Return the ps' counts of updates since training began."""
-        found = Measured.nothing(num_ps, self.num_workers)
+        counts = Measured.nothing(num_ps, self.num_workers)
         for effect in self.effects:
-            found += effect.measured(num_ps)
-        return found if self.gate is None else found + self.gate.measured(num_ps)
+            counts += effect.measured(num_ps)
+        return counts if self.gate is None else counts + self.gate.measured(num_ps)
 
     @property
     def global_steps(self) -> list[keras.Variable]:
         """The update counter of each optimizer."""
-        return [made.global_step for made in self._applied]
+        return [optimizer.global_step for optimizer in self._applied]
 
     def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
-        for one in self.optimizers.values():
-            one.prepare()
+        for optimizer in self.optimizers.values():
+            optimizer.prepare()
         for part in (self.gate, self.replica, *self.row_copies):
             if part is not None:
                 part.prepare()
@@ -208,16 +208,19 @@ class Step:
             optimizer.build(variables)
         for inner in _keras.without_wrappers(optimizer):
             settings.policy.check_optimizer(inner, lazy_rows=settings.lazy_rows)
-        made = PsOptimizer(optimizer, lazy_rows=settings.lazy_rows)
-        dense = settings.policy.effect(made, self.num_workers)
-        rows = settings.policy.effect_of_rows(made, self.num_workers, dense)
+        ps_optimizer = PsOptimizer(optimizer, lazy_rows=settings.lazy_rows)
+        dense = settings.policy.effect(ps_optimizer, self.num_workers)
+        rows = settings.policy.effect_of_rows(ps_optimizer, self.num_workers, dense)
         accumulator = None
-        if made.steps_per_update > 1:
+        if ps_optimizer.steps_per_update > 1:
             accumulator = Accumulator(
-                made.steps_per_update, variables, self.demand.tables, made.global_step
+                ps_optimizer.steps_per_update,
+                variables,
+                self.demand.tables,
+                ps_optimizer.global_step,
             )
         return StepOptimizer(
-            optimizer=made,
+            optimizer=ps_optimizer,
             variables=variables,
             dense=dense,
             rows=rows,
@@ -234,16 +237,16 @@ class Step:
 
     def _row_copies(self) -> list[RowCopy]:
         owners = VariableMap(
-            (v, one.optimizer) for one in self.optimizers.values() for v in one.variables
+            (v, parts.optimizer) for parts in self.optimizers.values() for v in parts.variables
         )
         copies = []
         for table in self.demand.tables:
-            made = owners.get(table)
-            if made is not None and not made.goes_by_rows(table):
+            optimizer = owners.get(table)
+            if optimizer is not None and not optimizer.goes_by_rows(table):
                 raise NotImplementedError(
                     f"update=Local(...): rows of {table.path!r} are looked up, and its optimizer "
                     "or its constraint looks at all of its rows together. Take one that goes row "
                     "by row, such as Adam, or another update policy."
                 )
-            copies.append(RowCopy(table, [] if made is None else made.slots_of(table)))
+            copies.append(RowCopy(table, [] if optimizer is None else optimizer.slots_of(table)))
         return copies

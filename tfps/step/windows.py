@@ -120,7 +120,7 @@ class WindowMoves:
             copy.clear()
         kept = []
         if self._window.keeps_copy:
-            kept = [v for one in self._step.optimizers.values() for v in self._whole(one)]
+            kept = [v for parts in self._step.optimizers.values() for v in self._whole(parts)]
         self._replica.load(pulled.whole, keep=kept)
         return pulled
 
@@ -140,12 +140,12 @@ class WindowMoves:
         )
         positions: Values = VariableMap()
         for table, lookups in zip(demand.tables, demand.row_ids(batch), strict=True):
-            rows, positions[table], one = self._copies[table].look_up(lookups, moves.wire)
+            rows, positions[table], new = self._copies[table].look_up(lookups, moves.wire)
             pulled = dataclasses.replace(
                 pulled,
                 rows=pulled.rows | VariableMap([(table, rows)]),
-                received_bytes=pulled.received_bytes + one.received_bytes,
-                sent_bytes=pulled.sent_bytes + one.sent_bytes,
+                received_bytes=pulled.received_bytes + new.received_bytes,
+                sent_bytes=pulled.sent_bytes + new.sent_bytes,
             )
         return WindowInputs(pulled=pulled, positions=positions)
 

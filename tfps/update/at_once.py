@@ -118,8 +118,8 @@ class AtOnce(Effect):
         receipts = []
         for push in pushes:
             device = ps_device(push.ps)
-            there = [op for op in traced if op.device == device]
-            with tf.device(device), tf.control_dependencies(there):
+            on_ps = [op for op in traced if op.device == device]
+            with tf.device(device), tf.control_dependencies(on_ps):
                 receipts.append(tf.identity(scalars[push.ps].step))
         return tf.add_n(receipts)
 
