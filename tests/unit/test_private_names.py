@@ -7,7 +7,9 @@ and methods that override a private one.
 from __future__ import annotations
 
 import ast
+import importlib
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +121,27 @@ def test_a_private_name_is_found(code: str) -> None:
 )
 def test_other_names_are_left_alone(code: str) -> None:
     assert not faults({"file.py": ast.parse(code)}, set())
+
+
+def test_no_other_class_overrides_a_private_method() -> None:
+    importlib.import_module("tfps.strategy")
+    modules = [module for name, module in sys.modules.items() if name.startswith("tfps.")]
+    classes = {item for module in modules for item in vars(module).values() if is_class(item)}
+    overridden = [
+        f"{cls.__module__}.{cls.__name__}.{name}"
+        for cls in classes
+        for base in cls.__mro__
+        if base.__module__.startswith(("keras", "tensorflow"))
+        for name in vars(cls).keys() & vars(base).keys()
+        if private(name) and name != "_abc_impl"
+    ]
+    assert not overridden
+
+
+def is_class(item: object) -> bool:
+    packages = tuple(f"tfps.{package.name}" for package in PACKAGES)
+    return (
+        isinstance(item, type)
+        and item.__module__.startswith("tfps.")
+        and not item.__module__.startswith(packages)
+    )

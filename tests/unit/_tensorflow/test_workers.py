@@ -1,4 +1,4 @@
-"""What a worker had used up is built anew where TensorFlow ignores that it lost a connection."""
+"""A worker that lost a connection to a ps recovers, though TensorFlow ignores such a loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfps._tensorflow import on_worker
 
 
 class Handler:
-    """Takes each error for a connection between the worker and a ps that broke for a moment."""
+    """Treats each error as a connection between the worker and a ps that broke for a moment."""
 
     @contextlib.contextmanager
     def wait_on_failure(
@@ -33,7 +33,7 @@ def worker() -> types.SimpleNamespace:
     )
 
 
-def test_it_is_left_and_built_anew_until_that_succeeds() -> None:
+def test_the_worker_recovers_again_until_that_succeeds() -> None:
     called: list[str] = []
 
     def recover() -> None:
@@ -46,7 +46,7 @@ def test_it_is_left_and_built_anew_until_that_succeeds() -> None:
     assert called == ["fail", "recover", "fail", "recover"]
 
 
-def test_nothing_is_built_anew_where_nothing_failed() -> None:
+def test_a_block_without_failures_just_runs() -> None:
     called: list[str] = []
     with on_worker(
         worker(),
