@@ -1,4 +1,4 @@
-"""The one object that a user makes: it says where parameters live, and trains what uses them."""
+"""The strategy: where parameters live, in which format they travel, when updates take effect."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from tfps.wire import Auto, Codec
 
 
 class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
-    """Train Keras 3 models on parameter servers.
+    """Train Keras 3 models on TensorFlow parameter servers.
 
-    A subclass of TensorFlow's strategy, to be used with its ClusterCoordinator or, without a word
-    about either, by `model.fit`, `evaluate` and `predict` of any model that is built in its scope:
+    Build and compile a model in the strategy's scope. Keras's own `fit`, `evaluate` and `predict`
+    then run its steps on the workers of the cluster:
 
         strategy = tfps.ParameterServerStrategy()
         with strategy.scope():
@@ -41,7 +41,11 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
             model.compile(optimizer="adam", loss="mse")
         model.fit(dataset_fn, epochs=3, steps_per_epoch=100)
 
-    All strategies of a process share its cluster.
+    The data is a function from `tf.distribute.InputContext` to a `tf.data.Dataset`, a
+    `tf.data.Dataset`, or arrays.
+
+    The class is a subclass of `tf.distribute.ParameterServerStrategy`, and also works with
+    TensorFlow's ClusterCoordinator. All strategies of a process share its cluster.
     """
 
     def __init__(
@@ -59,40 +63,45 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
         """Connect to the cluster.
 
         Args:
-            cluster_resolver: says who takes part. None reads TF_CONFIG, and without that makes a
-                small cluster inside of this process.
-            variable_partitioner: says into how many shards a variable is split, along its first
-                axis: `tfps.AutoPartitioner()`, one of
-                `tf.distribute.experimental.partitioners`, or a function like those. None splits
-                nothing.
-            pull: the codec in which a training step's parameters travel from the ps to the workers,
-                one of `tfps.wire`; None is `Identity`, float32 as it is. "auto" measures the links
-                and the step before a model's first step, picks the least lossy codec that keeps the
-                wire off the critical path, and prints which and why.
-            push: the codec in which gradients travel from the workers to the ps; the same.
-            overlap: whether a worker, while it computes a step, pushes the one before, and then
-                pulls for the next, so that a step's pull lacks its worker's last update.
-                `steps_per_execution` must be above 1 for an effect, and all updates are in at the
-                end of each call. The logs have the mean number that was missing,
-                `added_staleness`. Late gradients want smaller learning rates.
-            lazy_rows: whether a step that pulls a table by rows updates only these rows, and those
-                of its slot variables. False also moves the others, as plain Keras does: by momentum
-                and decay. For SGD without momentum, and for Adagrad, it is the same.
-            bucket_bytes: how many bytes of parameters, before coding, travel in one message at
-                most. Where a step's parameters are more, those of the first layers are pushed and
-                applied first, and pulled again while the others are still pushed: links that carry
-                both directions at once carry both, without late gradients. For slow links: each
-                message costs CPU time, about a millisecond. None is one message for each ps and
-                direction; if a codec is "auto", it is measured and picked, too.
-                `steps_per_execution` must be above 1 for an effect.
+            cluster_resolver: says which tasks take part. None reads TF_CONFIG; without TF_CONFIG it
+                starts a small cluster inside this process.
+            variable_partitioner: says into how many shards to split a variable along its first
+                axis. It is `tfps.AutoPartitioner()`, one of
+                `tf.distribute.experimental.partitioners`, or a function like those. None splits no
+                variable.
+            pull: the codec for the parameters that a training step pulls from the ps, one of
+                `tfps.wire`. None is `Identity()`: float32 values as they are. "auto" measures the
+                step and the links before a model's first step. It picks the least lossy codec that
+                keeps the wire off the critical path, and prints its choice with the reason.
+            push: the codec for the gradients that a worker pushes to the ps. It takes the same
+                values as `pull`, and codecs that leave values out.
+            overlap: whether a worker, while it computes a step, pushes the gradients of the step
+                before and pulls for the step after. A pull then misses at most its own worker's
+                latest update; all updates are applied when a call of `steps_per_execution` steps
+                returns. `added_staleness` in the logs is the mean number of missed updates. Such
+                gradients usually need a smaller learning rate. Has no effect if
+                `steps_per_execution` is 1.
+            lazy_rows: whether a step that looks up rows of a table updates only these rows, and
+                only these rows of its slot variables. With False the other rows move, too, as in
+                plain Keras, by momentum and weight decay. Both are the same for Adagrad and for SGD
+                without momentum.
+            bucket_bytes: the most bytes of parameters, before coding, in one message. If a step
+                needs more, the parameters of the first layers are pushed, updated and pulled again
+                while the gradients of the other layers are still being pushed. So a slow link is
+                busy in both directions, and no gradient is late. Each message costs about a
+                millisecond of CPU time. None is one message for each ps and direction; if `pull` or
+                `push` is "auto", the limit is picked, too. Has no effect if `steps_per_execution`
+                is 1.
             update: a policy of `tfps.update`: when updates take effect. None is `Asynchronous()`,
-                which applies each gradient when it arrives.
+                which applies each gradient when it arrives. With a policy the logs of `fit` have
+                figures of the updates.
 
         Raises:
             TFConfigError: if TF_CONFIG has faults.
-            ValueError: if `pull` is a codec that parameters cannot be pulled with, `pull` or `push`
-                is a name other than "auto", `bucket_bytes` is below 1, or `update` suits neither
-                the cluster nor `overlap`.
+            TaskTypeError: if this process is an evaluator.
+            ValueError: if parameters cannot be pulled with the codec `pull`, `pull` or `push` is a
+                name other than "auto", `bucket_bytes` is below 1, or `update` suits neither the
+                cluster nor `overlap`.
         """
         _keras.install()
         resolver = cluster_resolver or default_resolver()
@@ -126,18 +135,21 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
 
     @functools.cached_property
     def coordinator(self) -> tf.distribute.coordinator.ClusterCoordinator:
-        """The coordinator that runs this strategy's steps on the workers."""
+        """TensorFlow's coordinator for this strategy; the first use starts it."""
         return tf.distribute.coordinator.ClusterCoordinator(self)
 
     @property
     def bytes_per_ps(self) -> tuple[int, ...]:
-        """Bytes of the variables on each ps, slot variables not counted."""
+        """The bytes of the variables on each ps, without slot variables."""
         balance: ByteBalance = self.extended.balance
         return balance.bytes_per_ps
 
     @property
     def dropped_updates(self) -> int:
-        """How many updates a LossScaleOptimizer dropped, as their gradients were not finite."""
+        """The number of updates that were dropped because their gradients were not finite.
+
+        Only a `keras.optimizers.LossScaleOptimizer` drops updates.
+        """
         return self._runtime.workers.dropped_updates
 
     def loop(
@@ -149,20 +161,30 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
         data: Any,
         steps_per_execution: int = 1,
     ) -> Loop:
-        """Return a training loop of your own, whose steps run through pull, compute, push, apply.
+        """Return a training loop around a step function of your own.
+
+        The step runs on the workers: a worker pulls the parameters that it needs and pushes the
+        gradients, as in `model.fit`.
+
+            def step(model, batch):
+                x, y = batch
+                return tf.reduce_mean(tf.square(model(x, training=True) - y))
 
             loop = strategy.loop(step, model=model, optimizer=optimizer, data=dataset_fn)
             for _ in range(10):
                 print(loop.run(100))
 
         Args:
-            step: a function of (model, batch) that returns the loss, a scalar, or a pair of it
-                and a dictionary of metrics, scalars. It is traced, and runs on the workers.
-            model: built in this strategy's scope.
-            optimizer: made in this strategy's scope.
-            data: a function from tf.distribute.InputContext to a tf.data.Dataset of batches, or
+            step: a function of (model, batch) that returns a scalar loss, or a pair of the loss and
+                a dictionary of scalar metrics. TensorFlow traces it.
+            model: a model built in this strategy's scope.
+            optimizer: an optimizer created in this strategy's scope.
+            data: a function from `tf.distribute.InputContext` to a `tf.data.Dataset` of batches, or
                 such a dataset. It should repeat.
             steps_per_execution: the most steps that a worker runs in one call.
+
+        Raises:
+            ValueError: if the model has no variables yet, or the step returns no scalar loss.
         """
         return Loop(
             self._runtime,
@@ -175,10 +197,10 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
 
 
 def default_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """Return the resolver of TF_CONFIG's cluster, or else of one inside of this process.
+    """Return a resolver for the cluster of TF_CONFIG, or for a new one inside this process.
 
     Raises:
-        TaskTypeError: This process is an evaluator, and would take the chief's place.
+        TaskTypeError: if this process is an evaluator, which is not part of the cluster.
     """
     config = TFConfig.from_environment()
     if config is not None and config.task.type == "evaluator":

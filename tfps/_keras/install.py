@@ -1,4 +1,4 @@
-"""Putting tfps's functions in front of Keras's own."""
+"""Replacing functions of Keras that tfps strategies answer themselves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def install() -> None:
     function: models outside of a tfps scope see no difference.
     """
     warn_of_untested_versions()
-    _wrap(keras_core.Variable, "_initialize_with_initializer", _initialize_where_it_lies)
+    _wrap(keras_core.Variable, "_initialize_with_initializer", _initialize_on_ps)
     _wrap(keras_numpy, "take", _take_rows)
     _wrap(keras_core.Variable, "_direct_assign", count_assignment)
     swap_callback = keras.callbacks.SwapEMAWeights
@@ -54,6 +54,7 @@ def install() -> None:
 
 
 def warn_of_untested_versions() -> None:
+    """Warn of each package in `TESTED_VERSIONS` of which another version is installed."""
     installed = {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
@@ -78,13 +79,13 @@ def _wrap(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
     setattr(owner, name, wrapper)
 
 
-def _initialize_where_it_lies(original: Any, variable: Any, initializer: Any) -> None:
+def _initialize_on_ps(original: Any, variable: Any, initializer: Any) -> None:
     hooks = _hooks(tf.distribute.get_strategy())
     if hooks is None:
         original(variable, initializer)
         return
     shape = tuple(variable._shape)
-    # Not by variable._initialize: it would copy a ShardedVariable, which is no tf.Variable.
+    # Not by variable._initialize: it would copy a ShardedVariable, which is not a tf.Variable.
     variable._value = tf.Variable(
         hooks.initial_value(initializer, shape, variable._dtype),
         shape=shape,
@@ -109,7 +110,7 @@ def _rows(scope: StepScope, table: keras.Variable, indices: Any) -> Any:
     if isinstance(indices, tf.RaggedTensor):
         rows = scope.take(table, indices.flat_values)
         return None if rows is None else indices.with_flat_values(rows)
-    if isinstance(indices, tf.SparseTensor):  # as in Keras, what is missing has the first row
+    if isinstance(indices, tf.SparseTensor):  # as in Keras, missing values have the first row
         dense = tf.sparse.to_dense(indices, validate_indices=False)
         dense.set_shape(indices.shape)
         indices = dense

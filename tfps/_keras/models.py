@@ -1,4 +1,4 @@
-"""The parts of Keras's own fit, evaluate and predict that tfps's call, too."""
+"""The parts of Keras's own fit, evaluate and predict that tfps calls, too."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = [
 
 
 def check_compiled(model: keras.Model, method: str) -> None:
-    """Raise ValueError if `model`, on which `method` was called, is not compiled."""
+    """Raise ValueError, which names `method`, if `model` is not compiled."""
     model._assert_compile_called(method)
 
 
 def first_epoch(model: keras.Model, initial_epoch: int) -> int:
-    """Return the epoch to begin with: `initial_epoch`, or where BackupAndRestore left off."""
+    """Return the epoch to start with: `initial_epoch`, or where BackupAndRestore continues."""
     return int(model._initial_epoch or initial_epoch)
 
 
@@ -40,25 +40,25 @@ def should_evaluate(model: keras.Model, epoch: int, validation_freq: int | list[
 
 
 def ordered_metrics(model: keras.Model, logs: dict[str, Any]) -> Any:
-    """Return what `evaluate` returns: the loss alone, or a list of it and the metrics."""
+    """Return `logs` as `evaluate` does: the loss, or a list of the loss and the metrics."""
     return model._flatten_metrics_in_order(logs)
 
 
 def build(model: keras.Model, batch_spec: Any, *, compiled: bool) -> None:
-    """Make all variables of `model` that are not made yet.
+    """Create the variables of `model` that it does not have yet.
 
     To be called in the scope of its strategy.
 
     Args:
         model: the model.
         batch_spec: the type of a batch of its data.
-        compiled: whether to make those of its optimizer, loss and metrics, too.
+        compiled: whether to create those of its optimizer, loss and metrics, too.
     """
     if compiled:
         try:
             model._symbolic_build(data_batch=batch_spec)
         except (NotImplementedError, RuntimeError, ValueError):
-            # A model with a train_step of its own may do without what is built here.
+            # A train_step of the user's own may not need what is built here.
             if type(model).train_step is keras.Model.train_step:
                 raise
     elif not model.built:
@@ -68,6 +68,6 @@ def build(model: keras.Model, batch_spec: Any, *, compiled: bool) -> None:
 
 
 def concatenate(batches: list[Any]) -> Any:
-    """Concatenate the outputs of batches as `predict` does: NumPy arrays, ragged where they are."""
+    """Return the outputs of batches joined as by `predict`: NumPy arrays or ragged tensors."""
     joined = keras.tree.map_structure(lambda *pieces: potentially_ragged_concat(pieces), *batches)
     return keras.tree.map_structure(convert_to_np_if_not_ragged, joined)

@@ -1,4 +1,4 @@
-"""The parts of Keras's optimizers: their variables, and the moves of their `apply`, one by one."""
+"""Keras's optimizers: their variables, and the parts of their `apply`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SLOTS = {
     keras.optimizers.ScheduleFreeAdamW: ("_momentums", "_velocities"),
     keras.optimizers.SGD: ("momentums",),
 }
-"""The lists in which an optimizer keeps its slot variables, one entry for each variable."""
+"""The names of the lists of slot variables in each optimizer; a list has one for each variable."""
 
 
 class StandIn:
-    """Base class of what an optimizer can update in place of a variable it was built for.
+    """Base class of objects that an optimizer can update in place of one of its variables.
 
     Attributes:
         name: the name of the variable; weight decay is excluded by name.
@@ -41,7 +41,7 @@ class StandIn:
 def without_wrappers(
     optimizer: keras.optimizers.Optimizer | None,
 ) -> list[keras.optimizers.Optimizer]:
-    """Return the optimizers that update variables themselves, in `optimizer`."""
+    """Return the optimizers inside a LossScaleOptimizer or MultiOptimizer, else the optimizer."""
     if optimizer is None:
         return []
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -62,7 +62,7 @@ def global_step_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variabl
 
 
 def learning_rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
-    """Return the variable that holds the learning rate, None under a schedule."""
+    """Return the variable that holds the learning rate; None if a schedule gives it."""
     rate = optimizer._learning_rate
     return rate if isinstance(rate, keras.Variable) else None
 
@@ -70,7 +70,7 @@ def learning_rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Varia
 def moving_averages(
     optimizer: keras.optimizers.Optimizer,
 ) -> list[tuple[keras.Variable, keras.Variable]]:
-    """Return the variables that have a moving average, each with it; none without `use_ema`."""
+    """Return pairs of a variable and its moving average; none without `use_ema`."""
     if not optimizer.use_ema:
         return []
     averages = optimizer._model_variables_moving_average
@@ -79,50 +79,50 @@ def moving_averages(
 
 
 def slots(optimizer: keras.optimizers.Optimizer, variable: Any) -> list[keras.Variable]:
-    """Return the slot variables of a variable, known by its `_unique_id`, in the order above."""
+    """Return the slot variables of a tf.Variable or `StandIn`, in the order of `SLOTS`."""
     (names,) = (names for c, names in SLOTS.items() if isinstance(optimizer, c))
-    lists = [getattr(optimizer, name, None) for name in names]  # some only with an option
+    lists = [getattr(optimizer, name, None) for name in names]  # some exist only with an option
     index = optimizer._get_variable_index(variable)
-    return [found[index] for found in lists if found]
+    return [variables[index] for variables in lists if variables]
 
 
 def shared_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """Return what `update_shared` updates."""
+    """Return the variables that `update_shared` updates."""
     return [optimizer._u_product] if isinstance(optimizer, keras.optimizers.Nadam) else []
 
 
 def with_gradients(
     optimizer: keras.optimizers.Optimizer, gradients: Sequence[tuple[keras.Variable, Any]]
 ) -> tuple[list[keras.Variable], list[tf.Tensor]]:
-    """Return the variables that have a gradient, and those, with Keras's warning about the rest.
+    """Return the variables that have a gradient, and their gradients; warn of the others as Keras.
 
     Raises:
-        ValueError: if none has, or the optimizer was built without one of the variables.
+        ValueError: if no variable has one, or the optimizer was built without one of the variables.
     """
     optimizer._check_variables_are_known([variable for variable, _ in gradients])
-    found, variables = optimizer._filter_empty_gradients(
+    present, variables = optimizer._filter_empty_gradients(
         [gradient for _, gradient in gradients], [variable for variable, _ in gradients]
     )
-    return list(variables), list(found)
+    return list(variables), list(present)
 
 
 def clip_gradients(
     optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor]
 ) -> list[tf.Tensor]:
-    """Clip by norm, global norm or value, as the optimizer says."""
+    """Return the gradients clipped by the optimizer's norm, global norm or value."""
     return list(optimizer._clip_gradients(gradients))
 
 
 def decays(optimizer: keras.optimizers.Optimizer, variable: Any) -> bool:
-    """Whether the optimizer decays a variable, known by its `name` and `_unique_id`."""
+    """Whether the optimizer's weight decay applies to a tf.Variable or `StandIn`."""
     return optimizer.weight_decay is not None and optimizer._use_weight_decay(variable)
 
 
 def has_shared_update(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether a step updates more than each variable by itself, as Nadam does."""
+    """Whether a step also updates something that all variables share, as Nadam's does."""
     return type(optimizer)._backend_update_step is not TFOptimizer._backend_update_step
 
 
 def update_shared(optimizer: keras.optimizers.Optimizer, rate: tf.Tensor) -> None:
-    """Do what a step of `optimizer` does once, beside updating the variables."""
+    """Run the part of a step that updates what all variables share."""
     optimizer._backend_update_step([], [], rate)

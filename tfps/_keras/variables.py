@@ -1,4 +1,4 @@
-"""Keras's variables: the TensorFlow variable behind each, and when the chief assigns to it."""
+"""Keras's variables: the TensorFlow variable behind one, and the chief's assignments to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def assignments() -> int:
 
 
 def count_assignment(original: Any, variable: Any, value: Any) -> None:
-    """Assign by `original`, Keras's own function, and count it."""
+    """Call `original`, Keras's own assignment, and count it."""
     global _assignments
     original(variable, value)
     if getattr(variable, _MARK, False):

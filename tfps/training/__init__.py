@@ -1,1 +1,1 @@
-"""Keras's fit, evaluate and predict over the coordinator: data, metrics, callbacks."""
+"""Keras's fit, evaluate and predict, and loops of one's own, on the chief."""

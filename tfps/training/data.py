@@ -1,8 +1,8 @@
-"""What each worker reads: Keras's forms of data, as one dataset per worker.
+"""The data that each worker reads: Keras's forms of data, as one dataset per worker.
 
-The examples of a `tf.data.Dataset` and of arrays are dealt out by batches: batch b of the whole
-goes to worker b % W, where it is that worker's batch b // W. So an epoch holds each example once
-and as many steps as on one machine, and the order of predictions can be restored.
+The batches of a `tf.data.Dataset` and of arrays are dealt out in turn: with W workers, batch b goes
+to worker b % W, and is batch b // W there. So each epoch visits every example exactly once, in as
+many steps as on one machine, and the order of predictions can be restored.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class Source(abc.ABC):
     def on_worker(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """Build the batched dataset of one worker.
 
-        To be called eagerly under the device of that worker: what it creates, lookup tables
-        included, lies there.
+        To be called eagerly under the device of that worker, where everything that it creates then
+        lies, lookup tables included.
 
         Args:
-            context: says which worker it is and how many there are.
+            context: says which worker it is, and how many there are.
         """
 
     @property
     def num_batches(self) -> int | None:
-        """How many batches all workers together read in an epoch; None if that is not known."""
+        """The number of batches that all workers read in an epoch; None if it is not known."""
         return None
 
 
@@ -63,14 +63,14 @@ class FunctionSource(Source):
         device = tf.data.experimental.to_variant(dataset).device
         if tf.DeviceSpec.from_string(device).job == "worker":
             return dataset
-        return DatasetSource(dataset).copy()  # made before, on the chief
+        return DatasetSource(dataset).copy()  # the function returned a dataset of the chief
 
 
 class DatasetSource(Source):
-    """A tf.data.Dataset of batches, shipped to the workers as its graph.
+    """A tf.data.Dataset of batches, whose graph is sent to the workers.
 
-    Every worker runs the whole pipeline and keeps its share of the batches. What is random in it
-    and has no seed is given one, the same for all workers: otherwise their shares would overlap.
+    Every worker runs the whole pipeline and keeps its share of the batches. Random ops without a
+    seed get one, the same on all workers: otherwise the shares would overlap.
     """
 
     def __init__(self, dataset: tf.data.Dataset) -> None:
@@ -79,7 +79,7 @@ class DatasetSource(Source):
         with tf.device(None):  # of the chief, whichever worker's scope is active
             graph = tf.raw_ops.DatasetToGraphV2(
                 input_dataset=variant,
-                external_state_policy=1,  # warn: a counter, say, starts anew on each worker
+                external_state_policy=1,  # warn: a counter starts again on each worker
                 strip_device_assignment=True,
             )
             cardinality = int(dataset.cardinality())
@@ -97,7 +97,7 @@ class DatasetSource(Source):
         return dataset.shard(context.num_input_pipelines, context.input_pipeline_id)
 
     def copy(self) -> tf.data.Dataset:
-        """Return the whole dataset as it lies on the device where this is called."""
+        """Return the whole dataset on the device where this is called."""
         variant = tf.raw_ops.DatasetFromGraph(graph_def=self._graph)
         return tf.data.experimental.from_variant(variant, self._spec)
 
@@ -108,10 +108,10 @@ class DatasetSource(Source):
 
 
 class ArraySource(Source):
-    """Arrays whose first axis counts the examples; each worker is sent its share, once."""
+    """Arrays whose first axis counts the examples; each worker gets its share, once."""
 
     def __init__(self, arrays: Any, *, batch_size: int, shuffle: bool) -> None:
-        """Take `arrays`, any structure of arrays of one length.
+        """Keep `arrays`, any structure of arrays of one length.
 
         Raises:
             ValueError: if their lengths differ, or they are empty.
@@ -166,7 +166,7 @@ class MappedSource(Source):
 
 @dataclasses.dataclass(frozen=True)
 class FirstBatches(Source):
-    """The first so many batches of another source: the same ones at each reading."""
+    """The first batches of another source, the same ones in each epoch."""
 
     source: Source
     batches: int
@@ -191,11 +191,11 @@ def as_source(
 
     Args:
         x: a function from tf.distribute.InputContext to a tf.data.Dataset, a tf.data.Dataset, or
-            arrays (any structure of them).
-        y: targets, for arrays.
-        sample_weight: weights, for arrays.
-        batch_size: for arrays; 32 if None.
-        shuffle: whether to shuffle arrays at each epoch, each worker within its share.
+            any structure of arrays.
+        y: the targets, if x is arrays.
+        sample_weight: the weights, if x is arrays.
+        batch_size: the batch size, if x is arrays; None is 32.
+        shuffle: whether each worker shuffles its share of arrays in each epoch.
         preprocess: a keras-nlp task's `preprocess_samples`, to be mapped over the batches.
 
     Raises:
@@ -222,7 +222,7 @@ def as_source(
 
 
 def _map_tuples(function: Callable[[Any], Any], values: Any) -> Any:
-    """Map over tuples and dictionaries only: to a keras-nlp task, a list is one array."""
+    """Map `function` over tuples and dictionaries only: for a keras-nlp task a list is an array."""
     if isinstance(values, tuple):
         return tuple(_map_tuples(function, value) for value in values)
     if isinstance(values, dict):

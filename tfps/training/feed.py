@@ -1,4 +1,4 @@
-"""A source of data as it lies on the workers: a dataset and an iterator on each."""
+"""The data on the workers: a dataset and an iterator on each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Feed:
 
     @property
     def num_batches(self) -> int | None:
-        """How many batches all workers read in an epoch; None if that is not known."""
+        """The number of batches that all workers read in an epoch; None if it is not known."""
         if self._source.num_batches is not None or min(self._sizes) < 0:
             return self._source.num_batches
         return int(sum(self._sizes))
@@ -52,8 +52,8 @@ class Feed:
     def build(self, worker: int) -> None:
         """Build the dataset of `worker`; to be called under its device.
 
-        Datasets are built one after the other: the workers' data functions and preprocessors share
-        this process, and need not be safe for threads.
+        Datasets are built one after the other: the workers' data functions and preprocessors run in
+        this process, and need not be thread-safe.
         """
         with self._building:
             dataset = self._source.on_worker(self._contexts[worker])
@@ -64,7 +64,7 @@ class Feed:
         self._sizes[worker] = int(dataset.cardinality())
 
     def unify_types(self) -> None:
-        """Give all workers' datasets, now built, one type of batch.
+        """Give the datasets of all workers, which are built by now, one type of batch.
 
         Raises:
             ValueError: if their batches differ in structure, dtype or rank.
@@ -83,7 +83,7 @@ class Feed:
         self._datasets = [_retyped(dataset, self.element_spec) for dataset in datasets]
 
     def check_finite(self) -> None:
-        """Raise ValueError if the data of a worker never ends."""
+        """Raise ValueError if the data of a worker is endless."""
         for worker, size in enumerate(self._sizes):
             if size == _ENDLESS:
                 raise ValueError(
@@ -92,7 +92,7 @@ class Feed:
                 )
 
     def start_epoch(self) -> None:
-        """Let every worker begin its data anew at its next dispatch."""
+        """Have every worker read its data from the start at its next dispatch."""
         self._epoch += 1
 
     def iterator(self, worker: int) -> Any:
@@ -109,7 +109,7 @@ class Feed:
         return self._iterators[worker]
 
     def first_batch(self, worker: int) -> Any:
-        """Return the first batch of an epoch, without using it up; None if there is none.
+        """Return the first batch of an epoch without using it up; None if there is none.
 
         To be called under the worker's device.
         """
@@ -120,15 +120,15 @@ class Feed:
         return first.get_value() if first.has_value() else None
 
     def count(self, worker: int, batches: int) -> int:
-        """Count batches that `worker` has used; return how many of this epoch it had before."""
+        """Count batches that `worker` has used; return the number that it had used before."""
         before = self._batches_read[worker]
         self._batches_read[worker] += batches
         return before
 
     def rebuild(self, worker: int) -> None:
-        """Build anew what was lost with a worker; to be called under its device once it is back.
+        """Build the data of a lost worker again; to be called under its device once it is back.
 
-        Finite data goes on after the last batch whose result arrived; endless data starts anew.
+        Finite data continues after the last batch whose result arrived; endless data starts again.
         """
         self.build(worker)
         self._iterators[worker] = None
@@ -142,10 +142,10 @@ class Feed:
 
 
 def _no_tuning() -> tf.data.Options:
-    """Return options without tf.data's tuning thread; AUTOTUNE then means a fixed parallelism.
+    """Return options that turn tf.data's tuning thread off; AUTOTUNE is then a fixed parallelism.
 
-    That thread sometimes misses that its iterator ends, and sleeps on for up to a minute. The
-    worker's TensorFlow server waits for it with a lock held that every later call needs.
+    That thread sometimes misses the end of its iterator, and sleeps on for up to a minute.
+    Meanwhile the worker's TensorFlow server waits for it, and holds a lock that every call needs.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

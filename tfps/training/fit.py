@@ -1,4 +1,4 @@
-"""Keras's fit, evaluate and predict, with the steps run by the workers."""
+"""Keras's fit, evaluate and predict on the workers of a strategy."""
 
 from __future__ import annotations
 
@@ -102,19 +102,13 @@ class KerasHooks(_keras.Hooks):
         model.history.traffic = []
         model.history.updates = []
         callbacks.on_train_begin()
-        logs: dict[str, Any] = {}
-        for epoch in range(_keras.first_epoch(model, initial_epoch), epochs):
-            logs = training.train_epoch(model, callbacks, epoch)
-            updates = training.updates()
-            if validation and _keras.should_evaluate(model, epoch, validation_freq):
-                validation_logs = validation.evaluate(model, callbacks)
-                logs.update({f"val_{name}": value for name, value in validation_logs.items()})
-            traffic = Traffic.of(training.traffic)
-            traffic.log(epoch)
-            logs.update(self._figures(training, traffic, updates))
-            callbacks.on_epoch_end(epoch, logs)
-            model.history.traffic.append(traffic)
-            model.history.updates.append(updates)
+        first_epoch = _keras.first_epoch(model, initial_epoch)
+        logs: Logs = {}
+        for epoch in range(first_epoch, epochs):
+            validates = validation and _keras.should_evaluate(model, epoch, validation_freq)
+            logs = self._train_epoch(
+                model, training, validation if validates else None, callbacks, epoch
+            )
             if model.stop_training:
                 break
         finalize(model.optimizer)
@@ -122,6 +116,28 @@ class KerasHooks(_keras.Hooks):
         if verbose and self._logs_updates and model.history.updates:
             print_table(total(model.history.updates))
         return model.history
+
+    def _train_epoch(
+        self,
+        model: keras.Model,
+        training: Phase,
+        validation: Phase | None,
+        callbacks: keras.callbacks.CallbackList,
+        epoch: int,
+    ) -> Logs:
+        """Train an epoch, and validate after it; return its logs."""
+        logs = training.train_epoch(model, callbacks, epoch)
+        updates = training.updates()
+        if validation:
+            validation_logs = validation.evaluate(model, callbacks)
+            logs.update({f"val_{name}": value for name, value in validation_logs.items()})
+        traffic = Traffic.of(training.traffic)
+        traffic.log(epoch)
+        logs.update(self._figures(training, traffic, updates))
+        callbacks.on_epoch_end(epoch, logs)
+        model.history.traffic.append(traffic)
+        model.history.updates.append(updates)
+        return logs
 
     @override
     def evaluate(

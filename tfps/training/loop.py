@@ -1,4 +1,4 @@
-"""A training loop of one's own: a step function through the same four moves as fit."""
+"""A training loop around a step function of the user's own."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ StepFunction = Callable[[keras.Model, Any], Any]
 
 
 class Loop:
-    """Runs a step function on the workers, as many steps at a time as the caller wants.
+    """Runs a step function on the workers; `ParameterServerStrategy.loop` returns one.
 
     Attributes:
         model: the model that is trained.
-        optimizer: what updates it; its `iterations` count the steps.
+        optimizer: the optimizer that updates it; its `iterations` count the steps.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Loop:
         data: Any,
         steps_per_execution: int = 1,
     ) -> None:
-        """Build the data on the workers and trace the step; see `ParameterServerStrategy.loop`."""
+        """Build the data on the workers, and trace the step."""
         self.model = model
         self.optimizer = optimizer
         if not model.built:
@@ -57,10 +57,13 @@ class Loop:
         )
 
     def run(self, steps: int) -> dict[str, float]:
-        """Run `steps` steps, shared by all workers, and return means over them.
+        """Run a number of steps, which all workers share.
+
+        Args:
+            steps: the number of steps over all workers.
 
         Returns:
-            The mean of `loss` and of each metric that the step function returns.
+            The mean over these steps of `loss`, and of each metric that the step function returns.
 
         Raises:
             ValueError: if the data of all workers ended before.
@@ -90,7 +93,7 @@ class Loop:
 
 
 def _means(step: StepFunction, model: keras.Model, batch_spec: Any) -> dict[str, Any]:
-    """Return a metric for the loss and for each metric that `step` returns."""
+    """Return a mean for the loss, and one for each metric that `step` returns, by name."""
     outputs = discover(lambda batch: step(model, batch), batch_spec).outputs
     loss, metrics = _loss_and_metrics(outputs)
     if "loss" in metrics:

@@ -1,4 +1,4 @@
-"""A Keras callback that tells a hyperparameter search how good a trial of it is."""
+"""A Keras callback that reports a metric to the hyperparameter search of which a job is a trial."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _MOST_LINES = 100
 
 
 class ReportMetric(keras.callbacks.Callback):
-    """Report a metric to Vertex AI's search, of which this training is a trial, after each epoch.
+    """Report a metric to Vertex AI's hyperparameter search after each epoch.
 
-    Elsewhere than on Vertex AI nothing is reported, so it can stay among the callbacks. The file
-    and its form are those of Google's cloudml-hypertune, which is maintained no more.
+    The callback does nothing outside Vertex AI, so it can always be among the callbacks. It writes
+    the same file, in the same format, as Google's cloudml-hypertune, which is no longer maintained.
     """
 
     def __init__(self, metric: str) -> None:
-        """Report a metric by the name that Keras's logs have, e.g. "val_loss"."""
+        """Report the metric of this name in Keras's logs, for example "val_loss"."""
         super().__init__()
         self._metric = metric
         self._lines: collections.deque[str] = collections.deque(maxlen=_MOST_LINES)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Report the metric of an epoch; warn when it has none of this name."""
+        """Report the metric of an epoch; warn if the logs have none of its name."""
         logs = logs or {}
         if self._metric not in logs:
             warnings.warn(
@@ -48,7 +48,7 @@ class ReportMetric(keras.callbacks.Callback):
 
 
 def metric_file(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the file from which Vertex AI reads metrics, or None elsewhere."""
+    """Return the file from which Vertex AI reads metrics; None outside Vertex AI."""
     # Every task of Vertex AI has variables of this prefix, with or without a search.
     is_on_vertex_ai = any(name.startswith("CLOUD_ML_") for name in environ)
     return Path(environ.get("CLOUD_ML_HP_METRIC_FILE") or _FILE) if is_on_vertex_ai else None

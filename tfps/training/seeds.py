@@ -1,4 +1,4 @@
-"""The random parts of a tf.data.Dataset that several workers run, each keeping its share."""
+"""Seeds for a tf.data.Dataset that several workers run: all must draw the same numbers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _GENERATOR_INPUTS = slice(4, None)
 
 
 def with_seeds(serialized: bytes) -> bytes:
-    """Give everything random in a dataset's graph that has no seed one drawn here.
+    """Return the graph of a dataset with a seed for each random op that had none.
 
-    Shuffles, samplings and random numbers, inside of the functions that it maps, too. Each copy of
-    the graph then gives the same elements: no copy draws from the chief's seed generators.
+    These are shuffles, samplings and random numbers, also in the functions that the dataset maps.
+    Every copy of the graph then yields the same elements.
     """
     graph = tf.compat.v1.GraphDef.FromString(serialized)
     _seed_nodes(graph.node, output="")
@@ -27,27 +27,27 @@ def with_seeds(serialized: bytes) -> bytes:
 
 
 def _seed_nodes(nodes: Any, output: str) -> None:
-    """Seed the nodes of one graph, in which the value of a constant is its name and `output`."""
+    """Seed the nodes of a graph, where an input is the name of a constant, then `output`."""
     constants = {node.name: node for node in nodes if node.op == "Const"}
     for node in list(nodes):
         if node.op.startswith("Shuffle"):
             for name in node.input[_GENERATOR_INPUTS]:
-                _leave_generator(constants.get(name))
+                _detach_generator(constants.get(name))
         seeds = _seed_inputs(node)
         if len(seeds) == 2 and all(_is_zero(constants, node.input[i]) for i in seeds):
-            for i, seed in zip(seeds, _drawn(), strict=False):
+            for i, seed in zip(seeds, _random_seeds(), strict=False):
                 name = f"{node.name}/tfps_seed{i}"
                 nodes.append(_constant(name, seed))
                 node.input[i] = f"{name}{output}"
         elif {"seed", "seed2"} <= set(node.attr):
             attributes = node.attr["seed"], node.attr["seed2"]
             if not any(attribute.i for attribute in attributes):
-                for attribute, seed in zip(attributes, _drawn(), strict=False):
+                for attribute, seed in zip(attributes, _random_seeds(), strict=False):
                     attribute.i = seed
 
 
 def _seed_inputs(node: Any) -> list[int]:
-    """Return which inputs of a node are its two seeds, if they are inputs."""
+    """Return which inputs of a node are its two seeds, if it has such inputs."""
     if node.op.startswith("Shuffle"):
         first = 2
     elif node.op in _FIRST_SEED_INPUT:
@@ -57,14 +57,14 @@ def _seed_inputs(node: Any) -> list[int]:
     return [i for i in (first, first + 1) if i < len(node.input)]
 
 
-def _drawn() -> Iterator[int]:
+def _random_seeds() -> Iterator[int]:
     generator = np.random.default_rng()
     while True:
         yield int(generator.integers(1, 2**31))
 
 
-def _leave_generator(handle: Any) -> None:
-    """Name a generator that nobody has: a shuffle that does not find its own makes one."""
+def _detach_generator(handle: Any) -> None:
+    """Refer to a generator that does not exist: a shuffle then creates one of its own."""
     if handle is not None:
         for value in handle.attr["value"].tensor.resource_handle_val:
             value.name = f"tfps_{uuid.uuid4().hex}"
