@@ -22,14 +22,13 @@ class Feed:
         element_spec: the type of a batch, the same for all workers; None until `unify_types`.
     """
 
-    def __init__(self, source: Source, num_workers: int, num_replicas_in_sync: int = 1) -> None:
+    def __init__(self, source: Source, num_workers: int) -> None:
         self._source = source
         self._building = threading.Lock()
         self._contexts = [
             tf.distribute.InputContext(
                 num_input_pipelines=num_workers,
                 input_pipeline_id=worker,
-                num_replicas_in_sync=num_replicas_in_sync,
             )
             for worker in range(num_workers)
         ]
