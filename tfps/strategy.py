@@ -70,9 +70,10 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
                 `tf.distribute.experimental.partitioners`, or a function like those. None splits no
                 variable.
             pull: the codec for the parameters that a training step pulls from the ps, one of
-                `tfps.wire`. None is `Identity()`: float32 values as they are. "auto" measures the
-                step and the links before a model's first step. It picks the least lossy codec that
-                keeps the wire off the critical path, and prints its choice with the reason.
+                `tfps.wire`. None is `Identity()`: float32 values as they are.
+                `tfps.wire.Auto()` measures the step and the links before a model's first step,
+                picks the least lossy codec that keeps the wire off the critical path, and prints
+                its choice with the reason.
             push: the codec for the gradients that a worker pushes to the ps. It takes the same
                 values as `pull`, and codecs that leave values out.
             overlap: whether a worker, while it computes a step, pushes the gradients of the step
@@ -90,7 +91,7 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
                 while the gradients of the other layers are still being pushed. So a slow link is
                 busy in both directions, and no gradient is late. Each message costs about a
                 millisecond of CPU time. None is one message for each ps and direction; if `pull` or
-                `push` is "auto", the limit is picked, too. Has no effect if `steps_per_execution`
+                `push` is `Auto()`, the limit is picked, too. Has no effect if `steps_per_execution`
                 is 1.
             update: a policy of `tfps.update`: when updates take effect. None is `Asynchronous()`,
                 which applies each gradient when it arrives. With a policy the logs of `fit` have
@@ -99,9 +100,9 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
         Raises:
             TFConfigError: if TF_CONFIG has faults.
             TaskTypeError: if this process is an evaluator.
-            ValueError: if parameters cannot be pulled with the codec `pull`, `pull` or `push` is a
-                name other than "auto", `bucket_bytes` is below 1, or `update` suits neither the
-                cluster nor `overlap`.
+            TypeError: if `pull` or `push` is not a codec, `Auto()` or None.
+            ValueError: if parameters cannot be pulled with the codec `pull`, `bucket_bytes` is
+                below 1, or `update` does not suit the cluster or `overlap`.
         """
         _keras.install()
         resolver = cluster_resolver or default_resolver()
