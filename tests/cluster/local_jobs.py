@@ -60,8 +60,8 @@ class Job:
         return self.launcher.status(self.spec())
 
     def task(self, name: str) -> TaskStatus:
-        [found] = [status for status in self.status().tasks if str(status.task) == name]
-        return found
+        [result] = [status for status in self.status().tasks if str(status.task) == name]
+        return result
 
     def pid(self, name: str) -> int:
         return int(self.task(name).place.removeprefix("process "))

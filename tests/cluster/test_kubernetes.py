@@ -43,9 +43,9 @@ FORMS = [
 
 @pytest.fixture
 def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    with cluster(tmp_path, images=[IMAGE]) as made:
-        monkeypatch.setenv("KUBECONFIG", made.kubeconfig)
-        yield made
+    with cluster(tmp_path, images=[IMAGE]) as created:
+        monkeypatch.setenv("KUBECONFIG", created.kubeconfig)
+        yield created
 
 
 def job(chief: str = "exit 0", *, restarts: int = 1, **fields: object) -> JobSpec:
@@ -61,14 +61,14 @@ def job(chief: str = "exit 0", *, restarts: int = 1, **fields: object) -> JobSpe
 
 
 def until_over(launcher: KubernetesLauncher, job: JobSpec) -> JobStatus:
-    found: list[JobStatus] = []
+    result: list[JobStatus] = []
 
     def is_over() -> bool:
-        found.append(launcher.status(job))
-        return found[-1].is_over
+        result.append(launcher.status(job))
+        return result[-1].is_over
 
     until(is_over, deadline_s=60)
-    return found[-1]
+    return result[-1]
 
 
 def busy(kubernetes: Cluster) -> list[str]:
@@ -284,7 +284,7 @@ def test_what_still_runs_is_told_when_the_job_that_ends_it_has_failed(
 ) -> None:
     launcher = KubernetesLauncher(form=PLAIN)
     broken = job("exit 0")
-    documents = [dict(one) for one in PLAIN.render(broken).documents]
+    documents = [dict(item) for item in PLAIN.render(broken).documents]
     ending = documents[-1]["spec"]["template"]["spec"]["containers"][0]
     assert ending["command"] == ["python", "-m", "tfps.jobs.kubernetes.ending", "job"]
     ending["command"] = ["python", "-c", "import kubernetes_is_missing_in_this_image"]

@@ -50,10 +50,10 @@ EACH_FORM = pytest.mark.parametrize(
 
 @pytest.fixture
 def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    with cluster(tmp_path) as made:
-        made.add_node(SPOT)
-        monkeypatch.setenv("KUBECONFIG", made.kubeconfig)
-        yield made
+    with cluster(tmp_path) as created:
+        created.add_node(SPOT)
+        monkeypatch.setenv("KUBECONFIG", created.kubeconfig)
+        yield created
 
 
 def job(*command: str, **fields: object) -> JobSpec:
@@ -92,9 +92,9 @@ def test_a_job_trains_on_while_its_spot_node_goes_and_comes_back(
     kubernetes.until(
         lambda: states(launcher, training)() == ["running", "pending", "pending", "running"]
     )
-    told = launcher.status(training).tasks[1].message
+    text = launcher.status(training).tasks[1].message
     assert (
-        told == "Unschedulable: 0/1 nodes are available: 1 node(s) didn't match Pod's node "
+        text == "Unschedulable: 0/1 nodes are available: 1 node(s) didn't match Pod's node "
         "affinity/selector."
     )
     kubernetes.add_node(dataclasses.replace(SPOT, name="another"))
@@ -106,9 +106,9 @@ def test_a_job_trains_on_while_its_spot_node_goes_and_comes_back(
     kubernetes.until(lambda: launcher.status(training).state == "succeeded")
     kubernetes.until(lambda: busy(kubernetes) == [])
     if form is PLAIN:
-        assert {one["spec"]["replicas"] for one in kubernetes.store.list(STATEFUL_SET)} == {0}
+        assert {item["spec"]["replicas"] for item in kubernetes.store.list(STATEFUL_SET)} == {0}
         kubernetes.until(
-            lambda: all(is_true(one, "Complete") for one in kubernetes.store.list(JOB))
+            lambda: all(is_true(item, "Complete") for item in kubernetes.store.list(JOB))
         )
 
 

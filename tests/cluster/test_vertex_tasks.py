@@ -36,10 +36,10 @@ def test_a_trial_trains_and_reports(variable: str, tmp_path: Path) -> None:
     pools = document["trialJobSpec"]["workerPoolSpecs"]
     hosts = [[f"127.0.0.1:{port}"] for port in addresses.free_ports(len(pools))]
     metrics = tmp_path / "hypertune" / "output.metrics"
-    told = {"CLOUD_ML_TRIAL_ID": "5", "CLOUD_ML_HP_METRIC_FILE": str(metrics)}
+    variables = {"CLOUD_ML_TRIAL_ID": "5", "CLOUD_ML_HP_METRIC_FILE": str(metrics)}
     with processes(tmp_path) as ours:
         started = [
-            start(ours, pool, {**told, variable: cluster_variable(variable, hosts, index)})
+            start(ours, pool, {**variables, variable: cluster_variable(variable, hosts, index)})
             for index, pool in enumerate(pools)
         ]
         assert [process.wait(60) for process in started] == [0, 0, 0], ours.err(0)
@@ -55,11 +55,13 @@ def test_a_trial_trains_and_reports(variable: str, tmp_path: Path) -> None:
     assert losses[2] < losses[0]
 
 
-def start(ours: Processes, pool: dict[str, Any], told: dict[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    ours: Processes, pool: dict[str, Any], variables: dict[str, str]
+) -> subprocess.Popen[bytes]:
     container = pool["containerSpec"]
     own = {entry["name"]: entry["value"] for entry in container["env"]}
     command = [*container["command"], *container["args"], "--learning_rate=0.1"]
-    return ours.start(command, environment={**own, **told})
+    return ours.start(command, environment={**own, **variables})
 
 
 def cluster_variable(variable: str, hosts: list[list[str]], pool: int) -> str:

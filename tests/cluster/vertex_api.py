@@ -86,7 +86,7 @@ class JobService:
         assert wanted is not None, request.filter
         is_custom = isinstance(request, v1.ListCustomJobsRequest)
         kind = v1.CustomJob if is_custom else v1.HyperparameterTuningJob
-        found = [
+        result = [
             job
             for job in self.jobs.values()
             if isinstance(job, kind)
@@ -95,11 +95,11 @@ class JobService:
         ]
         # One a page, so that all pages are asked for.
         page = int(request.page_token or 0)
-        more = {"next_page_token": str(page + 1)} if page + 1 < len(found) else {}
+        more = {"next_page_token": str(page + 1)} if page + 1 < len(result) else {}
         if is_custom:
-            return v1.ListCustomJobsResponse(custom_jobs=found[page : page + 1], **more)
+            return v1.ListCustomJobsResponse(custom_jobs=result[page : page + 1], **more)
         return v1.ListHyperparameterTuningJobsResponse(
-            hyperparameter_tuning_jobs=found[page : page + 1], **more
+            hyperparameter_tuning_jobs=result[page : page + 1], **more
         )
 
     def _cancel(self, request: Any, context: grpc.ServicerContext) -> empty_pb2.Empty:
@@ -158,10 +158,10 @@ class Logging:
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         assert body["orderBy"] == "timestamp asc"
         self.filters.append(body["filter"])
-        found = [entry for entry in self.entries if _fits(entry, body["filter"])]
+        result = [entry for entry in self.entries if _fits(entry, body["filter"])]
         page = int(body.get("pageToken", 0))
-        more = {"nextPageToken": str(page + 1)} if 2 * (page + 1) < len(found) else {}
-        return {"entries": found[2 * page : 2 * page + 2], **more}
+        more = {"nextPageToken": str(page + 1)} if 2 * (page + 1) < len(result) else {}
+        return {"entries": result[2 * page : 2 * page + 2], **more}
 
 
 def _fits(entry: dict[str, Any], expression: str) -> bool:

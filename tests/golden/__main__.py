@@ -1,4 +1,4 @@
-"""Write the golden files anew: `python -m tests.golden`. Then look at what has changed."""
+"""Write the golden files: `python -m tests.golden`. Then review the difference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.golden import bad_specs, rendered
 with tempfile.TemporaryDirectory() as folder:
     bad_specs.write(
         [
-            dataclasses.replace(case, told=case.validate(Path(folder))[1])
+            dataclasses.replace(case, message=case.validate(Path(folder))[1])
             for case in bad_specs.read()
         ]
     )

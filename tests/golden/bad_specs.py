@@ -1,4 +1,4 @@
-"""Faulty job specs, each with what is said of it: bad_specs.txt.
+"""Job specs with faults, each with the messages about it: bad_specs.txt.
 
 A case is a line `=== TITLE`, maybe with `(--target TARGET)`, the spec, a line `>>>`, and the lines
 that `tfps validate` writes to standard error.
@@ -18,7 +18,7 @@ FILE = Path(__file__).with_name("bad_specs.txt")
 
 _CASE = re.compile(
     r"^=== (?P<title>[^\n]*?)(?: \(--target (?P<target>[-a-z]+)\))?\n"
-    r"(?P<spec>.*?)^>>>\n(?P<told>.*?)\n?(?=^=== |\Z)",
+    r"(?P<spec>.*?)^>>>\n(?P<message>.*?)\n?(?=^=== |\Z)",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -28,10 +28,10 @@ class BadSpec:
     title: str
     target: str | None
     spec: str
-    told: str
+    message: str
 
     def validate(self, folder: Path) -> tuple[int, str]:
-        """Run `tfps validate` on the spec in a folder; return its code and what it tells."""
+        """Run `tfps validate` on the spec in a folder; return its exit code and messages."""
         (folder / "spec.yaml").write_text(self.spec)
         target = ["--target", self.target] if self.target else []
         standard_error = io.StringIO()

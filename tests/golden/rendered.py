@@ -39,8 +39,8 @@ def _rendered(job_file: JobFile, target: TargetName) -> str | None:
         return None
     if rendering.left_out and f"--target {target}" not in job_file.text:
         return None
-    told = "".join(f"# {line}\n" for line in job_file.located(rendering.left_out))
-    return told + write(rendering)
+    left_out = "".join(f"# {line}\n" for line in job_file.located(rendering.left_out))
+    return left_out + write(rendering)
 
 
 def write_all() -> None:

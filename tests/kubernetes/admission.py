@@ -111,15 +111,15 @@ def _job_spec_faults(path: str, spec: Object) -> Iterator[str]:
 
 def _job_set_faults(obj: Object) -> Iterator[str]:
     spec = obj["spec"]
-    names = [one["name"] for one in spec["replicatedJobs"]]
-    for index, one in enumerate(spec["replicatedJobs"]):
+    names = [item["name"] for item in spec["replicatedJobs"]]
+    for index, item in enumerate(spec["replicatedJobs"]):
         path = f"spec.replicatedJobs[{index}]"
-        count = one["replicas"]
-        completions = one["template"]["spec"].get("completions", 1)
-        pod = f"{obj['metadata']['name']}-{one['name']}-{count - 1}-{completions - 1}-abcde"
+        count = item["replicas"]
+        completions = item["template"]["spec"].get("completions", 1)
+        pod = f"{obj['metadata']['name']}-{item['name']}-{count - 1}-{completions - 1}-abcde"
         if len(pod) > 63:
             yield f"{path}.name: JobSet name is too long, pod names will exceed 63 characters"
-        yield from _job_spec_faults(f"{path}.template.spec", one["template"]["spec"])
+        yield from _job_spec_faults(f"{path}.template.spec", item["template"]["spec"])
     for target in spec["successPolicy"].get("targetReplicatedJobs") or ():
         if target not in names:
             yield f"invalid replicatedJob name '{target}' does not appear in .spec.ReplicatedJobs"
@@ -129,7 +129,7 @@ def _tf_job_faults(obj: Object) -> Iterator[str]:
     for kind, replicas in obj["spec"]["tfReplicaSpecs"].items():
         path = f"spec.tfReplicaSpecs[{kind}].template"
         containers = replicas["template"]["spec"]["containers"]
-        if "tensorflow" not in [one["name"] for one in containers]:
+        if "tensorflow" not in [item["name"] for item in containers]:
             yield f"{path}.spec.containers: Required value: one container named tensorflow"
         yield from pod_faults(f"{path}.spec", replicas["template"]["spec"])
 

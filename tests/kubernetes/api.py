@@ -75,9 +75,9 @@ class Api:
             if self.store.find(key):
                 raise api_errors.already_exists(key.kind, key.name)
             return obj
-        made = self.store.create(key.kind, obj)
+        created = self.store.create(key.kind, obj)
         self._managers[key] = {how.manager: patches.fields_of(obj)}
-        return made
+        return created
 
     def apply(self, key: Key, config: Object, how: How) -> Object:
         """Make an object, or the fields of it that a manager wants, so."""
@@ -174,8 +174,8 @@ class Api:
         if not matches(selector, pod["metadata"].get("labels") or {}):
             return True
         pods = self.store.list(POD, pod["metadata"]["namespace"])
-        chosen = [one for one in pods if matches(selector, one["metadata"].get("labels") or {})]
-        ready = sum(is_true(one, "Ready") and not is_going(one) for one in chosen)
+        chosen = [item for item in pods if matches(selector, item["metadata"].get("labels") or {})]
+        ready = sum(is_true(item, "Ready") and not is_going(item) for item in chosen)
         if "minAvailable" in budget["spec"]:
             return ready > int(budget["spec"]["minAvailable"])
         return len(chosen) - ready < int(budget["spec"]["maxUnavailable"])
@@ -203,15 +203,15 @@ class Api:
         key = key_of(kind, new)
         if kind.namespaced and not self.store.find(Key(NAMESPACE, "", key.namespace)):
             raise api_errors.not_found(NAMESPACE, key.namespace)
-        found = schemas.faults(kind, new)
-        if found:
-            raise api_errors.bad_request(f"strict decoding error: {', '.join(found)}")
-        found = admission.faults(kind, new)
+        result = schemas.faults(kind, new)
+        if result:
+            raise api_errors.bad_request(f"strict decoding error: {', '.join(result)}")
+        result = admission.faults(kind, new)
         if old is not None:
-            found += admission.update_faults(kind, old, new)
-            found += schemas.immutable_faults(kind, old, new)
-        if found:
-            raise api_errors.invalid(kind, key.name, found)
+            result += admission.update_faults(kind, old, new)
+            result += schemas.immutable_faults(kind, old, new)
+        if result:
+            raise api_errors.invalid(kind, key.name, result)
 
     def _check_grants(self, key: Key, obj: Object, user: str) -> None:
         """Raise ApiError when a user would grant what he may not do himself."""

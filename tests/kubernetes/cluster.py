@@ -242,8 +242,8 @@ class _Kubeconfigs(dict[str, str]):
 @contextlib.contextmanager
 def cluster(folder: Path, **how: object) -> Iterator[Cluster]:
     """Run a cluster; end it, with all its processes, with the block."""
-    made = Cluster(folder, **how)  # type: ignore[arg-type]
+    created = Cluster(folder, **how)  # type: ignore[arg-type]
     try:
-        yield made
+        yield created
     finally:
-        made.close()
+        created.close()

@@ -39,12 +39,14 @@ def answer(path: str, kinds: Sequence[Kind]) -> Object | None:
     if parts[0] == "api" and len(parts) == 2:
         return _resources("v1", [kind for kind in kinds if not kind.group])
     if parts[0] == "apis" and len(parts) in (2, 3):
-        found = [kind for kind in kinds if kind.group == parts[1]]
-        if not found:
+        result = [kind for kind in kinds if kind.group == parts[1]]
+        if not result:
             return None
         if len(parts) == 2:
-            return {"kind": "APIGroup", "apiVersion": "v1", **_group(parts[1], found[0].version)}
-        return _resources(f"{parts[1]}/{parts[2]}", found) if parts[2] == found[0].version else None
+            return {"kind": "APIGroup", "apiVersion": "v1", **_group(parts[1], result[0].version)}
+        return (
+            _resources(f"{parts[1]}/{parts[2]}", result) if parts[2] == result[0].version else None
+        )
     return None
 
 

@@ -33,7 +33,7 @@ def names(
         is_ready: Whether a pod is; one that is not has a name only where the Service publishes it.
         key: What stands for a pod in the result.
     """
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     pods = list(pods)
     for service in services:
         spec = service["spec"]
@@ -41,10 +41,10 @@ def names(
             continue
         for pod in filter(lambda pod: _is_behind(pod, service, is_ready), pods):
             domain = f"{name_of(service)}.{_namespace(service)}.svc.{_DOMAIN}"
-            found.setdefault(domain, []).append(key(pod))
+            result.setdefault(domain, []).append(key(pod))
             if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == name_of(service):
-                found.setdefault(f"{pod['spec']['hostname']}.{domain}", []).append(key(pod))
-    return found
+                result.setdefault(f"{pod['spec']['hostname']}.{domain}", []).append(key(pod))
+    return result
 
 
 def resolve(known: Names, name: str, namespace: str) -> Sequence[str]:
@@ -54,7 +54,7 @@ def resolve(known: Names, name: str, namespace: str) -> Sequence[str]:
     is_absolute = name.endswith(".")
     first = [name.rstrip(".")] if is_absolute or name.count(".") >= _NDOTS else []
     candidates = first if is_absolute else [*first, *searched, name]
-    return next((known[one] for one in candidates if one in known), ())
+    return next((known[item] for item in candidates if item in known), ())
 
 
 def hosts_file(known: Names, namespace: str) -> str:
@@ -62,7 +62,7 @@ def hosts_file(known: Names, namespace: str) -> str:
     lines = []
     for name, pods in sorted(known.items()):
         domains = (f"{namespace}.svc.{_DOMAIN}", f"svc.{_DOMAIN}", _DOMAIN)
-        short = [name.removesuffix(f".{one}") for one in domains if name.endswith(f".{one}")]
+        short = [name.removesuffix(f".{item}") for item in domains if name.endswith(f".{item}")]
         lines += [f"{address} {' '.join([name, *short])}\n" for address in pods]
     return "".join(lines)
 

@@ -95,7 +95,7 @@ def _job(job_set: Object, replicated: Object, index: int) -> Object:
 
 def _marks(job_set: Object, replicated: Object, index: int, job: str) -> dict[str, str]:
     namespace = job_set["metadata"].get("namespace", "default")
-    everything = sum(one["replicas"] for one in job_set["spec"]["replicatedJobs"])
+    everything = sum(item["replicas"] for item in job_set["spec"]["replicatedJobs"])
     return {
         JOB_SET_NAME: name_of(job_set),
         "jobset.sigs.k8s.io/jobset-uid": job_set["metadata"].get("uid", ""),

@@ -111,9 +111,9 @@ def kind_of(obj: Object, known: Iterable[Kind]) -> Kind | None:
     """Return the kind of an object, or None when it is not among those known."""
     return next(
         (
-            one
-            for one in known
-            if (one.api_version, one.name) == (obj.get("apiVersion"), obj.get("kind"))
+            item
+            for item in known
+            if (item.api_version, item.name) == (obj.get("apiVersion"), obj.get("kind"))
         ),
         None,
     )

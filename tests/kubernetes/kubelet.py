@@ -215,7 +215,7 @@ class Kubelet:
         port = probe["tcpSocket"]["port"]
         if isinstance(port, str):
             ports = run.container["ports"]
-            port = next(one["containerPort"] for one in ports if one["name"] == port)
+            port = next(item["containerPort"] for item in ports if item["name"] == port)
         return self._network.listens(run.pod, port)
 
     def _account(self, pod: Object) -> dict[str, str]:

@@ -45,12 +45,12 @@ def service(name: str = "set", **spec: object) -> Object:
 
 def job(script: str, *, name: str = "job", restart_policy: str = "Never", **spec: object) -> Object:
     """Return a Job."""
-    made = template(script, restart_policy=restart_policy)
+    created = template(script, restart_policy=restart_policy)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name},
-        "spec": {"template": made, **spec},
+        "spec": {"template": created, **spec},
     }
 
 
@@ -58,14 +58,14 @@ def job_set(chief: str, worker: str = WAIT, **spec: object) -> Object:
     """Return a JobSet of a chief, whose end is the whole's, and two workers."""
 
     def replicated(name: str, script: str, number: int) -> Object:
-        made = {
+        created = {
             "completionMode": "Indexed",
             "completions": number,
             "parallelism": number,
             "backoffLimit": 0,
             "template": template(script, restart_policy="Never"),
         }
-        return {"name": name, "replicas": 1, "template": {"spec": made}}
+        return {"name": name, "replicas": 1, "template": {"spec": created}}
 
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
@@ -83,9 +83,9 @@ def tf_job(chief: str, worker: str = WAIT, **run_policy: object) -> Object:
     """Return a TFJob of a chief, two workers and a ps."""
 
     def replicas(script: str, number: int, policy: str) -> Object:
-        made = template(script)
-        made["spec"]["containers"][0]["name"] = "tensorflow"
-        return {"replicas": number, "restartPolicy": policy, "template": made}
+        created = template(script)
+        created["spec"]["containers"][0]["name"] = "tensorflow"
+        return {"replicas": number, "restartPolicy": policy, "template": created}
 
     return {
         "apiVersion": "kubeflow.org/v1",

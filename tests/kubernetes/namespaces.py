@@ -100,9 +100,9 @@ class Namespaces:
 
 def fault() -> str:
     """Say why there can be no namespaces here; nothing if there can."""
-    found = network.fault()
-    if found:
-        return found
+    network_fault = network.fault()
+    if network_fault:
+        return network_fault
     tried = subprocess.run(
         ["unshare", "--mount", "--uts", "true"], capture_output=True, check=False
     )

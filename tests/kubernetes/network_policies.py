@@ -22,7 +22,7 @@ def may_reach(source: Object, target: Object, port: int, policies: Iterable[Obje
 
 def _lets_in(rule: Object, source: Object, target: Object, port: int) -> bool:
     ports, peers = rule.get("ports"), rule.get("from")
-    if ports and not any(one.get("port") == port for one in ports):
+    if ports and not any(item.get("port") == port for item in ports):
         return False
     return not peers or any(_is_peer(peer, source, target) for peer in peers)
 

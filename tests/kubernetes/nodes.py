@@ -42,7 +42,7 @@ def why_not(pod: Object, node: Node) -> str:
     for taint in node.taints:
         tolerations = spec.get("tolerations") or ()
         if taint["effect"] != "PreferNoSchedule" and not any(
-            _tolerates(one, taint) for one in tolerations
+            _tolerates(item, taint) for item in tolerations
         ):
             return f"had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
     return ""
@@ -51,12 +51,12 @@ def why_not(pod: Object, node: Node) -> str:
 def refusal(pod: Object, nodes: Sequence[Node]) -> str:
     """Return the scheduler's message about a pod that fits no node."""
     reasons = [why_not(pod, node) for node in nodes]
-    told = ", ".join(f"{reasons.count(one)} node(s) {one}" for one in dict.fromkeys(reasons))
-    return f"0/{len(nodes)} nodes are available: {told}."
+    message = ", ".join(f"{reasons.count(item)} node(s) {item}" for item in dict.fromkeys(reasons))
+    return f"0/{len(nodes)} nodes are available: {message}."
 
 
 def _is_met(term: Object, node: Node) -> bool:
-    return all(fulfilled(one, node.labels) for one in term.get("matchExpressions") or ())
+    return all(fulfilled(item, node.labels) for item in term.get("matchExpressions") or ())
 
 
 def _tolerates(toleration: Mapping[str, str], taint: Mapping[str, str]) -> bool:

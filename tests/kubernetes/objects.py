@@ -34,7 +34,7 @@ def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bo
         return False
     wanted = selector.get("matchLabels") or {}
     return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        fulfilled(one, labels) for one in selector.get("matchExpressions") or ()
+        fulfilled(item, labels) for item in selector.get("matchExpressions") or ()
     )
 
 
@@ -79,12 +79,12 @@ def owner_reference(owner: Object, *, controller: bool = True) -> Object:
 def owned(objects: Iterable[Object], owner: Object) -> list[Object]:
     """Return the objects that belong to an owner."""
     uid = owner["metadata"]["uid"]
-    return [one for one in objects if uid in owner_uids(one)]
+    return [item for item in objects if uid in owner_uids(item)]
 
 
 def owner_uids(obj: Object) -> list[str]:
     """Return the uids of an object's owners."""
-    return [one["uid"] for one in obj["metadata"].get("ownerReferences") or ()]
+    return [item["uid"] for item in obj["metadata"].get("ownerReferences") or ()]
 
 
 def is_going(obj: Object) -> bool:
@@ -95,13 +95,13 @@ def is_going(obj: Object) -> bool:
 def condition(obj: Object, kind: str) -> Object | None:
     """Return the condition of this type, or None."""
     conditions = obj.get("status", {}).get("conditions") or ()
-    return next((one for one in conditions if one["type"] == kind), None)
+    return next((item for item in conditions if item["type"] == kind), None)
 
 
 def is_true(obj: Object, kind: str) -> bool:
     """Return whether the condition of this type is there and true."""
-    found = condition(obj, kind)
-    return found is not None and found["status"] == "True"
+    result = condition(obj, kind)
+    return result is not None and result["status"] == "True"
 
 
 def set_condition(
@@ -109,18 +109,18 @@ def set_condition(
 ) -> None:
     """Set a condition; its time changes only with its status."""
     conditions = obj.setdefault("status", {}).setdefault("conditions", [])
-    made: Object = {"type": kind, "status": str(status)}
+    created: Object = {"type": kind, "status": str(status)}
     if reason:
-        made["reason"] = reason
+        created["reason"] = reason
     if message:
-        made["message"] = message
-    for index, one in enumerate(conditions):
-        if one["type"] == kind:
-            same = one["status"] == made["status"]
-            time = one["lastTransitionTime"] if same else timestamp()
-            conditions[index] = {**made, "lastTransitionTime": time}
+        created["message"] = message
+    for index, item in enumerate(conditions):
+        if item["type"] == kind:
+            same = item["status"] == created["status"]
+            time = item["lastTransitionTime"] if same else timestamp()
+            conditions[index] = {**created, "lastTransitionTime": time}
             return
-    conditions.append({**made, "lastTransitionTime": timestamp()})
+    conditions.append({**created, "lastTransitionTime": timestamp()})
 
 
 def timestamp() -> str:

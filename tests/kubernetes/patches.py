@@ -118,10 +118,10 @@ def _remove(obj: Any, path: Path) -> None:
         last = position == len(path) - 1
         if isinstance(obj, list):
             key = _key(obj)
-            found = next((one for one in obj if key and f"[{one[key]}]" == step), None)
-            if found is None:
+            result = next((entry for entry in obj if key and f"[{entry[key]}]" == step), None)
+            if result is None:
                 return
-            obj = found
+            obj = result
         elif step not in obj:
             return
         elif last:

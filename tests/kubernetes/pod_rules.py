@@ -18,9 +18,9 @@ def pod_faults(path: str, spec: Object) -> Iterator[str]:
     for key in ("hostname", "subdomain"):
         if key in spec and not _NAME.fullmatch(spec[key]):
             yield f'{path}.{key}: Invalid value: "{spec[key]}": a DNS-1123 label is needed'
-    volumes = [one["name"] for one in spec.get("volumes") or ()]
+    volumes = [item["name"] for item in spec.get("volumes") or ()]
     yield from _name_faults(f"{path}.volumes", volumes)
-    yield from _name_faults(f"{path}.containers", [one["name"] for one in spec["containers"]])
+    yield from _name_faults(f"{path}.containers", [item["name"] for item in spec["containers"]])
     for index, container in enumerate(spec["containers"]):
         yield from _container_faults(f"{path}.containers[{index}]", container, volumes)
     for index, toleration in enumerate(spec.get("tolerations") or ()):
@@ -30,7 +30,7 @@ def pod_faults(path: str, spec: Object) -> Iterator[str]:
 def _container_faults(path: str, container: Object, volumes: Sequence[str]) -> Iterator[str]:
     if not container.get("image"):
         yield f"{path}.image: Required value"
-    names = [one["name"] for one in container.get("env") or ()]
+    names = [item["name"] for item in container.get("env") or ()]
     for name in names:
         if not re.fullmatch(r"[-._a-zA-Z][-._a-zA-Z0-9]*", name):
             yield f'{path}.env: Invalid value: "{name}"'
@@ -38,12 +38,12 @@ def _container_faults(path: str, container: Object, volumes: Sequence[str]) -> I
     for port in ports:
         if "name" in port and not _PORT.fullmatch(port["name"]):
             yield f'{path}.ports: Invalid value: "{port["name"]}": at most 15 characters'
-    yield from _repeated(f"{path}.ports", [one["name"] for one in ports if "name" in one])
+    yield from _repeated(f"{path}.ports", [item["name"] for item in ports if "name" in item])
     mounts = container.get("volumeMounts") or ()
     for mount in mounts:
         if mount["name"] not in volumes:
             yield f'{path}.volumeMounts: Not found: "{mount["name"]}"'
-    yield from _repeated(f"{path}.volumeMounts", [one["mountPath"] for one in mounts])
+    yield from _repeated(f"{path}.volumeMounts", [item["mountPath"] for item in mounts])
     yield from _resource_faults(f"{path}.resources", container.get("resources") or {})
     for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
         if probe in container and len(_HANDLERS & set(container[probe])) != 1:
@@ -89,9 +89,9 @@ def _repeated(path: str, names: Sequence[str]) -> Iterator[str]:
 
 def amount(quantity: object) -> float:
     """Return a quantity as a number, e.g. 0.25 for 250m and 1024 for 1Ki."""
-    found = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", str(quantity))
-    assert found is not None
-    number, unit = float(found[1]), found[2]
+    result = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", str(quantity))
+    assert result is not None
+    number, unit = float(result[1]), result[2]
     if unit == "m":
         return number / 1000
     prefixes = " kMGTPE"

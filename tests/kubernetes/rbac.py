@@ -68,4 +68,4 @@ def _allows(rule: Object, asked: Attributes) -> bool:
 
 
 def _among(value: str, allowed: Iterable[str]) -> bool:
-    return any(one in (value, "*") for one in allowed)
+    return any(item in (value, "*") for item in allowed)

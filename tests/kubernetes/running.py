@@ -96,9 +96,9 @@ class Loopback:
 
     def _local(self, address: str, namespace: str) -> str:
         name, port = addresses.host_and_port(address)
-        found = dns.resolve(self._names(), name, namespace)
-        if found:
-            return f"127.0.0.1:{self._port(namespace, found[0], port)}"
+        result = dns.resolve(self._names(), name, namespace)
+        if result:
+            return f"127.0.0.1:{self._port(namespace, result[0], port)}"
         if (namespace, name, port) not in self._promised:
             self._promised[namespace, name, port] = self._free()
         return f"127.0.0.1:{self._promised[namespace, name, port]}"

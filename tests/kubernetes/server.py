@@ -116,9 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(error.code, error.status())
 
     def _dispatch(self, verb: str, path: str, query: dict[str, str], body: Any) -> None:
-        found = discovery.answer(path, self.api_server.api.kinds)
-        if found is not None:
-            self._send(200, found)
+        result = discovery.answer(path, self.api_server.api.kinds)
+        if result is not None:
+            self._send(200, result)
             return
         target = target_of(path, self.api_server.api.kinds)
         if target is None:

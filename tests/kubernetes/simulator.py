@@ -16,35 +16,35 @@ from tests.kubernetes.pods import job_pods, stateful_set_pods
 
 def pods(documents: Iterable[Object]) -> list[Object]:
     """Return the pods that the controllers would make of the documents."""
-    found: list[Object] = []
-    for one in documents:
-        if one["kind"] == "Pod":
-            found.append(one)
-        elif one["kind"] == "StatefulSet":
-            found += stateful_set_pods(one)
-        elif one["kind"] == "Job":
-            found += job_pods(one)
-        elif one["kind"] == "JobSet":
-            found += pods(jobsets.jobs_of(jobsets.with_defaults(one)))
-        elif one["kind"] == "TFJob":
-            job = tfjobs.with_defaults(one)
-            found += [tfjobs.pod_of(job, *replica) for replica in tfjobs.replicas_of(job)]
-    return found
+    result: list[Object] = []
+    for item in documents:
+        if item["kind"] == "Pod":
+            result.append(item)
+        elif item["kind"] == "StatefulSet":
+            result += stateful_set_pods(item)
+        elif item["kind"] == "Job":
+            result += job_pods(item)
+        elif item["kind"] == "JobSet":
+            result += pods(jobsets.jobs_of(jobsets.with_defaults(item)))
+        elif item["kind"] == "TFJob":
+            job = tfjobs.with_defaults(item)
+            result += [tfjobs.pod_of(job, *replica) for replica in tfjobs.replicas_of(job)]
+    return result
 
 
 def services(documents: Iterable[Object]) -> list[Object]:
     """Return the Services among the documents, and those that the controllers would make."""
-    found: list[Object] = []
-    for one in documents:
-        if one["kind"] == "Service":
-            found.append(one)
-        elif one["kind"] == "JobSet":
-            service = jobsets.service_of(jobsets.with_defaults(one))
-            found += [service] if service else []
-        elif one["kind"] == "TFJob":
-            job = tfjobs.with_defaults(one)
-            found += [tfjobs.service_of(job, *replica) for replica in tfjobs.replicas_of(job)]
-    return found
+    result: list[Object] = []
+    for item in documents:
+        if item["kind"] == "Service":
+            result.append(item)
+        elif item["kind"] == "JobSet":
+            service = jobsets.service_of(jobsets.with_defaults(item))
+            result += [service] if service else []
+        elif item["kind"] == "TFJob":
+            job = tfjobs.with_defaults(item)
+            result += [tfjobs.service_of(job, *replica) for replica in tfjobs.replicas_of(job)]
+    return result
 
 
 def names(documents: Sequence[Object], *, ready: bool = True) -> dns.Names:
@@ -59,13 +59,13 @@ def peers(documents: Sequence[Object], name: str, *, namespace: str = "default")
 
 def tf_configs(documents: Iterable[Object]) -> Mapping[str, str]:
     """Return the TF_CONFIG in the environment of each pod that has one, by the pod's host name."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for pod in pods(documents):
         for container in pod["spec"]["containers"]:
             variables = environment(pod, container)
             if "TF_CONFIG" in variables:
-                found[dns.host_of(pod)] = variables["TF_CONFIG"]
-    return found
+                result[dns.host_of(pod)] = variables["TF_CONFIG"]
+    return result
 
 
 def pod_named(documents: Iterable[Object], host: str) -> Object:

@@ -51,8 +51,8 @@ class Store:
         with self._changed:
             if key not in self._objects:
                 raise api_errors.not_found(key.kind, key.name)
-            found: Object = copy_of(self._objects[key])
-            return found
+            result: Object = copy_of(self._objects[key])
+            return result
 
     def find(self, key: Key) -> Object | None:
         """Return an object, or None."""
@@ -62,12 +62,12 @@ class Store:
     def list(self, kind: Kind, namespace: str | None = None) -> list[Object]:
         """Return the objects of a kind, in the order of their names."""
         with self._changed:
-            found = [
+            result = [
                 (key.namespace, key.name, obj)
                 for key, obj in self._objects.items()
                 if key.kind is kind and namespace in (None, key.namespace)
             ]
-            return [copy_of(obj) for _, _, obj in sorted(found, key=lambda one: one[:2])]
+            return [copy_of(obj) for _, _, obj in sorted(result, key=lambda item: item[:2])]
 
     def everything(self) -> dict[Key, Object]:
         """Return all objects."""
@@ -80,13 +80,13 @@ class Store:
             key = key_of(kind, obj)
             if key in self._objects:
                 raise api_errors.already_exists(kind, key.name)
-            made: Object = copy_of(obj)
-            made["metadata"] |= {
+            created: Object = copy_of(obj)
+            created["metadata"] |= {
                 "uid": str(uuid.uuid4()),
                 "creationTimestamp": timestamp(),
                 "generation": 1,
             }
-            return self._put("ADDED", key, made)
+            return self._put("ADDED", key, created)
 
     def update(self, kind: Kind, obj: Object) -> Object:
         """Replace an object; with a resourceVersion, only if it is still that one."""
@@ -156,7 +156,7 @@ class Store:
     def _orphan(self, uid: str) -> None:
         for key, obj in list(self._objects.items()):
             owners = obj["metadata"].get("ownerReferences") or []
-            left = [one for one in owners if one["uid"] != uid]
+            left = [item for item in owners if item["uid"] != uid]
             if left != owners:
                 obj = copy_of(obj)
                 obj["metadata"]["ownerReferences"] = left

@@ -48,10 +48,10 @@ def is_selected(obj: Object, query: dict[str, str]) -> bool:
         return False
     for part in filter(None, query.get("fieldSelector", "").split(",")):
         path, _, value = part.replace("==", "=").partition("=")
-        found: Any = obj
+        result: Any = obj
         for step in path.split("."):
-            found = (found or {}).get(step)
-        if found != value:
+            result = (result or {}).get(step)
+        if result != value:
             return False
     return True
 
@@ -67,4 +67,4 @@ def concerns(event: Event, target: Target, query: dict[str, str]) -> bool:
 
 def _kind(kinds: Iterable[Kind], group: str, version: str, plural: str) -> Kind | None:
     wanted = (group, version, plural)
-    return next((one for one in kinds if (one.group, one.version, one.plural) == wanted), None)
+    return next((item for item in kinds if (item.group, item.version, item.plural) == wanted), None)

@@ -21,8 +21,8 @@ from tests.kubernetes.objects import Object, name_of
 
 @pytest.fixture
 def kubernetes(tmp_path: Path) -> Iterator[Cluster]:
-    with cluster(tmp_path) as made:
-        yield made
+    with cluster(tmp_path) as created:
+        yield created
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on this machine")
@@ -43,11 +43,11 @@ class TestKubectl:
 
     def test_makes_shows_scales_and_deletes(self, kubernetes: Cluster) -> None:
         script = "echo hello $HOSTNAME; sleep 600"
-        made = stateful_set(script)
+        created = stateful_set(script)
         assert "statefulset.apps/set created" in self.run(
-            kubernetes, "apply", "-f", "-", stdin=made
+            kubernetes, "apply", "-f", "-", stdin=created
         )
-        assert "unchanged" in self.run(kubernetes, "apply", "-f", "-", stdin=made)
+        assert "unchanged" in self.run(kubernetes, "apply", "-f", "-", stdin=created)
         kubernetes.until(lambda: len(_running(kubernetes)) == 2)
         assert "pod/set-1" in self.run(kubernetes, "get", "all", "-o", "name")
         kubernetes.until(lambda: "hello" in self.run(kubernetes, "logs", "set-0"))
@@ -64,12 +64,12 @@ class TestKubectl:
 
     def test_is_told_of_unknown_and_immutable_fields(self, kubernetes: Cluster) -> None:
         wrong = stateful_set(replica=1)
-        told = self.run(kubernetes, "apply", "-f", "-", stdin=wrong, code=1)
-        assert 'unknown field "replica"' in told
+        message = self.run(kubernetes, "apply", "-f", "-", stdin=wrong, code=1)
+        assert 'unknown field "replica"' in message
         self.run(kubernetes, "apply", "--server-side", "-f", "-", stdin=stateful_set())
         changed = stateful_set(serviceName="other")
-        told = self.run(kubernetes, "apply", "--server-side", "-f", "-", stdin=changed, code=1)
-        assert "are forbidden" in told
+        message = self.run(kubernetes, "apply", "--server-side", "-f", "-", stdin=changed, code=1)
+        assert "are forbidden" in message
         self.run(kubernetes, "apply", "--dry-run=server", "-f", "-", stdin=job("exit 0"))
         assert kubernetes.get(JOB, "job") is None
 
@@ -83,12 +83,12 @@ class TestPythonClient:
     def test_discovers_applies_lists_and_deletes(self, kubernetes: Cluster) -> None:
         client = self.client(kubernetes)
         jobs = client.resources.get(api_version="batch/v1", kind="Job")
-        made = job("exit 0")
-        made["metadata"]["labels"] = {"a": "b"}
-        applied = jobs.server_side_apply(made, namespace="default", field_manager="one")
+        created = job("exit 0")
+        created["metadata"]["labels"] = {"a": "b"}
+        applied = jobs.server_side_apply(created, namespace="default", field_manager="one")
         assert applied.metadata.uid
-        found = jobs.get(namespace="default", label_selector="a=b")
-        assert [one.metadata.name for one in found.items] == ["job"]
+        result = jobs.get(namespace="default", label_selector="a=b")
+        assert [item.metadata.name for item in result.items] == ["job"]
         kubernetes.until(
             lambda: _conditions(kubernetes, "job") == ["SuccessCriteriaMet", "Complete"]
         )
@@ -136,8 +136,8 @@ def _running(kubernetes: Cluster) -> list[str]:
 
 
 def _conditions(kubernetes: Cluster, name: str) -> list[str]:
-    found = kubernetes.get(JOB, name) or {}
-    return [one["type"] for one in found.get("status", {}).get("conditions", [])]
+    result = kubernetes.get(JOB, name) or {}
+    return [item["type"] for item in result.get("status", {}).get("conditions", [])]
 
 
 def _rights(user: str, group: str, resources: list[str], verbs: list[str]) -> list[Object]:

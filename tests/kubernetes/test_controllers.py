@@ -26,8 +26,8 @@ IGNORES_DISRUPTIONS = {
 
 @pytest.fixture
 def kubernetes(tmp_path: Path) -> Iterator[Cluster]:
-    with cluster(tmp_path) as made:
-        yield made
+    with cluster(tmp_path) as created:
+        yield created
 
 
 def phases(kubernetes: Cluster) -> dict[str, str]:
@@ -37,15 +37,15 @@ def phases(kubernetes: Cluster) -> dict[str, str]:
 
 
 def conditions(kubernetes: Cluster, kind: Kind, name: str) -> list[str]:
-    found = kubernetes.get(kind, name) or {}
-    given = found.get("status", {}).get("conditions", [])
-    return [one["type"] for one in given if one["status"] == "True"]
+    result = kubernetes.get(kind, name) or {}
+    given = result.get("status", {}).get("conditions", [])
+    return [item["type"] for item in given if item["status"] == "True"]
 
 
 def status(kubernetes: Cluster, kind: Kind, name: str) -> Object:
-    found = kubernetes.get(kind, name)
-    assert found is not None
-    given: Object = found["status"]
+    result = kubernetes.get(kind, name)
+    assert result is not None
+    given: Object = result["status"]
     return given
 
 
@@ -82,28 +82,28 @@ def test_a_container_that_ends_is_started_again_in_its_pod(kubernetes: Cluster) 
 
 
 def test_a_stateful_set_in_order_waits_until_each_pod_is_ready(kubernetes: Cluster) -> None:
-    made = stateful_set(podManagementPolicy="OrderedReady")
-    made["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = {
+    created = stateful_set(podManagementPolicy="OrderedReady")
+    created["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = {
         "tcpSocket": {"port": 2222}
     }
-    kubernetes.apply(made)
+    kubernetes.apply(created)
     kubernetes.until(lambda: runs(kubernetes, "set-0"))
     assert not is_true(kubernetes.get(POD, "set-0") or {}, "Ready")
 
 
 def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace(kubernetes: Cluster) -> None:
-    made = stateful_set("trap '' TERM; echo deaf; while true; do sleep 0.02; done", replicas=1)
-    made["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 4
-    kubernetes.apply(made)
+    created = stateful_set("trap '' TERM; echo deaf; while true; do sleep 0.02; done", replicas=1)
+    created["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 4
+    kubernetes.apply(created)
     kubernetes.until(lambda: "deaf" in kubernetes.logs())
     kubernetes.store.delete(Key(STATEFUL_SET, "default", "set"), propagation="Foreground")
     kubernetes.until(lambda: not kubernetes.store.list(STATEFUL_SET) and not phases(kubernetes))
 
 
 def test_a_program_that_is_not_there_is_told(kubernetes: Cluster) -> None:
-    made = job("", backoffLimit=0)
-    made["spec"]["template"]["spec"]["containers"][0]["command"] = ["no-such-program"]
-    kubernetes.apply(made)
+    created = job("", backoffLimit=0)
+    created["spec"]["template"]["spec"]["containers"][0]["command"] = ["no-such-program"]
+    kubernetes.apply(created)
     kubernetes.until(lambda: "Failed" in conditions(kubernetes, JOB, "job"))
     assert "No such file or directory: 'no-such-program'" in kubernetes.logs()
 
@@ -171,9 +171,9 @@ def test_exit_codes_can_fail_a_job_at_once(kubernetes: Cluster) -> None:
     rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}
     kubernetes.apply(job("exit 42", podFailurePolicy={"rules": [rule]}))
     kubernetes.until(lambda: "Failed" in conditions(kubernetes, JOB, "job"))
-    told = status(kubernetes, JOB, "job")["conditions"][-1]
-    assert told["reason"] == "PodFailurePolicy"
-    assert "exit code 42 matching FailJob rule at index 0" in told["message"]
+    message = status(kubernetes, JOB, "job")["conditions"][-1]
+    assert message["reason"] == "PodFailurePolicy"
+    assert "exit code 42 matching FailJob rule at index 0" in message["message"]
 
 
 def test_pods_of_an_indexed_job_have_an_index_and_restarts_of_their_own(
@@ -199,7 +199,7 @@ def test_a_job_set_ends_with_its_chief(kubernetes: Cluster) -> None:
     go.touch()
     assert labels_of(kubernetes.store.list(JOB)[0])["jobset.sigs.k8s.io/jobset-name"] == "js"
     kubernetes.until(lambda: conditions(kubernetes, JOB_SET, "js") == ["Completed"])
-    kubernetes.until(lambda: [name_of(one) for one in kubernetes.store.list(JOB)] == ["js-chief-0"])
+    kubernetes.until(lambda: list(map(name_of, kubernetes.store.list(JOB))) == ["js-chief-0"])
     kubernetes.until(lambda: list(phases(kubernetes).values()) == ["Succeeded"])
 
 
@@ -222,7 +222,7 @@ def test_a_tf_job_ends_with_its_chief_and_leaves_the_chiefs_pod(kubernetes: Clus
     names = ("tj-chief-0", "tj-ps-0", "tj-worker-0", "tj-worker-1")
     kubernetes.until(lambda: runs(kubernetes, *names))
     go.touch()
-    assert [name_of(one) for one in kubernetes.store.list(SERVICE)] == list(names)
+    assert [name_of(item) for item in kubernetes.store.list(SERVICE)] == list(names)
     kubernetes.until(lambda: phases(kubernetes) == {"tj-chief-0": "Succeeded"})
     assert conditions(kubernetes, TF_JOB, "tj") == ["Created", "Succeeded"]
 
@@ -242,8 +242,8 @@ def test_a_tf_job_that_is_started_too_often_loses_all_pods(kubernetes: Cluster) 
     kubernetes.apply(tf_job("exit 3", backoffLimit=2))
     kubernetes.until(lambda: conditions(kubernetes, TF_JOB, "tj") == ["Created", "Failed"])
     kubernetes.until(lambda: not phases(kubernetes))
-    told = status(kubernetes, TF_JOB, "tj")["conditions"][-1]["message"]
-    assert told == "Job tj has failed because it has reached the specified backoff limit"
+    message = status(kubernetes, TF_JOB, "tj")["conditions"][-1]["message"]
+    assert message == "Job tj has failed because it has reached the specified backoff limit"
 
 
 def test_an_eviction_asks_the_disruption_budgets(kubernetes: Cluster) -> None:

@@ -30,14 +30,14 @@ def test_variables_are_expanded_as_the_kubelet_does(text: str, expanded: str) ->
 
 
 def test_an_entry_sees_the_entries_before_it_and_fields_of_the_pod() -> None:
-    made = stateful_set("echo $(INDEX)")
+    created = stateful_set("echo $(INDEX)")
     field = {"fieldRef": {"fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}}
-    made["spec"]["template"]["spec"]["containers"][0]["env"] = [
+    created["spec"]["template"]["spec"]["containers"][0]["env"] = [
         {"name": "EARLY", "value": "$(INDEX)"},
         {"name": "INDEX", "valueFrom": field},
         {"name": "TASK", "value": "worker $(INDEX)"},
     ]
-    pod = simulator.pods([made])[1]
+    pod = simulator.pods([created])[1]
     container = pod["spec"]["containers"][0]
     variables = environment(pod, container)
     assert variables == {"EARLY": "$(INDEX)", "INDEX": "1", "TASK": "worker 1"}
@@ -80,14 +80,14 @@ def test_who_is_not_ready_has_a_name_only_where_it_is_published() -> None:
 
 
 def test_pods_of_a_job_set_have_names_in_its_domain() -> None:
-    made = job_set("exit 0", network={"subdomain": "net"})
-    assert [dns.host_of(pod) for pod in simulator.pods([made])] == [
+    created = job_set("exit 0", network={"subdomain": "net"})
+    assert [dns.host_of(pod) for pod in simulator.pods([created])] == [
         "js-chief-0-0",
         "js-worker-0-0",
         "js-worker-0-1",
     ]
-    (found,) = simulator.peers([made], "js-worker-0-1.net")
-    assert found.startswith("js-worker-0-1-")
+    (result,) = simulator.peers([created], "js-worker-0-1.net")
+    assert result.startswith("js-worker-0-1-")
 
 
 def test_the_operator_gives_each_pod_of_a_tf_job_its_tf_config() -> None:
@@ -116,9 +116,9 @@ def test_good_objects_have_no_faults(document: Object) -> None:
 
 
 def test_unknown_fields_and_wrong_types_are_faults_with_their_path() -> None:
-    made = stateful_set(replica=2)
-    made["spec"]["template"]["spec"]["containers"][0]["ports"] = [{"containerPort": "2222"}]
-    assert sorted(schemas.faults(STATEFUL_SET, made)) == [
+    created = stateful_set(replica=2)
+    created["spec"]["template"]["spec"]["containers"][0]["ports"] = [{"containerPort": "2222"}]
+    assert sorted(schemas.faults(STATEFUL_SET, created)) == [
         "spec.template.spec.containers[0].ports[0].containerPort: '2222' is not of type 'integer'",
         'spec: unknown field "replica"',
     ]
@@ -146,7 +146,7 @@ def test_unknown_fields_and_wrong_types_are_faults_with_their_path() -> None:
 def test_what_a_server_would_refuse_is_a_fault(document: Object, fault: str) -> None:
     kind = kind_of(document, BUILT_IN)
     assert kind is not None
-    assert any(fault in found for found in admission.faults(kind, document))
+    assert any(fault in result for result in admission.faults(kind, document))
 
 
 def test_fields_that_cannot_change_are_told() -> None:
@@ -161,19 +161,19 @@ def test_fields_that_cannot_change_are_told() -> None:
 
 def test_applying_sets_what_a_manager_wants_and_removes_what_it_wants_no_more() -> None:
     first = {"spec": {"a": 1, "list": [{"name": "x", "v": 1}, {"name": "y"}]}}
-    made, managers, conflicts = patches.applied(None, first, "one", {}, force=False)
-    assert (made, conflicts) == (first, [])
+    created, managers, conflicts = patches.applied(None, first, "one", {}, force=False)
+    assert (created, conflicts) == (first, [])
     other = {"spec": {"b": 2}}
-    made, managers, _ = patches.applied(made, other, "two", managers, force=False)
-    assert made["spec"]["a"] == 1
-    assert made["spec"]["b"] == 2
+    created, managers, _ = patches.applied(created, other, "two", managers, force=False)
+    assert created["spec"]["a"] == 1
+    assert created["spec"]["b"] == 2
     again = {"spec": {"list": [{"name": "x", "v": 2}]}}
-    made, managers, _ = patches.applied(made, again, "one", managers, force=False)
-    assert made == {"spec": {"b": 2, "list": [{"name": "x", "v": 2}]}}
-    _, _, conflicts = patches.applied(made, {"spec": {"b": 3}}, "one", managers, force=False)
+    created, managers, _ = patches.applied(created, again, "one", managers, force=False)
+    assert created == {"spec": {"b": 2, "list": [{"name": "x", "v": 2}]}}
+    _, _, conflicts = patches.applied(created, {"spec": {"b": 3}}, "one", managers, force=False)
     assert conflicts == ['conflict with "two": .spec.b']
-    made, _, _ = patches.applied(made, {"spec": {"b": 3}}, "one", managers, force=True)
-    assert made["spec"]["b"] == 3
+    created, _, _ = patches.applied(created, {"spec": {"b": 3}}, "one", managers, force=True)
+    assert created["spec"]["b"] == 3
 
 
 def test_merge_patches() -> None:

@@ -54,7 +54,7 @@ def pod_of(tf_job: Object, kind: str, index: int) -> Object:
     policy = replicas["restartPolicy"]
     pod["spec"]["restartPolicy"] = "Never" if policy == "ExitCode" else policy
     if sum(1 for _ in replicas_of(tf_job)) != 1:
-        container = next(one for one in pod["spec"]["containers"] if one["name"] == CONTAINER)
+        container = next(item for item in pod["spec"]["containers"] if item["name"] == CONTAINER)
         value = _tf_config(tf_job, kind, index)
         container.setdefault("env", []).append({"name": "TF_CONFIG", "value": value})
     return pod
@@ -76,7 +76,7 @@ def service_of(tf_job: Object, kind: str, index: int) -> Object:
         "spec": {
             "clusterIP": "None",
             "selector": labels,
-            "ports": [{"name": one["name"], "port": one["containerPort"]} for one in ports],
+            "ports": [{"name": item["name"], "port": item["containerPort"]} for item in ports],
         },
     }
 
@@ -108,11 +108,11 @@ def _labels(tf_job: Object, kind: str, index: int) -> dict[str, str]:
 def _tf_config(tf_job: Object, kind: str, index: int) -> str:
     namespace = tf_job["metadata"].get("namespace", "default")
     cluster = {
-        one.lower(): [
-            f"{_name(tf_job, one, number)}.{namespace}.svc:{_port(replicas)}"
+        item.lower(): [
+            f"{_name(tf_job, item, number)}.{namespace}.svc:{_port(replicas)}"
             for number in range(replicas["replicas"])
         ]
-        for one, replicas in sorted(tf_job["spec"]["tfReplicaSpecs"].items())
+        for item, replicas in sorted(tf_job["spec"]["tfReplicaSpecs"].items())
     }
     task = {"type": kind.lower(), "index": index}
     content = {"cluster": cluster, "task": task, "environment": "cloud"}
@@ -121,10 +121,10 @@ def _tf_config(tf_job: Object, kind: str, index: int) -> str:
 
 def _port(replicas: Object) -> int:
     ports = _container(replicas)["ports"]
-    return int(next(one["containerPort"] for one in ports if one.get("name") == _PORT_NAME))
+    return int(next(item["containerPort"] for item in ports if item.get("name") == _PORT_NAME))
 
 
 def _container(replicas: Object) -> Object:
     containers = replicas["template"]["spec"]["containers"]
-    found: Object = next(one for one in containers if one["name"] == CONTAINER)
-    return found
+    result: Object = next(item for item in containers if item["name"] == CONTAINER)
+    return result

@@ -47,7 +47,7 @@ def matching_rule(job: Object, pod: Object) -> tuple[int, Object | None]:
     """Return the first rule of the Job's podFailurePolicy that a pod's failure fulfils."""
     rules = (job["spec"].get("podFailurePolicy") or {}).get("rules") or ()
     for position, rule in enumerate(rules):
-        if any(is_true(pod, one["type"]) for one in rule.get("onPodConditions") or ()):
+        if any(is_true(pod, item["type"]) for item in rule.get("onPodConditions") or ()):
             return position, rule
         if "onExitCodes" in rule and _has_code(rule["onExitCodes"], pod):
             return position, rule

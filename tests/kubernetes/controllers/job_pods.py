@@ -39,8 +39,8 @@ class JobPods:
 
     def succeeded(self) -> set[int]:
         """Return the indices that have succeeded; of a Job without, a number for each pod."""
-        found = [pod for pod in self._seen.values() if _phase(pod) == "Succeeded"]
-        return set(range(len(found))) if not self._indexed else {index_of(pod) for pod in found}
+        result = [pod for pod in self._seen.values() if _phase(pod) == "Succeeded"]
+        return set(range(len(result))) if not self._indexed else {index_of(pod) for pod in result}
 
     def failures(self, index: int) -> int:
         """Return how often an index has failed; of a Job without, how often any pod has."""

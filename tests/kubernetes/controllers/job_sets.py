@@ -87,11 +87,11 @@ def _is_over(job: Object) -> bool:
 def _succeeds(job_set: Object, complete: list[Object]) -> bool:
     policy = job_set["spec"]["successPolicy"]
     targets = policy.get("targetReplicatedJobs") or [
-        one["name"] for one in job_set["spec"]["replicatedJobs"]
+        item["name"] for item in job_set["spec"]["replicatedJobs"]
     ]
     reached = sum(labels_of(job)[jobsets.REPLICATED_JOB] in targets for job in complete)
     expected = sum(
-        one["replicas"] for one in job_set["spec"]["replicatedJobs"] if one["name"] in targets
+        item["replicas"] for item in job_set["spec"]["replicatedJobs"] if item["name"] in targets
     )
     return reached >= (1 if policy["operator"] == "Any" else expected) and reached > 0
 
@@ -125,23 +125,23 @@ def _action(policy: Object, failed: list[Object]) -> str:
 
 
 def _applies(rule: Object, job: Object) -> bool:
-    found = _failure(job)
+    result = _failure(job)
     reasons, patterns = rule.get("onJobFailureReasons"), rule.get("onJobFailureMessagePatterns")
     targets = rule.get("targetReplicatedJobs")
     return (
-        (not reasons or found["reason"] in reasons)
-        and (not patterns or any(re.search(one, found["message"]) for one in patterns))
+        (not reasons or result["reason"] in reasons)
+        and (not patterns or any(re.search(item, result["message"]) for item in patterns))
         and (not targets or labels_of(job)[jobsets.REPLICATED_JOB] in targets)
     )
 
 
 def _failure(job: Object) -> Object:
-    found = condition(job, "Failed")
-    assert found is not None
-    return found
+    result = condition(job, "Failed")
+    assert result is not None
+    return result
 
 
 def _end(job_set: Object, reason: str, message: str, first: Object) -> None:
-    told = f"{message} (first failed job: {name_of(first)})"
-    set_condition(job_set, "Failed", True, reason, told)
+    text = f"{message} (first failed job: {name_of(first)})"
+    set_condition(job_set, "Failed", True, reason, text)
     job_set["status"]["terminalState"] = "Failed"

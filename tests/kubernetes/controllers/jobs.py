@@ -105,7 +105,7 @@ class Jobs:
 
     def _let_go(self, pod: Object) -> None:
         def edit(obj: Object) -> None:
-            left = [one for one in obj["metadata"].get("finalizers", []) if one != JOB_TRACKING]
+            left = [item for item in obj["metadata"].get("finalizers", []) if item != JOB_TRACKING]
             obj["metadata"]["finalizers"] = left
 
         if _is_tracked(pod):

@@ -147,7 +147,7 @@ def _note(job: Object, kind: str, message: str) -> None:
         return
     conditions = job["status"].setdefault("conditions", [])
     excluded = {"Running": "Restarting", "Restarting": "Running"}.get(kind)
-    job["status"]["conditions"] = [one for one in conditions if one["type"] != excluded]
+    job["status"]["conditions"] = [item for item in conditions if item["type"] != excluded]
     if kind in ("Failed", "Succeeded") and is_true(job, "Running"):
         set_condition(job, "Running", False)
     if not is_true(job, kind):
@@ -156,8 +156,8 @@ def _note(job: Object, kind: str, message: str) -> None:
 
 def _is_replica(pod: Object, kind: str, index: int) -> bool:
     labels = labels_of(pod)
-    found = labels.get(tfjobs.REPLICA_TYPE), labels.get(tfjobs.REPLICA_INDEX)
-    return found == (kind.lower(), str(index))
+    result = labels.get(tfjobs.REPLICA_TYPE), labels.get(tfjobs.REPLICA_INDEX)
+    return result == (kind.lower(), str(index))
 
 
 def _exit_code(pod: Object) -> int:

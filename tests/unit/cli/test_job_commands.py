@@ -63,10 +63,10 @@ def spec_file(tmp_path: Path) -> str:
 
 @pytest.fixture
 def platform(monkeypatch: pytest.MonkeyPatch) -> Platform:
-    made = Platform([RUNNING, RUNNING, JobStatus(name="job", state="succeeded")])
+    created = Platform([RUNNING, RUNNING, JobStatus(name="job", state="succeeded")])
     for module in (submit, status, logs, cancel):
-        monkeypatch.setattr(module, "launcher", lambda target: made)
-    return made
+        monkeypatch.setattr(module, "launcher", lambda target: created)
+    return created
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -98,9 +98,9 @@ def test_render_prints_the_target_and_nothing_else(spec_file: str) -> None:
     assert (code, err) == (0, "")
     documents = list(yaml.safe_load_all(out))
     assert documents[-1]["kind"] == "JobSet"
-    assert {one["metadata"]["namespace"] for one in documents} == {"training"}
+    assert {item["metadata"]["namespace"] for item in documents} == {"training"}
     as_json = json.loads(run("render", "-f", spec_file, "--target", "jobset", "-o", "json")[1])
-    assert [one["kind"] for one in as_json["items"]] == [one["kind"] for one in documents]
+    assert [item["kind"] for item in as_json["items"]] == [item["kind"] for item in documents]
 
 
 def test_render_reads_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_render_tells_what_is_left_out_on_standard_error(spec_file: str) -> None
 def test_usage_errors_exit_with_2(
     arguments: Sequence[str], spec_file: str, platform: Platform
 ) -> None:
-    code, out, err = run(*(spec_file if one == "SPEC" else one for one in arguments))
+    code, out, err = run(*(spec_file if item == "SPEC" else item for item in arguments))
     assert (code, out) == (2, "")
     assert err.startswith(f"tfps {arguments[0]}: ")
 

@@ -29,7 +29,7 @@ def test_a_rendering_is_what_it_was(path: Path) -> None:
 @pytest.mark.parametrize("path", RENDERED, ids=[path.name for path in RENDERED])
 def test_json_and_yaml_hold_the_same(path: Path) -> None:
     name, target, _ = path.name.rsplit(".", 2)
-    (job_file,) = (one for one in SPECS if one.name == name)
+    (job_file,) = (item for item in SPECS if item.name == name)
     rendering = renderer(target)(job_file.spec())  # type: ignore[arg-type]
     from_json = json.loads(write(rendering, "json"))
     if isinstance(from_json, dict) and from_json.get("kind") == "List":
@@ -56,17 +56,17 @@ CASES = bad_specs.read()
 
 @pytest.mark.parametrize("case", CASES, ids=[case.title for case in CASES])
 def test_every_fault_is_told(case: bad_specs.BadSpec, tmp_path: Path) -> None:
-    code, told = case.validate(tmp_path)
+    code, message = case.validate(tmp_path)
     assert code == 2
-    assert told == case.told
+    assert message == case.message
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.title for case in CASES])
 def test_a_fault_has_its_line_its_path_and_what_to_do(case: bad_specs.BadSpec) -> None:
     lines = case.spec.splitlines() or [""]
-    assert case.told
-    for told in case.told.splitlines():
-        number, path, sentence = _parts(told)
+    assert case.message
+    for message in case.message.splitlines():
+        number, path, sentence = _parts(message)
         assert 1 <= number <= len(lines)
         last_key = re.split(r"[.\[]", path)[-1].rstrip("]")
         if "missing" not in sentence and "there is none" not in sentence and not last_key.isdigit():
@@ -78,7 +78,7 @@ def test_cases_have_titles_of_their_own() -> None:
     assert len({case.title for case in CASES}) == len(CASES) > 40
 
 
-def _parts(told: str) -> tuple[int, str, str]:
-    match = re.fullmatch(r"spec\.yaml:(\d+): (?:([\w.\[\]-]+): )?(.*)", told)
-    assert match is not None, told
+def _parts(message: str) -> tuple[int, str, str]:
+    match = re.fullmatch(r"spec\.yaml:(\d+): (?:([\w.\[\]-]+): )?(.*)", message)
+    assert match is not None, message
     return int(match[1]), match[2] or "", match[3]

@@ -28,23 +28,23 @@ def documents(**fields: Any) -> dict[str, Any]:
 
 
 def test_there_is_a_document_for_each_task() -> None:
-    found = documents()
-    assert list(found) == ["chief:0", "worker:0", "worker:1", "ps:0"]
-    assert [document["host"] for document in found.values()] == ["a", "b", "b", "c"]
-    assert found["chief:0"]["command"] == ["python", "chief.py"]
-    assert found["worker:1"]["restarts"] == 7
+    result = documents()
+    assert list(result) == ["chief:0", "worker:0", "worker:1", "ps:0"]
+    assert [document["host"] for document in result.values()] == ["a", "b", "b", "c"]
+    assert result["chief:0"]["command"] == ["python", "chief.py"]
+    assert result["worker:1"]["restarts"] == 7
 
 
 def test_each_tf_config_is_read_as_that_task_of_one_cluster() -> None:
-    configs = [TFConfig.from_json(found["env"]["TF_CONFIG"]) for found in documents().values()]
+    configs = [TFConfig.from_json(result["env"]["TF_CONFIG"]) for result in documents().values()]
     assert [f"{config.task.type}:{config.task.index}" for config in configs] == list(documents())
     assert len({json.dumps(config.cluster.as_dict()) for config in configs}) == 1
     assert configs[0].cluster.worker == ("b:2222", "b:2223")
 
 
 def test_the_environment_has_threads_gpus_and_what_the_spec_sets() -> None:
-    found = documents(env={"A": "job", "B": "job", "TF_CPP_MIN_LOG_LEVEL": "0"})
-    worker, ps = found["worker:1"]["env"], found["ps:0"]["env"]
+    result = documents(env={"A": "job", "B": "job", "TF_CPP_MIN_LOG_LEVEL": "0"})
+    worker, ps = result["worker:1"]["env"], result["ps:0"]["env"]
     assert (worker["OMP_NUM_THREADS"], worker["TF_NUM_INTRAOP_THREADS"]) == ("4", "4")
     assert (worker["CUDA_VISIBLE_DEVICES"], ps["CUDA_VISIBLE_DEVICES"]) == ("1", "-1")
     assert (worker["A"], worker["B"], ps["B"]) == ("job", "role", "job")
@@ -52,13 +52,13 @@ def test_the_environment_has_threads_gpus_and_what_the_spec_sets() -> None:
 
 
 def test_a_gpu_number_that_the_spec_sets_is_kept() -> None:
-    found = documents(env={"CUDA_VISIBLE_DEVICES": "5"})
-    assert found["worker:0"]["env"]["CUDA_VISIBLE_DEVICES"] == "5"
+    result = documents(env={"CUDA_VISIBLE_DEVICES": "5"})
+    assert result["worker:0"]["env"]["CUDA_VISIBLE_DEVICES"] == "5"
 
 
 def test_checkpoints_are_where_the_spec_says() -> None:
-    found = documents(checkpoint_dir="gs://bucket/run")
-    assert {task["env"]["TFPS_CHECKPOINT_DIR"] for task in found.values()} == {"gs://bucket/run"}
+    result = documents(checkpoint_dir="gs://bucket/run")
+    assert {task["env"]["TFPS_CHECKPOINT_DIR"] for task in result.values()} == {"gs://bucket/run"}
 
 
 def test_as_json_the_tasks_are_an_array() -> None:
@@ -97,8 +97,8 @@ def test_what_has_no_effect_is_named() -> None:
         mounts=(Mount(volume="same", path="/same"),),
         tuning=Tuning(metric="loss", parameters={"rate": Hyperparameter(values=(1, 2))}),
     )
-    found = {fault.where: fault.sentence for fault in left_out(job, hosts="not here.")}
-    assert list(found) == [
+    result = {fault.where: fault.sentence for fault in left_out(job, hosts="not here.")}
+    assert list(result) == [
         "image",
         "labels",
         "volumes.scratch",
@@ -111,8 +111,8 @@ def test_what_has_no_effect_is_named() -> None:
         "roles.worker.hosts",
         "tuning",
     ]
-    assert found["volumes.scratch"] == "nothing mounts it: tasks find at /scratch what is there."
-    assert found["roles.worker.hosts"] == "not here."
+    assert result["volumes.scratch"] == "nothing mounts it: tasks find at /scratch what is there."
+    assert result["roles.worker.hosts"] == "not here."
 
 
 def test_of_a_spec_that_asks_for_nothing_special_nothing_is_left_out() -> None:

@@ -33,8 +33,8 @@ def components(text: str) -> dict[str, str]:
 
 def step(text: str, role: str) -> str:
     """Return the command of a role's step, without the lines' ends."""
-    [found] = re.findall(rf'^(?:needs )?srun "\${{{role}\[@\]}}"[\s\S]*?&$', text, re.MULTILINE)
-    return str(found).replace("\\\n", "")
+    [result] = re.findall(rf'^(?:needs )?srun "\${{{role}\[@\]}}"[\s\S]*?&$', text, re.MULTILINE)
+    return str(result).replace("\\\n", "")
 
 
 def odd() -> JobSpec:
@@ -73,8 +73,8 @@ def test_directives_come_before_the_first_command() -> None:
     ("timeout_s", "directive"), [(3661, "61:01"), (59, "0:59"), (60, "1:00"), (None, None)]
 )
 def test_the_jobs_time_is_slurms_limit(timeout_s: int | None, directive: str | None) -> None:
-    found = re.findall(r"^#SBATCH --time=(.*)$", script(spec(timeout_s=timeout_s)), re.MULTILINE)
-    assert found == ([] if directive is None else [directive])
+    result = re.findall(r"^#SBATCH --time=(.*)$", script(spec(timeout_s=timeout_s)), re.MULTILINE)
+    assert result == ([] if directive is None else [directive])
 
 
 def test_the_job_needs_workers_and_ps_and_ends_with_its_chief() -> None:

@@ -59,9 +59,9 @@ def test_a_role_goes_before_the_job() -> None:
     job = spec({"worker": role}, env={"SEED": "1", "DEBUG": "1"}, checkpoint_dir="gs://bucket")
     assert job.image_of(role) == "other:1"
     assert job.command_of(role) == ("tfps", "task")
-    found = environment(job, "worker", role)
-    assert (found["SEED"], found["DEBUG"], found["OMP_NUM_THREADS"]) == ("2", "1", "1")
-    assert found["TFPS_CHECKPOINT_DIR"] == "gs://bucket"
+    result = environment(job, "worker", role)
+    assert (result["SEED"], result["DEBUG"], result["OMP_NUM_THREADS"]) == ("2", "1", "1")
+    assert result["TFPS_CHECKPOINT_DIR"] == "gs://bucket"
 
 
 def test_the_innermost_mount_holds_a_path() -> None:

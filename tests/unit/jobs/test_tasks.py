@@ -118,8 +118,8 @@ def test_gpus_are_counted_over_the_tasks_of_a_host() -> None:
 
 @pytest.mark.parametrize(("cpu", "threads"), [(0.25, "1"), (1.0, "1"), (3.5, "3"), (16.0, "16")])
 def test_a_task_computes_with_as_many_threads_as_it_has_cores(cpu: float, threads: str) -> None:
-    found = environment(spec(), "worker", Role(cpu=cpu))
-    assert found["TF_NUM_INTRAOP_THREADS"] == found["OMP_NUM_THREADS"] == threads
+    result = environment(spec(), "worker", Role(cpu=cpu))
+    assert result["TF_NUM_INTRAOP_THREADS"] == result["OMP_NUM_THREADS"] == threads
 
 
 def test_only_tasks_with_gpus_see_gpus() -> None:

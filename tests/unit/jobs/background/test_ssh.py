@@ -30,21 +30,21 @@ def job() -> JobSpec:
 
 def planned(folders: RemoteFolders | None = None) -> dict[str, TaskProcess]:
     folders = folders or RemoteFolders(working="/work it", path="/venv/bin")
-    found = processes(job(), folders, {"HOME": "/home/me"}, lambda task: Path(f"{task}.log"))
-    return {str(process.task): process for process in found}
+    result = processes(job(), folders, {"HOME": "/home/me"}, lambda task: Path(f"{task}.log"))
+    return {str(process.task): process for process in result}
 
 
 def test_each_task_has_a_client_to_its_host() -> None:
-    found = planned()
-    assert [process.host for process in found.values()] == ["a", "b", "b", "c", "a"]
-    for process in found.values():
+    result = planned()
+    assert [process.host for process in result.values()] == ["a", "b", "b", "c", "a"]
+    for process in result.values():
         *client, host, _ = process.command
         assert (client[0], host) == ("ssh", process.host)
         assert process.environment == {"HOME": "/home/me"}
         assert process.output == Path(f"{process.task}.log")
         assert process.holds_input
-    assert found["worker 1"].restarts == 5
-    assert [name for name, process in found.items() if not process.is_needed] == ["evaluator 0"]
+    assert result["worker 1"].restarts == 5
+    assert [name for name, process in result.items() if not process.is_needed] == ["evaluator 0"]
 
 
 def test_the_hosts_shell_gets_folder_path_environment_and_command_as_they_are() -> None:
@@ -67,9 +67,9 @@ def test_the_hosts_shell_gets_folder_path_environment_and_command_as_they_are() 
 
 
 def test_tasks_of_a_host_have_gpus_of_their_own() -> None:
-    found = planned()
-    assert "CUDA_VISIBLE_DEVICES=1" in shlex.split(found["worker 1"].command[-1])
-    assert "CUDA_VISIBLE_DEVICES=-1" in shlex.split(found["chief 0"].command[-1])
+    result = planned()
+    assert "CUDA_VISIBLE_DEVICES=1" in shlex.split(result["worker 1"].command[-1])
+    assert "CUDA_VISIBLE_DEVICES=-1" in shlex.split(result["chief 0"].command[-1])
 
 
 def test_a_job_without_hosts_is_a_fault() -> None:

@@ -63,28 +63,28 @@ def test_the_rendering_has_what_tasks_get_beside_what_they_find() -> None:
 
 
 def test_gpus_are_counted_over_the_machine() -> None:
-    found = environments(spec(GPUS))
-    assert [env["CUDA_VISIBLE_DEVICES"] for env in found.values()] == ["0", "1,2", "3,4", "-1"]
+    result = environments(spec(GPUS))
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in result.values()] == ["0", "1,2", "3,4", "-1"]
 
 
 def test_only_gpus_that_are_shown_are_taken() -> None:
-    found = environments(spec(GPUS), {"CUDA_VISIBLE_DEVICES": "4,6"})
-    assert [env["CUDA_VISIBLE_DEVICES"] for env in found.values()] == ["4", "6", "-1", "-1"]
+    result = environments(spec(GPUS), {"CUDA_VISIBLE_DEVICES": "4,6"})
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in result.values()] == ["4", "6", "-1", "-1"]
 
 
 @pytest.mark.parametrize("none", ["", "-1"])
 def test_of_no_gpus_that_are_shown_none_is_taken(none: str) -> None:
-    found = environments(spec({"worker": Role(gpus=1)}), {"CUDA_VISIBLE_DEVICES": none})
-    assert found["worker:0"]["CUDA_VISIBLE_DEVICES"] in ("", "-1")
+    result = environments(spec({"worker": Role(gpus=1)}), {"CUDA_VISIBLE_DEVICES": none})
+    assert result["worker:0"]["CUDA_VISIBLE_DEVICES"] in ("", "-1")
 
 
 def test_what_the_user_has_set_goes_before_defaults_but_not_before_the_spec() -> None:
     mine = {"TF_CPP_MIN_LOG_LEVEL": "0", "OMP_NUM_THREADS": "9", "A": "mine", "TF_CONFIG": "{}"}
-    found = environments(spec({"worker": Role(cpu=3)}, env={"A": "job"}), mine)["worker:0"]
-    assert found["TF_CPP_MIN_LOG_LEVEL"] == "0"
-    assert found["OMP_NUM_THREADS"] == "3"
-    assert found["A"] == "job"
-    assert found["TF_CONFIG"] != "{}"
+    result = environments(spec({"worker": Role(cpu=3)}, env={"A": "job"}), mine)["worker:0"]
+    assert result["TF_CPP_MIN_LOG_LEVEL"] == "0"
+    assert result["OMP_NUM_THREADS"] == "3"
+    assert result["A"] == "job"
+    assert result["TF_CONFIG"] != "{}"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from kubernetes.config import incluster_config
 
-from tests.unit.jobs.kubernetes.kept import AnswerError, refused
+from tests.unit.jobs.kubernetes.memory_server import AnswerError, refused
 from tfps.errors import LaunchError
 from tfps.jobs.kubernetes import api_server
 from tfps.jobs.kubernetes.api_resources import ALL, JOB, JOB_SET, ApiResource
@@ -87,7 +87,7 @@ def test_a_missing_client_is_told_with_how_to_install_it(monkeypatch: pytest.Mon
         connect(None)
 
 
-ROLE = next(one for one in ALL if one.kind == "Role")
+ROLE = next(item for item in ALL if item.kind == "Role")
 
 
 def answer(status: int, body: object = None, reason: str = "Reason") -> AnswerError:
@@ -99,7 +99,7 @@ def status(message: str, **details: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("given", "resource", "told"),
+    ("given", "resource", "text"),
     [
         (
             answer(404),
@@ -135,8 +135,8 @@ def status(message: str, **details: Any) -> dict[str, Any]:
         (answer(500, {"no": "status"}, reason=""), JOB, "HTTP status 500."),
     ],
 )
-def test_a_refusal_says_what_to_do(given: AnswerError, resource: ApiResource, told: str) -> None:
-    assert refusal(given, resource) == told
+def test_a_refusal_says_what_to_do(given: AnswerError, resource: ApiResource, text: str) -> None:
+    assert refusal(given, resource) == text
 
 
 def test_kinds_of_refusals_are_told_apart() -> None:
@@ -156,6 +156,6 @@ def test_kinds_of_refusals_are_told_apart() -> None:
 
 def test_every_kind_has_its_path_and_its_name() -> None:
     assert JOB.path("ns", "x") == "/apis/batch/v1/namespaces/ns/jobs/x"
-    service = next(one for one in ALL if one.kind == "Service")
+    service = next(item for item in ALL if item.kind == "Service")
     assert service.path("ns") == "/api/v1/namespaces/ns/services"
     assert (JOB.named("x"), service.named("x")) == ("job.batch/x", "service/x")

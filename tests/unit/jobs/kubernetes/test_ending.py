@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs.kubernetes.kept import AnswerError, Kept, refused
+from tests.unit.jobs.kubernetes.memory_server import AnswerError, MemoryServer, refused
 from tfps.jobs.kubernetes.ending import end_with_chief
 
 CHIEF = ("Job", "job-chief")
@@ -15,25 +15,25 @@ EVALUATOR = "delete job.batch/job-evaluator"
 
 
 def chief(*conditions: str) -> Any:
-    return {"status": {"conditions": [{"type": one, "status": "True"} for one in conditions]}}
+    return {"status": {"conditions": [{"type": item, "status": "True"} for item in conditions]}}
 
 
-def end(server: Kept) -> str:
+def end(server: MemoryServer) -> str:
     return end_with_chief(server, "job", poll_s=0.0)  # type: ignore[arg-type]
 
 
-def after_looking(server: Kept) -> list[str]:
-    return [line for line in server.done if not line.startswith("get")]
+def after_looking(server: MemoryServer) -> list[str]:
+    return [line for line in server.requests if not line.startswith("get")]
 
 
 def test_others_end_with_a_chief_that_has_succeeded() -> None:
-    server = Kept(objects={CHIEF: chief("SuccessCriteriaMet", "Complete")})
+    server = MemoryServer(objects={CHIEF: chief("SuccessCriteriaMet", "Complete")})
     assert end(server) == "succeeded"
     assert after_looking(server) == OTHERS
 
 
 def test_the_evaluator_ends_too_with_a_chief_that_has_failed() -> None:
-    server = Kept(objects={CHIEF: chief("FailureTarget", "Failed")})
+    server = MemoryServer(objects={CHIEF: chief("FailureTarget", "Failed")})
     assert end(server) == "failed"
     assert after_looking(server) == [*OTHERS, EVALUATOR]
 
@@ -41,14 +41,14 @@ def test_the_evaluator_ends_too_with_a_chief_that_has_failed() -> None:
 def test_a_job_without_an_evaluator_gives_no_right_to_delete_one() -> None:
     forbidden = refused("no right", AnswerError(403))
     failing = {("delete", "Job", "job-evaluator"): [forbidden]}
-    server = Kept(objects={CHIEF: chief("Failed")}, failing=failing)
+    server = MemoryServer(objects={CHIEF: chief("Failed")}, errors=failing)
     assert end(server) == "failed"
 
 
 def test_a_chief_that_stays_away_was_deleted() -> None:
-    server = Kept()
+    server = MemoryServer()
     assert end(server) == "cancelled"
-    assert server.done[:-3] == ["get job.batch/job-chief"] * 30
+    assert server.requests[:-3] == ["get job.batch/job-chief"] * 30
     assert after_looking(server) == [*OTHERS, EVALUATOR]
 
 
@@ -60,7 +60,7 @@ def test_a_server_that_fails_is_asked_again_and_told_of_once(
         ("scale", "StatefulSet", "job-ps"): [refused("away")],
         ("delete", "Job", "job-evaluator"): [refused("broken", AnswerError(500))],
     }
-    server = Kept(objects={CHIEF: chief("Failed")}, failing=failing)
+    server = MemoryServer(objects={CHIEF: chief("Failed")}, errors=failing)
     assert end(server) == "failed"
     assert after_looking(server) == [*OTHERS, *OTHERS, EVALUATOR, *OTHERS, EVALUATOR]
     assert capsys.readouterr().err.splitlines() == [

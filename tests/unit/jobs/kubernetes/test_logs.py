@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs.kubernetes.kept import AnswerError, refused
+from tests.unit.jobs.kubernetes.memory_server import AnswerError, refused
 from tests.unit.jobs.kubernetes.test_states import CRASHING, EXITED, PULLING, RUNNING, pod
 from tfps.cluster.spec import Task
 from tfps.errors import LaunchError
@@ -103,8 +103,8 @@ def test_following_goes_on_in_the_next_container_and_in_the_next_pod(
     first = pod(state=RUNNING, restartCount=0)
     crashed = pod(state=CRASHING, lastState=EXITED, restartCount=0)
     again = pod(state=RUNNING, restartCount=1)
-    other = pod(name="other", state=RUNNING, made="2026-01-01T00:00:05Z")
-    done = pod("Succeeded", name="other", state=DONE, made="2026-01-01T00:00:05Z")
+    other = pod(name="other", state=RUNNING, created="2026-01-01T00:00:05Z")
+    done = pod("Succeeded", name="other", state=DONE, created="2026-01-01T00:00:05Z")
     server = Recorded([[first], [crashed], [again], [], [other], [done]], [[b"1"], [b"2"], [b"3"]])
     assert list(of(server).follow()) == ["1", "2", "3"]
     assert server.opened == [

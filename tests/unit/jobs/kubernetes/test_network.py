@@ -16,9 +16,9 @@ from tfps.jobs.rendering import Renderer
 
 @pytest.mark.parametrize("render", [plain.render, jobset.render, tfjob.render])
 def test_pods_reach_those_of_their_own_job_and_no_others(render: Renderer) -> None:
-    own = [dict(one) for one in render(spec()).documents]
-    others = [dict(one) for one in render(spec(name="other")).documents]
-    policies = [one for one in (*own, *others) if one["kind"] == "NetworkPolicy"]
+    own = [dict(item) for item in render(spec()).documents]
+    others = [dict(item) for item in render(spec(name="other")).documents]
+    policies = [item for item in (*own, *others) if item["kind"] == "NetworkPolicy"]
     pods = simulator.pods(own)
     stranger: Object = {"metadata": {"name": "stranger", "labels": {"app": "web"}}, "spec": {}}
     elsewhere = [{**pod, "metadata": {**pod["metadata"], "namespace": "elsewhere"}} for pod in pods]

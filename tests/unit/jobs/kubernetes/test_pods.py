@@ -8,7 +8,7 @@ import pytest
 
 from tests.kubernetes import simulator
 from tests.kubernetes.environment import command, environment
-from tests.unit.jobs.kubernetes.made_jobs import JOBS, each_target, rendered
+from tests.unit.jobs.kubernetes.job_variants import JOBS, each_target, rendered
 from tests.unit.jobs.specs import spec
 from tfps.jobs.kubernetes.pods import GRACE_S, literal
 from tfps.jobs.platforms import Kubernetes
@@ -18,7 +18,7 @@ from tfps.jobs.spec import JobSpec
 
 @each_target
 def test_pods_keep_to_the_restricted_pod_security_standard(target: str) -> None:
-    pods = simulator.pods([dict(one) for one in rendered(target, JOBS[0])])
+    pods = simulator.pods([dict(item) for item in rendered(target, JOBS[0])])
     assert len(pods) >= 6
     for pod in pods:
         pod_security = pod["spec"]["securityContext"]
@@ -35,7 +35,7 @@ def test_pods_keep_to_the_restricted_pod_security_standard(target: str) -> None:
 
 @each_target
 def test_tasks_get_no_token_of_the_cluster(target: str) -> None:
-    for pod in simulator.pods([dict(one) for one in rendered(target, JOBS[0])]):
+    for pod in simulator.pods([dict(item) for item in rendered(target, JOBS[0])]):
         if pod["metadata"]["labels"]["app.kubernetes.io/component"] != "ending":
             assert pod["spec"]["automountServiceAccountToken"] is False
             assert pod["spec"]["serviceAccountName"] == "trainer"
@@ -43,7 +43,7 @@ def test_tasks_get_no_token_of_the_cluster(target: str) -> None:
 
 @each_target
 def test_a_server_is_ready_when_its_port_answers(target: str) -> None:
-    for pod in simulator.pods([dict(one) for one in rendered(target, JOBS[0])]):
+    for pod in simulator.pods([dict(item) for item in rendered(target, JOBS[0])]):
         (container,) = pod["spec"]["containers"]
         component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
         probe = container.get("readinessProbe")
@@ -66,7 +66,7 @@ def worker_pod(target: str, **kubernetes: Any) -> dict[str, Any]:
 
 
 def pods_by_role(target: str, job: JobSpec) -> dict[str, dict[str, Any]]:
-    pods = simulator.pods([dict(one) for one in rendered(target, job)])
+    pods = simulator.pods([dict(item) for item in rendered(target, job)])
     return {pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod["spec"] for pod in pods}
 
 
@@ -131,7 +131,7 @@ def test_what_kubernetes_would_expand_reaches_the_program_as_it_was_written(targ
     texts = ["$(HOME)", "$$", "$HOME", "$$(HOME)", "a$", "$($", "$$$"]
     env = {f"TEXT_{index}": text for index, text in enumerate(texts)}
     job = spec(command=("sh", "-c", *texts), env={**env, "HOME": "/root"})
-    for pod in simulator.pods([dict(one) for one in rendered(target, job)]):
+    for pod in simulator.pods([dict(item) for item in rendered(target, job)]):
         (container,) = pod["spec"]["containers"]
         if container["name"] == "tensorflow":
             variables = environment(pod, container)

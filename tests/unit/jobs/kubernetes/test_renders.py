@@ -8,7 +8,7 @@ import pytest
 
 from tests.kubernetes import admission, dns, schemas, simulator
 from tests.kubernetes.kinds import BUILT_IN, CUSTOM, Kind, kind_of
-from tests.unit.jobs.kubernetes.made_jobs import JOBS, each_target, of_kind, rendered
+from tests.unit.jobs.kubernetes.job_variants import JOBS, each_target, of_kind, rendered
 from tests.unit.jobs.specs import spec
 from tfps.cluster.tf_config import TFConfig
 from tfps.jobs.kubernetes import plain, tfjob
@@ -53,7 +53,7 @@ def test_the_same_spec_gives_the_same_objects(target: str) -> None:
 @each_target
 def test_objects_have_names_of_their_own_and_the_labels_of_the_job(target: str) -> None:
     documents = rendered(target, JOBS[0])
-    names = [(one["kind"], one["metadata"]["name"]) for one in documents]
+    names = [(item["kind"], item["metadata"]["name"]) for item in documents]
     assert len(set(names)) == len(names)
     for document in documents:
         labels = document["metadata"]["labels"]
@@ -64,14 +64,14 @@ def test_objects_have_names_of_their_own_and_the_labels_of_the_job(target: str) 
 
 @each_target
 def test_every_pod_has_its_own_tf_config(target: str) -> None:
-    documents = [dict(one) for one in rendered(target, JOBS[0])]
-    found = simulator.tf_configs(documents)
-    configs = {host: TFConfig.from_json(text) for host, text in found.items()}
+    documents = [dict(item) for item in rendered(target, JOBS[0])]
+    result = simulator.tf_configs(documents)
+    configs = {host: TFConfig.from_json(text) for host, text in result.items()}
     tasks = sorted(str(config.task) for config in configs.values())
     assert tasks == ["chief 0", "evaluator 0", "ps 0", "ps 1", "worker 0", "worker 1", "worker 2"]
     clusters = {config.cluster for config in configs.values()}
     assert len(clusters) == 1
-    assert all(isinstance(json.loads(text)["task"]["index"], int) for text in found.values())
+    assert all(isinstance(json.loads(text)["task"]["index"], int) for text in result.values())
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_every_pod_has_its_own_tf_config(target: str) -> None:
     ],
 )
 def test_every_address_leads_to_the_pod_of_its_task(target: str, ready: bool) -> None:
-    documents = [dict(one) for one in rendered(target, JOBS[0])]
+    documents = [dict(item) for item in rendered(target, JOBS[0])]
     configs = {
         host: TFConfig.from_json(text) for host, text in simulator.tf_configs(documents).items()
     }
@@ -95,9 +95,9 @@ def test_every_address_leads_to_the_pod_of_its_task(target: str, ready: bool) ->
         if config.task.type == "evaluator" and not config.cluster.evaluator:
             continue
         name, port = config.cluster.address(config.task).split(":")
-        found = dns.resolve(names, name, "training")
-        assert len(found) == 1
-        assert dns.host_of(simulator.pod_named(documents, found[0])) == host
+        result = dns.resolve(names, name, "training")
+        assert len(result) == 1
+        assert dns.host_of(simulator.pod_named(documents, result[0])) == host
         assert port == "2222"
 
 
@@ -116,7 +116,7 @@ def test_only_the_pods_of_the_job_may_reach_them(target: str) -> None:
         "policyTypes": ["Ingress"],
         "ingress": [{"from": [{"podSelector": own}]}],
     }
-    for pod in simulator.pods([dict(one) for one in documents]):
+    for pod in simulator.pods([dict(item) for item in documents]):
         assert pod["metadata"]["labels"]["app.kubernetes.io/instance"] == "job"
 
 
@@ -124,9 +124,9 @@ def test_only_the_pods_of_the_job_may_reach_them(target: str) -> None:
 def test_drains_leave_the_chief_the_ps_and_enough_workers(target: str) -> None:
     documents = rendered(target, JOBS[0])
     budgets = of_kind(documents, "PodDisruptionBudget")
-    least = {name: one["spec"]["minAvailable"] for name, one in budgets.items()}
+    least = {name: item["spec"]["minAvailable"] for name, item in budgets.items()}
     assert least == {"job-chief": 1, "job-worker": 2, "job-ps": 2}
-    pods = simulator.pods([dict(one) for one in documents])
+    pods = simulator.pods([dict(item) for item in documents])
     for budget in budgets.values():
         selector = budget["spec"]["selector"]["matchLabels"]
         matching = [pod for pod in pods if selector.items() <= pod["metadata"]["labels"].items()]
@@ -161,8 +161,8 @@ def test_a_jobset_is_over_when_its_chief_is() -> None:
 
 def test_losing_a_node_is_no_failure() -> None:
     (job_set,) = of_kind(rendered("jobset", JOBS[0]), "JobSet").values()
-    jobs = [one["template"]["spec"] for one in job_set["spec"]["replicatedJobs"]]
-    jobs += [one["spec"] for one in of_kind(rendered("kubernetes", JOBS[0]), "Job").values()]
+    jobs = [item["template"]["spec"] for item in job_set["spec"]["replicatedJobs"]]
+    jobs += [item["spec"] for item in of_kind(rendered("kubernetes", JOBS[0]), "Job").values()]
     for job in jobs:
         if "podFailurePolicy" in job:
             (rule,) = job["podFailurePolicy"]["rules"]
@@ -174,20 +174,20 @@ def test_losing_a_node_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("restarts", "told"),
+    ("restarts", "message"),
     [((1, 1, 1), []), ((1, 2, 3), ["roles.chief.restarts", "roles.worker.restarts"])],
 )
 def test_a_tfjob_counts_restarts_of_all_together(
-    restarts: tuple[int, ...], told: list[str]
+    restarts: tuple[int, ...], message: list[str]
 ) -> None:
     chief, worker, ps = (Role(restarts=number) for number in restarts)
     rendering = tfjob.render(spec({"chief": chief, "worker": worker, "ps": ps}))
     (job,) = of_kind(rendering.documents, "TFJob").values()
     assert job["spec"]["runPolicy"]["backoffLimit"] == max(restarts)
-    assert [fault.where for fault in rendering.left_out] == told
+    assert [fault.where for fault in rendering.left_out] == message
 
 
 def test_what_kubernetes_has_no_counterpart_for_is_told() -> None:
     job = spec({"worker": Role(spot=True, hosts=("a",))}, kubernetes=Kubernetes(cloud="none"))
-    told = [fault.where for fault in plain.render(job).left_out]
-    assert told == ["roles.worker.hosts", "roles.worker.spot"]
+    message = [fault.where for fault in plain.render(job).left_out]
+    assert message == ["roles.worker.hosts", "roles.worker.spot"]

@@ -19,7 +19,7 @@ def pod(
     *,
     name: str = "job-worker-1",
     state: Object | None = None,
-    made: str = "2026-01-01T00:00:00Z",
+    created: str = "2026-01-01T00:00:00Z",
     index: str = "1",
     **container: Any,
 ) -> Object:
@@ -28,7 +28,7 @@ def pod(
         "metadata": {
             "name": name,
             "uid": name,
-            "creationTimestamp": made,
+            "creationTimestamp": created,
             "labels": {
                 "app.kubernetes.io/component": "worker",
                 "apps.kubernetes.io/pod-index": index,
@@ -41,7 +41,7 @@ def pod(
 
 def job(*conditions: tuple[str, str, str, str]) -> Object:
     names = ("type", "status", "reason", "message")
-    return {"status": {"conditions": [dict(zip(names, one, strict=True)) for one in conditions]}}
+    return {"status": {"conditions": [dict(zip(names, item, strict=True)) for item in conditions]}}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ PULLING = {"waiting": {"reason": "ImagePullBackOff", "message": 'pulling "no"'}}
 
 
 @pytest.mark.parametrize(
-    ("found", "state", "restarts", "message"),
+    ("given", "state", "restarts", "message"),
     [
         (pod("Pending"), "pending", 0, ""),
         (pod(state=RUNNING, restartCount=2), "running", 2, ""),
@@ -101,8 +101,8 @@ PULLING = {"waiting": {"reason": "ImagePullBackOff", "message": 'pulling "no"'}}
         (pod("Unknown"), "unknown", 0, ""),
     ],
 )
-def test_a_task_is_as_its_pod_is(found: Object, state: State, restarts: int, message: str) -> None:
-    assert states.task_status(WORKER, [found, pod(index="0")]) == TaskStatus(
+def test_a_task_is_as_its_pod_is(given: Object, state: State, restarts: int, message: str) -> None:
+    assert states.task_status(WORKER, [given, pod(index="0")]) == TaskStatus(
         task=WORKER, state=state, restarts=restarts, place="node-7", message=message
     )
 
@@ -118,9 +118,9 @@ def test_why_a_pod_is_on_no_node_and_why_it_was_evicted_is_told() -> None:
             "message": "0/3 nodes are available.",
         }
     ]
-    found = states.task_status(WORKER, [waiting])
-    assert found is not None
-    assert (found.place, found.message) == ("", "Unschedulable: 0/3 nodes are available.")
+    result = states.task_status(WORKER, [waiting])
+    assert result is not None
+    assert (result.place, result.message) == ("", "Unschedulable: 0/3 nodes are available.")
     evicted = pod("Failed")
     evicted["status"] |= {"reason": "Evicted", "message": "low on memory"}
     assert states.message_of(evicted) == "Evicted: low on memory"
@@ -132,11 +132,11 @@ def test_why_a_pod_is_on_no_node_and_why_it_was_evicted_is_told() -> None:
 def test_of_several_pods_the_last_is_the_task_and_the_others_are_restarts() -> None:
     first = pod("Failed", name="a", state=EXITED)
     second = pod(name="b", state=RUNNING)
-    third = pod("Pending", name="c", made="2026-01-01T00:00:09Z")
+    third = pod("Pending", name="c", created="2026-01-01T00:00:09Z")
     assert states.pods_of(WORKER, [third, second, first]) == [first, second, third]
-    found = states.task_status(WORKER, [third, first, second])
-    assert found is not None
-    assert (found.state, found.restarts) == ("pending", 2)
+    result = states.task_status(WORKER, [third, first, second])
+    assert result is not None
+    assert (result.state, result.restarts) == ("pending", 2)
     assert states.task_status(Task(type="ps", index=0), [first]) is None
 
 
@@ -151,7 +151,7 @@ def test_a_pod_of_any_form_tells_its_task(label: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "has_output"),
+    ("given", "has_output"),
     [
         (pod("Pending"), False),
         (pod("Pending", state=PULLING, lastState={}), False),
@@ -160,8 +160,8 @@ def test_a_pod_of_any_form_tells_its_task(label: str) -> None:
         (pod("Failed", state=EXITED), True),
     ],
 )
-def test_a_pod_whose_container_has_started_has_output(found: Object, has_output: bool) -> None:
-    assert states.has_output(found) is has_output
+def test_a_pod_whose_container_has_started_has_output(given: Object, has_output: bool) -> None:
+    assert states.has_output(given) is has_output
 
 
 def test_the_container_of_the_task_is_found_among_others() -> None:

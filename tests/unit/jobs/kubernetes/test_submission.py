@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs.kubernetes.kept import AnswerError, Kept, refused
+from tests.unit.jobs.kubernetes.memory_server import AnswerError, MemoryServer, refused
 from tests.unit.jobs.specs import spec
 from tfps.errors import LaunchError
 from tfps.jobs.kubernetes import plain
@@ -15,23 +15,23 @@ from tfps.jobs.kubernetes.submission import submit
 
 JOB = spec()
 DOCUMENTS = plain.render(JOB).documents
-NAMES = {(one["kind"], one["metadata"]["name"]) for one in DOCUMENTS}
+NAMES = {(item["kind"], item["metadata"]["name"]) for item in DOCUMENTS}
 
 
-def submitted(server: Kept, *, dry_run: bool = False) -> None:
+def submitted(server: MemoryServer, *, dry_run: bool = False) -> None:
     submit(server, JOB, DOCUMENTS, dry_run=dry_run)  # type: ignore[arg-type]
 
 
 def test_all_objects_are_checked_before_the_first_is_made() -> None:
-    server = Kept()
+    server = MemoryServer()
     submitted(server)
-    verbs = [line.split()[0] for line in server.done]
+    verbs = [line.split()[0] for line in server.requests]
     assert verbs == ["get"] * len(NAMES) + ["check"] * len(NAMES) + ["apply"] * len(NAMES)
     assert set(server.objects) == NAMES
 
 
 def test_a_dry_run_makes_nothing() -> None:
-    server = Kept()
+    server = MemoryServer()
     submitted(server, dry_run=True)
     assert server.objects == {}
 
@@ -42,7 +42,7 @@ def test_refusals_are_listed_together() -> None:
         ("check", "StatefulSet", f"job-{role}"): [refused("", answer)] for role in ("ps", "worker")
     }
     other = AnswerError(403, json.dumps({"kind": "Status", "message": "forbidden"}))
-    server = Kept(failing={**failing, ("check", "Service", "job"): [refused("", other)]})
+    server = MemoryServer(errors={**failing, ("check", "Service", "job"): [refused("", other)]})
     with pytest.raises(LaunchError) as error:
         submitted(server)
     assert str(error.value).splitlines() == [
@@ -56,40 +56,40 @@ def test_refusals_are_listed_together() -> None:
 def test_a_server_that_fails_is_no_refusal() -> None:
     away = refused("not reached", OSError())
     with pytest.raises(LaunchError, match="not reached"):
-        submitted(Kept(failing={("check", "Service", "job"): [away]}))
+        submitted(MemoryServer(errors={("check", "Service", "job"): [away]}))
 
 
 def test_the_role_of_a_role_binding_need_not_be_there_to_check_it() -> None:
     details = {"kind": "Status", "message": "not found", "details": {"kind": "roles"}}
     missing = refused("", AnswerError(404, json.dumps(details)))
-    server = Kept(failing={("check", "RoleBinding", "job-ending"): [missing]})
+    server = MemoryServer(errors={("check", "RoleBinding", "job-ending"): [missing]})
     submitted(server)
     assert set(server.objects) == NAMES
 
 
 def test_what_was_made_is_removed_when_a_later_object_fails() -> None:
-    server = Kept(failing={("apply", "StatefulSet", "job-ps"): [refused("quota")]})
+    server = MemoryServer(errors={("apply", "StatefulSet", "job-ps"): [refused("quota")]})
     with pytest.raises(LaunchError, match="quota"):
         submitted(server)
     assert server.objects == {}
 
 
 def test_what_is_left_of_a_former_job_is_replaced_and_checked_under_other_names() -> None:
-    former: Any = {(one["kind"], one["metadata"]["name"]): one for one in DOCUMENTS}
-    server = Kept(objects=dict(former))
+    former: Any = {(item["kind"], item["metadata"]["name"]): item for item in DOCUMENTS}
+    server = MemoryServer(objects=dict(former))
     submitted(server, dry_run=True)
     assert server.objects == former
-    checked = [line for line in server.done if line.startswith("check")]
+    checked = [line for line in server.requests if line.startswith("check")]
     assert "check job.batch/job-chiex" in checked
     assert len(checked) == len(NAMES)
     submitted(server)
     assert set(server.objects) == NAMES
-    assert len([line for line in server.done if line.startswith("delete")]) == len(NAMES)
+    assert len([line for line in server.requests if line.startswith("delete")]) == len(NAMES)
 
 
 def test_objects_of_others_are_not_taken() -> None:
     other: Any = {"metadata": {"name": "job", "labels": {"app": "web"}}}
-    server = Kept(objects={("Service", "job"): other})
+    server = MemoryServer(objects={("Service", "job"): other})
     with pytest.raises(LaunchError, match=r"service/job is already in namespace ns, and not this"):
         submitted(server)
     assert server.objects == {("Service", "job"): other}

@@ -1,4 +1,4 @@
-"""Jobs rendered for Vertex AI, and google-cloud-aiplatform's own types to parse them with."""
+"""Jobs rendered for Vertex AI, and their conversion into google-cloud-aiplatform's own types."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tfps.jobs.vertex.render import render
 
 
 def job(roles: dict[str, Role] | None = None, **fields: Any) -> JobSpec:
-    """Make a small spec of which Vertex AI leaves nothing out."""
+    """Return a small spec of which Vertex AI leaves nothing out."""
     return spec(roles, **{"timeout_s": 3600, **fields})
 
 
 def document(job_spec: JobSpec) -> dict[str, Any]:
-    """Render a spec of which nothing is left out."""
+    """Return the document of a spec of which nothing is left out."""
     rendering = render(job_spec)
     assert rendering.left_out == ()
     (rendered,) = rendering.documents
@@ -28,20 +28,20 @@ def document(job_spec: JobSpec) -> dict[str, Any]:
 
 
 def pool(role: Role, **fields: Any) -> dict[str, Any]:
-    """Render a role as that of the workers, and return their pool."""
-    found: dict[str, Any] = document(job({"worker": role}, **fields))["jobSpec"]["workerPoolSpecs"][
-        1
-    ]
-    return found
+    """Return the pool of workers that have a role."""
+    result: dict[str, Any] = document(job({"worker": role}, **fields))["jobSpec"][
+        "workerPoolSpecs"
+    ][1]
+    return result
 
 
 def left_out(job_spec: JobSpec) -> list[str]:
-    """Return what is left out of a spec."""
+    """Return the parts of a spec that are left out, as text."""
     return [str(fault) for fault in render(job_spec).left_out]
 
 
 def faults(job_spec: JobSpec) -> list[str]:
-    """Return what Vertex AI cannot run."""
+    """Return the faults of a spec that Vertex AI cannot run, as text."""
     try:
         render(job_spec)
     except JobSpecError as error:
@@ -49,8 +49,8 @@ def faults(job_spec: JobSpec) -> list[str]:
     return []
 
 
-def there_and_back(rendered: dict[str, Any]) -> dict[str, Any]:
-    """Parse a document into the message of the API, which refuses unknown fields, and write it."""
+def round_trip(rendered: dict[str, Any]) -> dict[str, Any]:
+    """Convert a document into the API's own type, which refuses unknown fields, and back."""
     kind = HyperparameterTuningJob if "studySpec" in rendered else CustomJob
     message = kind.from_json(json.dumps(rendered), ignore_unknown_fields=False)
     text = kind.to_json(
@@ -60,10 +60,10 @@ def there_and_back(rendered: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_numbers(value: Any, field: str = "") -> Any:
-    """Write an int64, which protobuf's JSON has as text, as a number."""
+    """Convert each int64, which protobuf's JSON writes as text, to a number."""
     if isinstance(value, dict):
-        return {key: _with_numbers(one, key) for key, one in value.items()}
+        return {key: _with_numbers(item, key) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_numbers(one) for one in value]
+        return [_with_numbers(item) for item in value]
     is_int64 = isinstance(value, str) and field in ("replicaCount", "minValue", "maxValue")
     return int(value) if is_int64 else value

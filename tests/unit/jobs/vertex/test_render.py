@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from google.cloud.aiplatform_v1 import StudySpec
 
-from tests.unit.jobs.vertex.renderings import document, job, pool, there_and_back
+from tests.unit.jobs.vertex.renderings import document, job, pool, round_trip
 from tfps.jobs.platforms import Hyperparameter, Tuning, Vertex
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec
@@ -67,7 +67,7 @@ def test_a_document_is_parsed_and_comes_back_equal(
     roles = {name: dataclasses.replace(role, **of_all) for name, role in roles.items()}
     storage = RUNS if evaluator else {}
     rendered = document(job(roles, tuning=tuning, **{**storage, **fields}))
-    assert there_and_back(rendered) == rendered
+    assert round_trip(rendered) == rendered
 
 
 def test_a_small_job() -> None:
@@ -109,9 +109,9 @@ def test_pools_come_in_the_order_that_gives_them_their_task_type() -> None:
 
 
 def test_a_document_is_the_same_whatever_the_order_of_variables() -> None:
-    one = document(job(env={"A": "1", "B": "2"}))
+    item = document(job(env={"A": "1", "B": "2"}))
     other = document(job(env={"B": "2", "A": "1"}))
-    assert repr(one) == repr(other)
+    assert repr(item) == repr(other)
 
 
 @pytest.mark.parametrize(("disk_gib", "size_gb"), [(0.5, 100), (100.0, 100), (100.1, 101)])
@@ -210,7 +210,7 @@ PARAMETERS = {
 def search(parameters: dict[str, Hyperparameter], **fields: Any) -> dict[str, Any]:
     tuning = Tuning(**{"metric": "val_loss", "parameters": parameters, **fields})
     rendered = document(job(tuning=tuning))
-    assert there_and_back(rendered) == rendered
+    assert round_trip(rendered) == rendered
     return rendered
 
 

@@ -1,4 +1,4 @@
-"""An API server that keeps objects in memory, for tests of what is asked of one."""
+"""An API server that keeps its objects in memory and records requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfps.jobs.kubernetes.api_resources import ApiResource
 
 
 class AnswerError(Exception):
-    """As the client's ApiException."""
+    """Has the attributes of the client's ApiException."""
 
     def __init__(self, status: int, body: str = "", reason: str = "Reason") -> None:
         self.status = status
@@ -20,25 +20,25 @@ class AnswerError(Exception):
 
 
 def refused(message: str, cause: BaseException | None = None) -> LaunchError:
-    """Return the error that a server's answer is told as."""
+    """Return the error that `ApiServer` raises for an answer of the server."""
     error = LaunchError(message)
     error.__cause__ = cause
     return error
 
 
 @dataclasses.dataclass
-class Kept:
-    """What stands in for `ApiServer`.
+class MemoryServer:
+    """Replaces `ApiServer`.
 
     Attributes:
-        objects: By kind and name.
-        failing: Raised once each, when something is asked of the object of this kind and name.
-        done: What was asked for.
+        objects: The objects, by kind and name.
+        errors: Errors for requests, by verb, kind and name; each is raised once.
+        requests: The requests so far.
     """
 
     objects: dict[tuple[str, str], Any] = dataclasses.field(default_factory=dict)
-    failing: dict[tuple[str, str, str], list[LaunchError]] = dataclasses.field(default_factory=dict)
-    done: list[str] = dataclasses.field(default_factory=list)
+    errors: dict[tuple[str, str, str], list[LaunchError]] = dataclasses.field(default_factory=dict)
+    requests: list[str] = dataclasses.field(default_factory=list)
     where: str = "The test"
     namespace: str = "ns"
 
@@ -68,7 +68,7 @@ class Kept:
         self.objects.pop((resource.kind, name), None)
 
     def _note(self, verb: str, resource: ApiResource, name: str) -> None:
-        self.done.append(f"{verb} {resource.named(name)}")
-        for_this = self.failing.get((verb, resource.kind, name))
-        if for_this:
-            raise for_this.pop(0)
+        self.requests.append(f"{verb} {resource.named(name)}")
+        errors = self.errors.get((verb, resource.kind, name))
+        if errors:
+            raise errors.pop(0)

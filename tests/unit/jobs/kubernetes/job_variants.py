@@ -1,4 +1,4 @@
-"""Jobs that differ in what their Kubernetes objects have, and their renderings."""
+"""Variants of a job whose Kubernetes objects differ, and their renderings."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def rendered(target: str, job: JobSpec) -> tuple[Document, ...]:
 
 
 def of_kind(documents: tuple[Document, ...], kind: str) -> dict[str, Document]:
-    return {one["metadata"]["name"]: one for one in documents if one["kind"] == kind}
+    return {item["metadata"]["name"]: item for item in documents if item["kind"] == kind}
 
 
 def variants() -> Iterator[JobSpec]:
-    """Yield jobs that differ in what their objects have."""
+    """Yield jobs whose Kubernetes objects differ."""
     volumes = {
         "claim": Volume(claim="runs"),
         "nfs": Volume(nfs=Nfs(server="10.0.0.9", path="/export")),
