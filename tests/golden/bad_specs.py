@@ -41,7 +41,7 @@ class BadSpec:
 
     def __str__(self) -> str:
         target = f" (--target {self.target})" if self.target else ""
-        return f"=== {self.title}{target}\n{self.spec}>>>\n{self.told}"
+        return f"=== {self.title}{target}\n{self.spec}>>>\n{self.message}"
 
 
 def read() -> list[BadSpec]:
