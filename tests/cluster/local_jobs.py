@@ -1,4 +1,4 @@
-"""A job on this machine, as tests submit it and look at it."""
+"""A background job on this machine, for tests that submit it and check its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Slurm of four nodes on this machine, as Debian's slurm-wlm has it, with files of its own."""
+"""A Slurm cluster of four nodes on this machine, from Debian's slurm-wlm, with its own files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hosts that ssh reaches, all of them this machine: sshd at several addresses of loopback."""
+"""Hosts for ssh, all of them this machine: sshd on several addresses of loopback."""
 
 from __future__ import annotations
 

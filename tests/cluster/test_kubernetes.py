@@ -1,4 +1,4 @@
-"""The launcher of all three forms against a cluster on this machine; tasks are shell scripts."""
+"""The launcher of all three forms on a simulated cluster, with shell scripts as tasks."""
 
 from __future__ import annotations
 

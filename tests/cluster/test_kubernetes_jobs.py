@@ -1,4 +1,4 @@
-"""Rendered jobs train on a cluster on this machine, in all three forms, and end by themselves."""
+"""Rendered jobs train on a simulated cluster, in all three forms, and end by themselves."""
 
 from __future__ import annotations
 

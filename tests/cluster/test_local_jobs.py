@@ -1,4 +1,4 @@
-"""Jobs on this machine that outlive the command: restarts, states, logs, and how they end."""
+"""Jobs in the background on this machine: restarts, states, logs, and their end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The script for Slurm on a Slurm: a job trains, ends with its chief, and is ended as a whole."""
+"""The script for Slurm on a real Slurm: a job trains, ends with its chief, and can be cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs on hosts that ssh reaches: they train, and no task there outlives its connection."""
+"""Jobs over ssh: they train, and no task outlives its connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker or ps that serves: how it ends with its chief, without it, and on a signal."""
+"""`tfps task`: the server of a worker or ps ends with its chief, without one, or on a signal."""
 
 from __future__ import annotations
 

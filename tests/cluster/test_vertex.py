@@ -1,4 +1,4 @@
-"""A job handed to Vertex AI, asked after and cancelled, against its API on loopback."""
+"""The launcher for Vertex AI against a simulated API on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trial that was rendered for Vertex AI, started as Vertex AI starts it."""
+"""The tasks of a trial, rendered for Vertex AI and started as Vertex AI does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vertex AI's JobService and Cloud Logging on loopback, as far as launching a job needs them."""
+"""A simulation of Vertex AI's JobService and of Cloud Logging, on loopback."""
 
 from __future__ import annotations
 

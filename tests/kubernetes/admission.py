@@ -1,4 +1,4 @@
-"""Rules that an API server checks beyond the schemas: those that a rendered job could break."""
+"""Rules of an API server beyond the schemas, as far as a rendered job could break them."""
 
 from __future__ import annotations
 

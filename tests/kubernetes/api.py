@@ -1,4 +1,4 @@
-"""What an API server does with objects: it checks them, keeps them, and says who may do what."""
+"""The API of the simulated cluster: it checks and stores objects, and enforces rights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client asks an API server for first: its version, its groups, and what they hold."""
+"""Discovery: the version of an API server, and its groups and kinds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names a cluster's DNS has for pods, as CoreDNS takes them from headless Services."""
+"""The DNS names of pods, as CoreDNS derives them from headless Services."""
 
 from __future__ import annotations
 

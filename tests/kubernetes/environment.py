@@ -1,4 +1,4 @@
-"""What a container runs, and with which environment, as the kubelet works it out of its pod."""
+"""The command and environment of a container, as the kubelet derives them from its pod."""
 
 from __future__ import annotations
 

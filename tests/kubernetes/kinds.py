@@ -1,4 +1,4 @@
-"""The kinds of objects that the stand-in for a cluster knows, and where its API has them."""
+"""The kinds of objects in the simulated cluster, and their paths in its API."""
 
 from __future__ import annotations
 

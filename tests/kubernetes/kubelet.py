@@ -1,4 +1,4 @@
-"""The kubelet and the scheduler: pods of the store become processes, and their states go back."""
+"""The kubelet and the scheduler: they run pods as processes and update the pods' status."""
 
 from __future__ import annotations
 

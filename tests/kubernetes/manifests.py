@@ -1,4 +1,4 @@
-"""Small objects for the stand-in's own tests."""
+"""Small objects for the tests of the simulated cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pods may reach which, by the NetworkPolicies of their namespaces: a pure function."""
+"""Whether a pod may reach another by the NetworkPolicies of its namespace: a pure function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nodes, and onto which of them a pod goes, by labels and taints; resources are not counted."""
+"""Nodes, and the node of a pod, by labels and taints; resources are not counted."""
 
 from __future__ import annotations
 

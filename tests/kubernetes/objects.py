@@ -1,4 +1,4 @@
-"""What all objects of Kubernetes have: metadata, labels, owners, conditions."""
+"""The parts that all Kubernetes objects have: metadata, labels, owners, conditions."""
 
 from __future__ import annotations
 

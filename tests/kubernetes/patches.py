@@ -1,4 +1,4 @@
-"""What patches do to an object: merge patches, and server-side apply with managers of fields."""
+"""Patches of objects: merge patches, and server-side apply with field managers."""
 
 from __future__ import annotations
 

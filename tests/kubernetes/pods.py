@@ -1,4 +1,4 @@
-"""The pods that Kubernetes's own controllers make of StatefulSets and Jobs: pure functions."""
+"""The pods that Kubernetes's own controllers create for StatefulSets and Jobs: pure functions."""
 
 from __future__ import annotations
 

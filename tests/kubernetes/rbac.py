@@ -1,4 +1,4 @@
-"""What a user may do: Roles and RoleBindings, as the API server's authorizer reads them."""
+"""The rights of a user by Roles and RoleBindings, as an API server decides them."""
 
 from __future__ import annotations
 

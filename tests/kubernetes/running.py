@@ -1,4 +1,4 @@
-"""How a container runs on this machine: as processes on loopback, with ports instead of names."""
+"""Containers as processes on loopback, with ports instead of host names."""
 
 from __future__ import annotations
 

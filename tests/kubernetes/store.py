@@ -1,4 +1,4 @@
-"""The objects of a cluster, and all that happened to them."""
+"""The objects of the simulated cluster, and a log of their changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request to the API server is about: by its path, and by its query."""
+"""The object or objects that a request to the API server is about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-in's API server, by the clients that a real one has: kubectl and the Python package."""
+"""The simulated API server with the clients of a real one: kubectl and the Python package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-in's controllers do to pods what those of a cluster do."""
+"""The simulated controllers treat pods as those of a real cluster do."""
 
 from __future__ import annotations
 

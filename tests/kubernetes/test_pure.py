@@ -1,4 +1,4 @@
-"""What the stand-in works out without running anything: names, variables, patches, rules."""
+"""The pure functions of the simulated cluster: names, variables, patches, rules."""
 
 from __future__ import annotations
 

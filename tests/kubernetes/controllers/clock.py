@@ -1,4 +1,4 @@
-"""Time in the cluster: it passes faster than here, so that tests need not wait out back-offs."""
+"""Time in the cluster: it passes faster than real time, so that tests do not wait for back-offs."""
 
 from __future__ import annotations
 

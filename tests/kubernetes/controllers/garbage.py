@@ -1,4 +1,4 @@
-"""The garbage collector: what is owned goes with its owner."""
+"""The garbage collector: it deletes objects whose owner is gone."""
 
 from __future__ import annotations
 

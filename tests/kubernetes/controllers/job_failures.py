@@ -1,4 +1,4 @@
-"""When a Job has failed, and which failures of pods count: pure functions."""
+"""Whether a Job has failed, and which failures of pods count: pure functions."""
 
 from __future__ import annotations
 

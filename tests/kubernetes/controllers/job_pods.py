@@ -1,4 +1,4 @@
-"""What a Job controller knows of a Job's pods, each counted once, also after it is gone."""
+"""The pods of a Job, each counted once, even after its deletion."""
 
 from __future__ import annotations
 

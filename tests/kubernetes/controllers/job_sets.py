@@ -1,4 +1,4 @@
-"""JobSet's controller: a Job for each replica, and what their ends mean for the whole."""
+"""JobSet's controller: it creates a Job for each replica and derives the JobSet's result."""
 
 from __future__ import annotations
 

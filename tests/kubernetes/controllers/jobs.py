@@ -1,4 +1,4 @@
-"""The Job controller: pods that end, how often they are made again, and when the Job is over."""
+"""The Job controller: it creates pods, restarts them after failures, and ends the Job."""
 
 from __future__ import annotations
 

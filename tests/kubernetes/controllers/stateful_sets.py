@@ -1,4 +1,4 @@
-"""The StatefulSet controller: pods with ordinals, which come back under their names."""
+"""The StatefulSet controller: pods with ordinals, which are replaced under the same name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Training Operator's controller of TFJobs, as version 1.9 has it."""
+"""The Training Operator's controller of TFJobs, as in version 1.9."""
 
 from __future__ import annotations
 

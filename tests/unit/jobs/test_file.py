@@ -1,4 +1,4 @@
-"""A YAML file into a job spec."""
+"""Reading a job spec from YAML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renderings as text."""
+"""Renderings as YAML and JSON."""
 
 from __future__ import annotations
 

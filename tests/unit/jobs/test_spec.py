@@ -1,4 +1,4 @@
-"""Job specs that are made in Python."""
+"""Job specs made in Python."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class SshLauncher(BackgroundLauncher):
         programs: dict[str, set[str]] = {}
         for task in tasks(spec):
             role = role_of(spec, task)
-            # If the spec sets PATH, the program cannot be looked for with the PATH of here.
+            # If the spec sets PATH, the program is not found by the PATH of this check.
             needed = set() if "PATH" in {**spec.env, **role.env} else {spec.command_of(role)[0]}
             programs.setdefault(host_of(spec, task), set()).update(needed)
         with futures.ThreadPoolExecutor(min(len(programs), _MOST_CHECKS_AT_ONCE)) as pool:

@@ -81,7 +81,7 @@ class ApiServer:
     def log(
         self, pod: str, container: str, *, follow: bool, since_s: int | None
     ) -> Iterator[Iterator[bytes]]:
-        """Open a stream of a container's output, of all of it or of the last `since_s` seconds."""
+        """Open a container's output as a stream; with `since_s`, only that of the last seconds."""
         query = [("container", container), ("follow", str(follow).lower())]
         if since_s is not None:
             query.append(("sinceSeconds", str(since_s)))

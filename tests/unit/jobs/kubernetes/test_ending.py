@@ -1,4 +1,4 @@
-"""The end of a job of plain objects, whatever the API server answers meanwhile."""
+"""The end of a job of plain objects, despite errors of the API server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Following a task through what happens to its pods, with a server that plays it back."""
+"""Following a task's output across restarts, with a server that replays states of its pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may reach the pods of a rendered job: its own pods, and nobody else."""
+"""Only the job's own pods may reach the pods of a rendered job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pods of rendered jobs: what they may do, where they go, what their programs get."""
+"""The pods of rendered jobs: rights, nodes, and the environment of their programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs as Kubernetes objects: by the schemas of their kinds, and what they mean."""
+"""Jobs as Kubernetes objects: the schemas of their kinds, and the settings of the spec."""
 
 from __future__ import annotations
 

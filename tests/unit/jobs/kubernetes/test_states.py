@@ -1,4 +1,4 @@
-"""What pods and jobs say of themselves, as an API server returns them."""
+"""The states of jobs and tasks from objects as an API server returns them."""
 
 from __future__ import annotations
 

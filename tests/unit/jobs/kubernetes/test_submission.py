@@ -1,4 +1,4 @@
-"""A job's objects are made together or not at all."""
+"""All objects of a job are created, or none."""
 
 from __future__ import annotations
 

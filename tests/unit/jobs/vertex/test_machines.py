@@ -1,4 +1,4 @@
-"""On which machine a task runs: the smallest that has room for it, with the GPUs it asks for."""
+"""The machine of a role: the smallest that has enough room and the right GPUs."""
 
 from __future__ import annotations
 
