@@ -1,4 +1,4 @@
-"""How a benchmark gets a cluster of real processes, or a process to itself."""
+"""Starts what a benchmark runs on: a cluster of processes, one in this process, or a process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tfps
+from tfps.cluster.embedded import embedded_cluster
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ def on_local_cluster(measure: Callable[[], None], module: str, *, ps: int, worke
     starts the same command once per task, with its TF_CONFIG.
 
     Args:
-        measure: What the chief does.
+        measure: Called on the chief.
         module: The benchmark, as in `python -m MODULE`.
         ps: Number of parameter servers.
         workers: Number of workers.
@@ -35,10 +36,22 @@ def on_local_cluster(measure: Callable[[], None], module: str, *, ps: int, worke
     os.execv(sys.executable, [sys.executable, "-m", *local])
 
 
+def embedded_strategy(*, ps: int, workers: int, **arguments: Any) -> tfps.ParameterServerStrategy:
+    """Return a strategy on the cluster inside this process; the first call starts the cluster.
+
+    Args:
+        ps: Number of parameter servers, the same in each call.
+        workers: Number of workers, the same in each call.
+        arguments: Arguments of `tfps.ParameterServerStrategy`.
+    """
+    embedded_cluster(num_ps=ps, num_workers=workers)
+    return tfps.ParameterServerStrategy(**arguments)
+
+
 def serves_text() -> bool:
     """Serve if this process is a worker or ps, and return whether it is one.
 
-    For a benchmark whose chief has much to read before, and whose workers tokenize.
+    It is for benchmarks whose chief reads much data first, and whose workers tokenize.
     """
     config = tfps.TFConfig.from_environment()
     if config is None or config.task.type == "chief":
@@ -49,11 +62,11 @@ def serves_text() -> bool:
 
 
 def checked(benchmark: str, check: Callable[[], T]) -> T:
-    """Return what a check returns; a fault ends the process with code 2.
+    """Return the result of a check; a ValueError ends the process with code 2.
 
     Args:
-        benchmark: Whose messages begin with its name.
-        check: Raises ValueError at a fault of what the user gave.
+        benchmark: Name of the benchmark, which its messages begin with.
+        check: Raises ValueError if an argument of the user cannot be used.
     """
     try:
         return check()
@@ -63,7 +76,7 @@ def checked(benchmark: str, check: Callable[[], T]) -> T:
 
 
 def in_new_process(module: str, arguments: Sequence[str]) -> Any:
-    """Run `python -m MODULE ARGUMENTS` and return what it printed, a JSON value.
+    """Run `python -m MODULE ARGUMENTS` and return the JSON value that it prints.
 
     Raises:
         RuntimeError: The process failed; its standard error has been shown.

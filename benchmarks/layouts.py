@@ -20,9 +20,7 @@ import keras
 import tensorflow as tf
 import tyro
 
-import tfps
-from benchmarks import report
-from tfps.cluster.embedded import embedded_cluster
+from benchmarks import launch, report
 
 ROWS = 400_000
 WIDTH = 64
@@ -54,7 +52,6 @@ class Arguments:
 def main() -> None:
     """Measure and publish."""
     arguments = tyro.cli(Arguments)
-    embedded_cluster(num_ps=3, num_workers=1)
     loops = {name: make_loop(partitioner) for name, partitioner in LAYOUTS.items()}
     traces = {name: trace(loop, arguments.compared_steps) for name, loop in loops.items()}
     times = step_times(loops, arguments.rounds, arguments.steps)
@@ -81,7 +78,9 @@ def main() -> None:
 def make_loop(partitioner: Callable[..., Any] | None) -> Any:
     """Return a training loop of a new model, from the same seed whatever its layout."""
     keras.utils.set_random_seed(SEED)
-    strategy = tfps.ParameterServerStrategy(variable_partitioner=_for_tables(partitioner))
+    strategy = launch.embedded_strategy(
+        ps=3, workers=1, variable_partitioner=_for_tables(partitioner)
+    )
     with strategy.scope():
         model, optimizer = make_model(), keras.optimizers.Adagrad(0.1)
 

@@ -20,8 +20,7 @@ import tyro
 from keras import metrics
 
 import tfps
-from benchmarks import report
-from tfps.cluster.embedded import embedded_cluster
+from benchmarks import launch, report
 
 EXAMPLES = 1003
 BATCH = 16
@@ -126,8 +125,7 @@ CASES: dict[str, tuple[Callable[[], Any], Data]] = {
 def main() -> None:
     """Evaluate, compare and publish."""
     arguments = tyro.cli(Arguments)
-    embedded_cluster(num_ps=2, num_workers=3)
-    strategy = tfps.ParameterServerStrategy()
+    strategy = launch.embedded_strategy(ps=2, workers=3)
     found = {}
     for data in {id(data): data for _, data in CASES.values()}.values():
         found.update(compare(strategy, data))

@@ -22,8 +22,7 @@ import tyro
 from keras import optimizers
 
 import tfps
-from benchmarks import report
-from tfps.cluster.embedded import embedded_cluster
+from benchmarks import launch, report
 
 MOST_APART = 1e-5
 BATCH = 16
@@ -108,10 +107,10 @@ CONSTRAINTS = {
 def main() -> None:
     """Train, compare and publish."""
     arguments = tyro.cli(Arguments)
-    embedded_cluster(num_ps=2, num_workers=1)
     rows = []
     strategies = [
-        tfps.ParameterServerStrategy(variable_partitioner=p) for p in (None, _FixedShards(2))
+        launch.embedded_strategy(ps=2, workers=1, variable_partitioner=partitioner)
+        for partitioner in (None, _FixedShards(2))
     ]
     for name in CASES:
         split = name not in NEEDS_WHOLE_VARIABLES

@@ -19,8 +19,7 @@ import keras
 import numpy as np
 import tyro
 
-import tfps
-from tfps.cluster.embedded import embedded_cluster
+from benchmarks import launch
 
 VOCABULARY = 2000
 SEQUENCE = 32
@@ -105,8 +104,8 @@ def make_texts(count: int) -> Arrays:
 def _scope(arguments: Arguments) -> contextlib.AbstractContextManager[Any]:
     if not arguments.workers:
         return contextlib.nullcontext()
-    embedded_cluster(num_ps=arguments.ps, num_workers=arguments.workers)
-    scope: contextlib.AbstractContextManager[Any] = tfps.ParameterServerStrategy().scope()
+    strategy = launch.embedded_strategy(ps=arguments.ps, workers=arguments.workers)
+    scope: contextlib.AbstractContextManager[Any] = strategy.scope()
     return scope
 
 

@@ -26,8 +26,7 @@ import tyro
 from keras_nlp import models
 
 import tfps
-from benchmarks import report
-from tfps.cluster.embedded import embedded_cluster
+from benchmarks import launch, report
 from tfps.params.shards import shards
 
 EXAMPLES = 128
@@ -232,8 +231,7 @@ def main() -> None:
     """Train and publish."""
     arguments = tyro.cli(Arguments)
     names = chosen(arguments.only)
-    embedded_cluster(num_ps=2, num_workers=2)
-    strategy = tfps.ParameterServerStrategy(variable_partitioner=_FixedShards(2))
+    strategy = launch.embedded_strategy(ps=2, workers=2, variable_partitioner=_FixedShards(2))
     table = report.Table(
         title=f"{arguments.epochs} epochs of {EXAMPLES} examples on 2 workers and 2 ps",
         columns=["task", "parameters", "variables", "sharded", "first loss", "last loss", "falls"],

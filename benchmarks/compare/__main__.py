@@ -29,9 +29,9 @@ from types import FrameType
 import tyro
 
 from benchmarks import report
-from benchmarks.compare import contenders, driver, plot, results
-from benchmarks.compare.arguments import SittingArguments
+from benchmarks.compare import contenders, driver, results
 from benchmarks.compare.cases import CASES, Chosen, ModelName
+from benchmarks.compare.contenders import SittingArguments
 from tfps.cluster import addresses
 from tfps.cluster.processes import guard
 
@@ -86,7 +86,7 @@ def compare(arguments: Arguments, versions: dict[str, str]) -> int:
     report.publish(tables, arguments.json, [one.rounds() for one in found])
     rates = {one.chosen.model: one.measured_rates for one in found if one.measured_rates}
     if arguments.plot is not None and rates:
-        plot.draw(rates, arguments.plot)
+        results.draw(rates, arguments.plot)
     return code
 
 

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 import tyro
 
-from benchmarks.compare import turns
+from benchmarks.compare import protocol
 from benchmarks.compare.cases import Chosen
 
 
@@ -38,7 +38,7 @@ def main() -> NoReturn:
             loss, _ = step(parameters, *next(batches))
         return float(loss)
 
-    turns.take_turns(parameters=model.count_params(), steps=arguments.steps, run=run)
+    protocol.take_turns(parameters=model.count_params(), steps=arguments.steps, run=run)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ import dataclasses
 import itertools
 import json
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 from benchmarks import encoder
-from benchmarks.compare.cases import Chosen, ModelName
+from benchmarks.compare.cases import TABLE_ROWS, Chosen, ModelName
+from benchmarks.compare.driver import Patience
 
 Processes = Literal["cluster", "pair", "one"]
 
@@ -247,3 +249,26 @@ def missing(contender: Contender, versions: Mapping[str, str]) -> str:
         return ""
     requirement = REQUIREMENTS[contender.package]
     return f"missing: pip install '{requirement}', or name an interpreter with --peers-python"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SittingArguments:
+    """Arguments of a command that starts contenders."""
+
+    rows: int = TABLE_ROWS
+    """Rows of the recommender's table, of 16 float32 values each."""
+    peers_python: Path = Path(sys.executable)
+    """The interpreter that runs tf_keras and PyTorch."""
+    least_memory_gib: float = 3.0
+    """Start nobody when the machine has less memory available."""
+    start_timeout_s: float = 600.0
+    """How long a contender may take until its model is made."""
+    turn_timeout_s: float = 600.0
+    """How long a turn may take."""
+    json: Path | None = None
+    """A file to write the numbers to."""
+
+    @property
+    def patience(self) -> Patience:
+        """How long a contender may take."""
+        return Patience(start_s=self.start_timeout_s, turn_s=self.turn_timeout_s)

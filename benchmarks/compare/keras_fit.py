@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tyro
 
-from benchmarks.compare import turns
+from benchmarks.compare import protocol
 from benchmarks.compare.cases import Chosen
 
 
@@ -15,9 +15,9 @@ def main() -> None:
     case = arguments.case
     case.compiled(keras).fit(
         case.dataset(),
-        epochs=turns.ENDLESS,
+        epochs=protocol.ENDLESS,
         steps_per_epoch=arguments.steps,
-        callbacks=[turns.callback(keras, arguments.steps)],
+        callbacks=[protocol.callback(keras, arguments.steps)],
         verbose=0,
     )
 

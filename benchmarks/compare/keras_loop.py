@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import tyro
 
 import tfps
-from benchmarks.compare import turns
+from benchmarks.compare import protocol
 from benchmarks.compare.cases import Chosen
 
 
@@ -53,7 +53,7 @@ def train(arguments: Chosen) -> NoReturn:
         coordinator.join()
         return float(last.fetch())
 
-    turns.take_turns(parameters=model.count_params(), steps=arguments.steps, run=run)
+    protocol.take_turns(parameters=model.count_params(), steps=arguments.steps, run=run)
 
 
 if __name__ == "__main__":

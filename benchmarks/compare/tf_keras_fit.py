@@ -7,7 +7,7 @@ import dataclasses
 import tyro
 
 import tfps
-from benchmarks.compare import turns
+from benchmarks.compare import protocol
 from benchmarks.compare.cases import Chosen
 
 NUM_PS = 2
@@ -45,9 +45,9 @@ def train(arguments: Arguments) -> None:
         model = case.compiled(tf_keras, arguments.steps_per_execution)
     model.fit(
         tf_keras.utils.experimental.DatasetCreator(case.dataset),
-        epochs=turns.ENDLESS,
+        epochs=protocol.ENDLESS,
         steps_per_epoch=arguments.steps,
-        callbacks=[turns.callback(tf_keras, arguments.steps)],
+        callbacks=[protocol.callback(tf_keras, arguments.steps)],
         verbose=0,
     )
 

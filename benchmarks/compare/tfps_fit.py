@@ -9,7 +9,7 @@ import tyro
 
 import tfps
 from benchmarks import encoder
-from benchmarks.compare import turns
+from benchmarks.compare import protocol
 from benchmarks.compare.cases import Chosen
 
 
@@ -53,9 +53,9 @@ def train(arguments: Arguments) -> None:
         model = case.compiled(keras, arguments.steps_per_execution)
     model.fit(
         case.dataset,
-        epochs=turns.ENDLESS,
+        epochs=protocol.ENDLESS,
         steps_per_epoch=arguments.steps,
-        callbacks=[turns.callback(keras, arguments.steps, _counted_bytes)],
+        callbacks=[protocol.callback(keras, arguments.steps, _counted_bytes)],
         verbose=0,
     )
 

@@ -15,7 +15,7 @@ import tyro
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
 
-from benchmarks.compare import cases, turns
+from benchmarks.compare import cases, protocol
 from benchmarks.compare.cases import Case, Chosen
 from benchmarks.encoder import HEADS, LAYERS, SEQUENCE, VOCABULARY, WIDTH
 
@@ -112,7 +112,7 @@ def main() -> NoReturn:
             total += loss.detach()
         return float(total) / steps  # The mean of the turn, as Keras's logs have it.
 
-    turns.take_turns(parameters=parameters, steps=steps, run=run)
+    protocol.take_turns(parameters=parameters, steps=steps, run=run)
 
 
 def make(arguments: Arguments) -> tuple[nn.Module, Any, Callable[..., torch.Tensor]]:

@@ -23,12 +23,12 @@ from pathlib import Path
 import tyro
 
 from benchmarks import report
-from benchmarks.compare import contenders, driver, plot
-from benchmarks.compare.arguments import SittingArguments
+from benchmarks.compare import contenders, driver
 from benchmarks.compare.cases import Chosen, ModelName
-from benchmarks.compare.contenders import Contender
+from benchmarks.compare.contenders import Contender, SittingArguments
+from benchmarks.compare.results import draw
 from benchmarks.lab import bounds, measured_rate, network, plans, results, shaping, sitting
-from benchmarks.lab.ending import guarded
+from benchmarks.lab.network import guarded
 from benchmarks.lab.sitting import Found
 
 
@@ -106,7 +106,7 @@ def compare(arguments: Arguments, versions: dict[str, str]) -> int:
     )
     report.publish([*tables, *whole.tables()], arguments.json, whole.rounds())
     if arguments.plot is not None and (measured := whole.measured()):
-        plot.draw(measured, arguments.plot)
+        draw(measured, arguments.plot)
     return code
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 from typing import Self, TypeVar
 
 import psutil
@@ -24,6 +26,7 @@ import psutil
 from benchmarks.lab import shaping
 from benchmarks.lab.place import Spot
 from benchmarks.lab.shaping import DEVICE, Moved
+from tfps.cluster.processes import guard
 
 T = TypeVar("T")
 
@@ -236,3 +239,30 @@ def _cpu_s_of_process(pid: int) -> float:
 
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Run `work` in a process that leaves no process and no network behind; return the exit code.
+
+    A signal raises SystemExit in it. A NetworkError is printed in a line, and the code is 2.
+    """
+
+    def run(launcher_gone: int) -> int:
+        del launcher_gone  # The kernel ends this process with the launcher.
+        guard.die_with_parent()
+        for number in guard.FORWARDED_SIGNALS:
+            signal.signal(number, _end)
+        guard.unblock_signals()
+        try:
+            return work()
+        except SystemExit as ending:
+            return int(ending.code or 0)
+        except NetworkError as error:
+            print(f"lab: {error}", file=sys.stderr)
+            return 2
+
+    return guard.guarded(run)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -22,11 +22,10 @@ import tyro
 
 from benchmarks import report
 from benchmarks.compare import contenders, driver
-from benchmarks.compare.arguments import SittingArguments
 from benchmarks.compare.cases import Chosen, ModelName
-from benchmarks.compare.contenders import ALL, NUM_PS, NUM_WORKERS, Contender
+from benchmarks.compare.contenders import ALL, NUM_PS, NUM_WORKERS, Contender, SittingArguments
 from benchmarks.lab import network, plans, shaping, sitting
-from benchmarks.lab.ending import guarded
+from benchmarks.lab.network import guarded
 from benchmarks.lab.shaping import Moved
 from benchmarks.lab.sitting import Found, Turn
 

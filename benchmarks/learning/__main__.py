@@ -23,13 +23,11 @@ import tyro
 from typing_extensions import override
 
 from benchmarks import launch, report
-from benchmarks.learning import plot
 from benchmarks.learning.arguments import TextArguments, chosen
-from benchmarks.learning.contenders import FLOAT32, Contender, contenders
+from benchmarks.learning.contenders import FLOAT32, Contender, contenders, train
 from benchmarks.learning.lesson import Curve, order
-from benchmarks.learning.results import Results
+from benchmarks.learning.results import Results, draw
 from benchmarks.learning.text import Text, lesson
-from benchmarks.learning.train import train
 
 LEAST_STEPS = 20
 
@@ -111,7 +109,7 @@ def measure(arguments: Arguments, text: Text) -> None:
     title = f"Held-out loss on {what.title}, {arguments.workers} workers of one thread, 2 ps"
     report.publish(results.tables(title), arguments.json, [results.each()])
     if arguments.plot is not None:
-        plot.draw([results], arguments.plot, within_percent=(1, 2))
+        draw([results], arguments.plot, within_percent=(1, 2))
 
 
 if __name__ == "__main__":

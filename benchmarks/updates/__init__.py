@@ -1,7 +1,8 @@
-"""What every policy of tfps.update does to learning, to the wire, and to the time of workers.
+"""The effect of each policy of tfps.update on learning, on the wire, and on the workers' time.
 
-`python -m benchmarks.updates.curves` trains two models (`language.py` of benchmarks/learning,
-`classifier.py`) with each policy (`contenders.py`), `python -m benchmarks.updates.local` with
-local steps on more workers, and `python -m benchmarks.updates.waiting` has workers of which one is
-slow (`slowed.py`, `pace.py`, `bounds.py`, `waits.py`).
+`python -m benchmarks.updates.curves` trains two models (`text.py` of benchmarks/learning, and
+`classifier.py`) with each policy (`contenders.py`, `comparison.py`). `python -m
+benchmarks.updates.local` does the same with local steps on more workers. `python -m
+benchmarks.updates.waiting` measures a cluster with one slow worker (`slowed.py`, `pace.py`,
+`bounds.py`, `waits.py`).
 """

@@ -1,15 +1,20 @@
-"""What is trained with: the policies, each with the Adam that suits it, and how far it may end."""
+"""How a model is trained: each policy with an Adam that suits it, and the loss it may end at."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tfps
+from benchmarks.learning import lesson
+from benchmarks.learning.lesson import Curve, Lesson
 from models.lib.settings import LOCAL_STEPS, STALENESS_STEPS, diloco
 from tfps.update import Policy
+
+if TYPE_CHECKING:
+    import keras
 
 ONE_PROCESS, ASYNCHRONOUS, SYNCHRONOUS = "one process", "asynchronous", "synchronous"
 _ELASTIC_RATE = 0.9
@@ -153,3 +158,35 @@ def _elastic() -> Policy:
     update = tfps.update
     outer = update.ElasticAveraging(_ELASTIC_RATE)
     return update.Local(LOCAL_STEPS, outer=outer, update=update.Asynchronous())
+
+
+def train(contender: Contender, what: Lesson, workers: int) -> Curve:
+    """Train with the contender's policy and Adam, on the cluster or in this process.
+
+    Args:
+        contender: The contender.
+        what: The model and its data.
+        workers: Number of workers of the cluster.
+    """
+    if contender.make_update is None:
+        return lesson.in_one_process(what, lambda: optimizer(contender, what), workers)
+    return lesson.on_cluster(
+        what, lambda: optimizer(contender, what), update=contender.make_update()
+    )
+
+
+def optimizer(contender: Contender, what: Lesson) -> keras.optimizers.Optimizer:
+    """Return the contender's Adam, whose rate decays until all examples have been visited."""
+    import keras
+
+    from models.lib.training import schedule
+
+    first, second = contender.betas
+    iterations = max(1, what.steps // contender.batches)
+    warmup = int(contender.warmup * iterations)
+    return keras.optimizers.Adam(
+        schedule(what.learning_rate * contender.rate, iterations, warmup),
+        beta_1=first,
+        beta_2=second,
+        global_clipnorm=what.clip_norm,
+    )

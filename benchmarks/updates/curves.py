@@ -29,10 +29,10 @@ import tyro
 from typing_extensions import override
 
 from benchmarks import launch, report
-from benchmarks.learning import plot
 from benchmarks.learning.arguments import chosen
+from benchmarks.learning.results import draw
 from benchmarks.updates import comparison
-from benchmarks.updates.arguments import Data, LearningArguments
+from benchmarks.updates.comparison import Data, LearningArguments
 from benchmarks.updates.contenders import Contender, policies
 
 
@@ -78,7 +78,7 @@ def measure(arguments: Arguments, data: Data) -> None:
     each = [results.each() for _, results in found]
     report.publish(comparison.tables(found, arguments.workers), arguments.json, each)
     if arguments.plot is not None:
-        plot.draw([results for _, results in found], arguments.plot, within_percent=(3,))
+        draw([results for _, results in found], arguments.plot, within_percent=(3,))
 
 
 if __name__ == "__main__":

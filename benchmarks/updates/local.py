@@ -23,12 +23,11 @@ import tyro
 from typing_extensions import override
 
 from benchmarks import launch, report
-from benchmarks.learning import plot
 from benchmarks.learning.arguments import chosen
 from benchmarks.learning.lesson import Lesson
-from benchmarks.learning.results import Results
+from benchmarks.learning.results import Results, draw
 from benchmarks.updates import comparison
-from benchmarks.updates.arguments import Data, LearningArguments, Model
+from benchmarks.updates.comparison import Data, LearningArguments, Model
 from benchmarks.updates.contenders import SYNCHRONOUS, Contender, local_steps
 
 LEAST_FEWER = 14 / 16  # A local step.
@@ -76,7 +75,7 @@ def measure(arguments: Arguments, data: Data) -> None:
     ]
     report.publish(tables, arguments.json, [results.each() for _, results in found])
     if arguments.plot is not None:
-        plot.draw([results for _, results in found], arguments.plot, within_percent=(2,))
+        draw([results for _, results in found], arguments.plot, within_percent=(2,))
 
 
 def bytes_per_example(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.learning import contenders, plot
+from benchmarks.learning import contenders
 from benchmarks.learning.__main__ import LEAST_STEPS, Arguments
 from benchmarks.learning.arguments import chosen
 from benchmarks.learning.lesson import Curve, Scale, order
-from benchmarks.learning.results import Results
+from benchmarks.learning.results import Results, draw, looks
 from models.lib.inputs import InputError
 from tfps import wire
 
@@ -107,13 +107,13 @@ def test_the_fewest_steps_are_enough_for_every_warm_up() -> None:
 def test_the_picture_is_a_png_with_a_row_for_each(
     results: Results, tmp_path: Path, rows: int
 ) -> None:
-    plot.draw([results] * rows, tmp_path / "curves.png", within_percent=(1, 2))
+    draw([results] * rows, tmp_path / "curves.png", within_percent=(1, 2))
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_no_two_lines_look_alike() -> None:
-    looks = plot.looks([*contenders.contenders(STEPS)])
-    assert len({(look["color"], look["linestyle"]) for look in looks.values()}) == len(looks)
+    pictured = looks([*contenders.contenders(STEPS)])
+    assert len({(look["color"], look["linestyle"]) for look in pictured.values()}) == len(pictured)
 
 
 def test_arguments_that_cannot_be_are_told_before_anything_starts() -> None:

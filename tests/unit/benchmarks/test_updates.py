@@ -15,8 +15,7 @@ from benchmarks.learning.results import Results
 from benchmarks.updates import classifier, comparison, contenders
 from benchmarks.updates import curves as curves_command
 from benchmarks.updates import local as local_command
-from benchmarks.updates.contenders import ONE_PROCESS, SYNCHRONOUS, Contender
-from benchmarks.updates.train import optimizer
+from benchmarks.updates.contenders import ONE_PROCESS, SYNCHRONOUS, Contender, optimizer
 from models.lib.labelled_texts import labelled_texts
 from models.lib.training import adam
 from tests.unit.benchmarks.made_updates import WORKERS, updates_of
