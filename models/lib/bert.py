@@ -147,9 +147,9 @@ def training_batches(examples: Examples, *, batch_size: int, seed: int) -> Datas
                 f"{workers} workers share {len(examples)} texts, and each needs one. Give more "
                 "texts, or start fewer workers."
             )
-        mine = _share(examples, context)
-        mine = mine.shuffle(len(examples), seed=seed + 1000 * worker).repeat()
-        return mine.batch(batch_size).prefetch(2)
+        share = _share(examples, context)
+        share = share.shuffle(len(examples), seed=seed + 1000 * worker).repeat()
+        return share.batch(batch_size).prefetch(2)
 
     return make_dataset
 
@@ -166,7 +166,7 @@ def held_out_batches(examples: Examples, *, batch_size: int) -> DatasetFunction:
 def _share(examples: Examples, context: tf.distribute.InputContext) -> tf.data.Dataset:
     import tensorflow as tf
 
-    mine = slice(context.input_pipeline_id, None, context.num_input_pipelines)
+    indices = slice(context.input_pipeline_id, None, context.num_input_pipelines)
     # The dtype is needed if the worker has no example.
-    texts = tf.constant(examples.texts[mine], tf.string)
-    return tf.data.Dataset.from_tensor_slices((texts, examples.labels[mine]))
+    texts = tf.constant(examples.texts[indices], tf.string)
+    return tf.data.Dataset.from_tensor_slices((texts, examples.labels[indices]))

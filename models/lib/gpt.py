@@ -50,9 +50,9 @@ class Blocks:
                     " and each needs one. Give more text, or start fewer workers."
                 )
             worker_seed = seed + 1000 * context.input_pipeline_id
-            mine = _passages_of_worker(passages, context)
-            mine = mine.shuffle(len(passages), seed=worker_seed).repeat()
-            texts = mine.interleave(_read, cycle_length=_INTERLEAVED_PASSAGES)
+            share = _passages_of_worker(passages, context)
+            share = share.shuffle(len(passages), seed=worker_seed).repeat()
+            texts = share.interleave(_read, cycle_length=_INTERLEAVED_PASSAGES)
             blocks = texts.map(self._tokenize).unbatch()
             blocks = blocks.shuffle(_SHUFFLED_BLOCKS, seed=worker_seed)
             return blocks.batch(self.batch_size, drop_remainder=True).prefetch(2)

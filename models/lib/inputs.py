@@ -40,18 +40,18 @@ class Faults:
     """Collects the faults of a file, so that one error reports all of them."""
 
     path: Path
-    found: list[str] = dataclasses.field(default_factory=list)
+    messages: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, line: int, what: str) -> None:
         """Add a fault of a line: a sentence that says what is allowed or what to do."""
-        self.found.append(f"{self.path}: line {line}: {what}")
+        self.messages.append(f"{self.path}: line {line}: {what}")
 
     def check(self) -> None:
         """Raise an InputError that lists the first few faults, if there are any."""
-        if not self.found:
+        if not self.messages:
             return
-        more = len(self.found) - _SHOWN_FAULTS
-        shown = [*self.found[:_SHOWN_FAULTS], *([f"{more} more faults."] if more > 0 else [])]
+        more = len(self.messages) - _SHOWN_FAULTS
+        shown = [*self.messages[:_SHOWN_FAULTS], *([f"{more} more faults."] if more > 0 else [])]
         raise InputError("\n".join(shown))
 
 

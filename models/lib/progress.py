@@ -15,7 +15,7 @@ _BAR_WIDTH = 20
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows where training stands: one line redrawn on a terminal, a line now and then in a pipe.
+    """Shows progress: one line redrawn on a terminal, a line every few seconds in a pipe.
 
     Keras's own bar knows steps and not examples, and floods a pipe.
 
@@ -24,7 +24,7 @@ class Progress(keras.callbacks.Callback):
         steps_per_epoch: Steps of an epoch, those of all workers together.
         examples_per_step: Examples in a step's batch.
         stream: Where to write; standard error by default.
-        line_every_s: How often a line is written when the stream is no terminal.
+        line_every_s: Seconds between lines if the stream is no terminal.
         clock: Returns seconds.
     """
 
@@ -49,22 +49,22 @@ class Progress(keras.callbacks.Callback):
         self._epoch = 0
         self._drawn_at_s = -float("inf")
         self._drawn_step = 0
-        # (seconds, steps of the job): the first is where this process began to train.
-        self._began: tuple[float, int] | None = None
+        # (seconds, steps of the job); `_start` is when this process had run its first dispatch.
+        self._start: tuple[float, int] | None = None
         self._recent: collections.deque[tuple[float, int]] = collections.deque()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Start an epoch's bar."""
         self._epoch = epoch
-        self._recent.clear()  # Validation lies between: no rate reaches across it.
+        self._recent.clear()  # A rate must not span the validation between epochs.
         self._recent.append((self._clock(), epoch * self._steps_per_epoch))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Draw the bar, unless that was done a moment ago."""
+        """Draw the bar, at most once per interval."""
         now_s, step = self._clock(), self._epoch * self._steps_per_epoch + batch + 1
-        if self._began is None:
-            # The first dispatch holds the compilation, which says nothing of what follows.
-            self._began = (now_s, step)
+        if self._start is None:
+            # The first dispatch includes compilation, so it would distort the rate.
+            self._start = (now_s, step)
             self._recent.clear()
         self._recent.append((now_s, step))
         while len(self._recent) > 2 and self._recent[1][0] < now_s - _RATE_WINDOW_S:
@@ -73,7 +73,7 @@ class Progress(keras.callbacks.Callback):
             self._draw(step, logs or {})
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Say, on a terminal, why the bar stands still."""
+        """Show, on a terminal, why the bar stands still."""
         if self._redraws:
             self._stream.write("  held-out ...")
             self._stream.flush()
@@ -98,7 +98,7 @@ class Progress(keras.callbacks.Callback):
             examples_per_s=self._rate(self._recent[0], self._recent[-1]) * self._examples_per_step,
             left_s=self._left_s(step),
         )
-        # Back to the line's start, and from the line's end erase what the last one had more.
+        # Return to the start of the line, and erase the rest of a longer previous line.
         self._stream.write(f"\r{line}\x1b[K" if self._redraws else f"{line}\n")
         self._stream.flush()
 
@@ -106,7 +106,7 @@ class Progress(keras.callbacks.Callback):
         left_steps = self._epochs * self._steps_per_epoch - step
         if not left_steps:
             return 0.0
-        rate = self._rate(self._began, (self._clock(), step)) if self._began else 0.0
+        rate = self._rate(self._start, (self._clock(), step)) if self._start else 0.0
         return left_steps / rate if rate else None
 
     @staticmethod

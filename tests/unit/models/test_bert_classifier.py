@@ -62,7 +62,7 @@ def test_check_only_makes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_settings_are_all_told() -> None:
+def test_all_bad_settings_are_reported() -> None:
     settings = Settings(heads=3, lora_rank=-1, sequence_length=1, test_data=Path("b.csv"))
     assert settings.faults() == [
         "--lora-rank is -1, but must be at least 0.",
@@ -74,7 +74,7 @@ def test_bad_settings_are_all_told() -> None:
 
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A run that was started, by settings that `prepare` took."""
+    """A run that was started, by settings that `prepare` accepted."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.csv").write_text(TEXTS)
     settings = Settings(data=Path("a.csv"), name="mine", compare=False)
@@ -112,11 +112,13 @@ def finish(settings: Settings) -> RunFolder:
     return folder
 
 
-def test_finished_run_says_so(prepared: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_run_prints_its_result(
+    prepared: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     finish(prepared)
     bert_classifier.prepare(prepared)()
-    said = capsys.readouterr().out
-    assert "runs/mine is finished: 4 epochs.\nheld-out accuracy 0.9\nruns/mine/ has " in said
+    output = capsys.readouterr().out
+    assert "runs/mine is finished: 4 epochs.\nheld-out accuracy 0.9\nruns/mine/ has " in output
 
 
 def test_finished_run_can_be_compared_afterwards(
@@ -137,7 +139,7 @@ SETTINGS = Settings(width=8, heads=2, layers=1, sequence_length=8, batch_size=1)
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a run leaves."""
+    """Return the preset of a run."""
     folder = tmp_path_factory.mktemp("preset")
     bert_classifier.make_model(SETTINGS, DATA, PIECES).save_to_preset(str(folder))
     return folder

@@ -86,26 +86,26 @@ def finish(settings: Settings, epochs: int) -> RunFolder:
     return folder
 
 
-def test_finished_run_says_so(prepared: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_run_prints_its_result(
+    prepared: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = finish(prepared, prepared.epochs)
     (folder.path / "sample.txt").write_text("text")
     call = gpt_lm.prepare(prepared)
     capsys.readouterr()
     call()
-    said = capsys.readouterr().out
-    assert "runs/mine is finished: 4 epochs." in said
-    assert "held-out perplexity 80.0 after 4 epochs; the unigram distribution has 360.0" in said
-    assert "more --epochs than 4" in said
+    output = capsys.readouterr().out
+    assert "runs/mine is finished: 4 epochs." in output
+    assert "held-out perplexity 80.0 after 4 epochs; the unigram distribution has 360.0" in output
+    assert "more --epochs than 4" in output
 
 
-def test_run_that_lacks_its_sample_goes_on(prepared: Settings) -> None:
+def test_run_without_a_sample_resumes(prepared: Settings) -> None:
     finish(prepared, prepared.epochs)
     assert gpt_lm.prepare(prepared).func is gpt_lm.train
 
 
-def test_run_that_was_stopped_says_that_it_resumes(
-    prepared: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stopped_run_resumes(prepared: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     finish(prepared, 2)
     assert gpt_lm.prepare(prepared).func is gpt_lm.train
     assert "runs/mine: resuming after epoch 2 of 4." in capsys.readouterr().out

@@ -34,32 +34,32 @@ def test_digest_is_of_config_and_weights(preset: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["tokenizer.json", "model.weights.h5"])
-def test_missing_file_is_told(preset: Path, missing: str) -> None:
+def test_preset_without_a_file_is_refused(preset: Path, missing: str) -> None:
     (preset / missing).unlink()
     with pytest.raises(InputError, match=r"needs tokenizer\.json, and model\.weights\.h5 or"):
         check_preset(preset, 64)
 
 
-def test_folder_without_config_is_told(preset: Path) -> None:
+def test_folder_without_config_is_refused(preset: Path) -> None:
     (preset / "config.json").unlink()
     with pytest.raises(InputError, match=r"config\.json cannot be read: No such file"):
         check_preset(preset, 64)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"class_name": "a", "config": {}}'])
-def test_damaged_config_is_told(preset: Path, content: str) -> None:
+def test_damaged_config_is_refused(preset: Path, content: str) -> None:
     (preset / "config.json").write_text(content)
     with pytest.raises(InputError, match=r"config\.json is no config of a BERT backbone"):
         check_preset(preset, 64)
 
 
-def test_other_model_is_told(preset: Path) -> None:
+def test_preset_of_another_model_is_refused(preset: Path) -> None:
     (preset / "config.json").write_text(json.dumps({**CONFIG, "class_name": "GPT2Backbone"}))
     with pytest.raises(InputError, match="holds a GPT2Backbone, but must hold a BertBackbone"):
         check_preset(preset, 64)
 
 
-def test_too_long_texts_are_told(preset: Path) -> None:
+def test_sequence_longer_than_the_presets_positions_is_refused(preset: Path) -> None:
     with pytest.raises(InputError, match=r"--sequence-length is 65, but .* has 64 positions"):
         check_preset(preset, 65)
 
@@ -123,7 +123,7 @@ def test_worker_without_held_out_examples_has_an_empty_dataset() -> None:
     assert list(dataset) == []
 
 
-def test_training_goes_round_the_share_in_full_batches() -> None:
+def test_training_repeats_the_share_in_full_batches() -> None:
     dataset = bert.training_batches(EXAMPLES, batch_size=5, seed=0)(context(1, 2))
     rounds = [labels.numpy() for _, labels in dataset.take(4)]
     assert all(sorted(labels) == [1, 3, 5, 7, 9] for labels in rounds)

@@ -27,7 +27,7 @@ def test_numbers_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(report.f1, metrics.f1_score(labels, predicted, average=None))
 
 
-def test_class_that_is_neither_there_nor_given_has_0() -> None:
+def test_class_without_examples_and_predictions_has_f1_of_0() -> None:
     report = ClassificationReport.of(CLASSES, LABELS[:5], PREDICTED[:5])
     assert report.f1.tolist() == [pytest.approx(2 / 3), 0.5, 0.0]
 

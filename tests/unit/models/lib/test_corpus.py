@@ -17,8 +17,8 @@ def write_files(folder: Path, count: int, *, lines: int = 50) -> None:
         (folder / f"text{number:03}.txt").write_text(text, encoding="utf-8")
 
 
-def read_all(found: Corpus) -> str:
-    return "".join(sorted(passage.read() for passage in found.train + found.held_out))
+def read_all(texts: Corpus) -> str:
+    return "".join(sorted(passage.read() for passage in texts.train + texts.held_out))
 
 
 def paths(passages: tuple[Passage, ...]) -> set[str]:
@@ -28,10 +28,10 @@ def paths(passages: tuple[Passage, ...]) -> set[str]:
 def test_every_byte_is_in_one_passage(tmp_path: Path) -> None:
     write_files(tmp_path, 3, lines=3000)
 
-    found = corpus.text_files(f"{tmp_path}/*.txt")
+    texts = corpus.text_files(f"{tmp_path}/*.txt")
 
     by_file: dict[str, list[Passage]] = {}
-    for passage in found.train + found.held_out:
+    for passage in texts.train + texts.held_out:
         by_file.setdefault(passage.path, []).append(passage)
     assert len(by_file) == 3
     for path, passages in by_file.items():
@@ -45,31 +45,31 @@ def test_last_line_without_an_end_is_kept(tmp_path: Path) -> None:
     text = "a line of text\n" * 500 + "the end"
     (tmp_path / "a.txt").write_text(text)
 
-    found = corpus.text_files(f"{tmp_path}/a.txt")
+    texts = corpus.text_files(f"{tmp_path}/a.txt")
 
-    last = max(found.train + found.held_out, key=lambda passage: passage.start_byte)
+    last = max(texts.train + texts.held_out, key=lambda passage: passage.start_byte)
     assert last.read().endswith("the end")
 
 
 def test_many_files_are_held_out_whole(tmp_path: Path) -> None:
     write_files(tmp_path, 200, lines=4000)
 
-    found = corpus.text_files(f"{tmp_path}/*.txt")
+    texts = corpus.text_files(f"{tmp_path}/*.txt")
 
-    assert found.file_count == 200
-    assert len(found.train) > 200  # More than one passage each.
-    assert 1 <= len(paths(found.held_out)) <= 30
-    assert not paths(found.train) & paths(found.held_out)
+    assert texts.file_count == 200
+    assert len(texts.train) > 200  # More than one passage each.
+    assert 1 <= len(paths(texts.held_out)) <= 30
+    assert not paths(texts.train) & paths(texts.held_out)
 
 
 def test_one_file_is_split_by_passages(tmp_path: Path) -> None:
     write_files(tmp_path, 1, lines=20_000)
 
-    found = corpus.text_files(f"{tmp_path}/*.txt")
+    texts = corpus.text_files(f"{tmp_path}/*.txt")
 
-    assert paths(found.train) == paths(found.held_out)
-    assert not set(found.train) & set(found.held_out)
-    share = sum(p.size_bytes for p in found.held_out) / found.train[0].file_bytes
+    assert paths(texts.train) == paths(texts.held_out)
+    assert not set(texts.train) & set(texts.held_out)
+    share = sum(p.size_bytes for p in texts.held_out) / texts.train[0].file_bytes
     assert 0 < share < 0.2
 
 
@@ -78,9 +78,9 @@ def test_something_is_always_held_out(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / f"a{number}.txt").write_text("a line of text\n" * 300)
-        found = corpus.text_files(f"{folder}/*.txt")
-        assert found.train
-        assert found.held_out
+        texts = corpus.text_files(f"{folder}/*.txt")
+        assert texts.train
+        assert texts.held_out
 
 
 def test_split_depends_on_paths_below_the_root_alone(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_split_depends_on_paths_below_the_root_alone(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir(parents=True)
         write_files(folder, 60)
-        found = corpus.text_files(f"{folder}/*.txt")
-        splits.append((sorted(Path(path).name for path in paths(found.held_out)), found.digest))
+        texts = corpus.text_files(f"{folder}/*.txt")
+        splits.append((sorted(Path(path).name for path in paths(texts.held_out)), texts.digest))
     assert splits[0] == splits[1]
 
 
@@ -129,19 +129,19 @@ def test_library_leaves_out_tests_packages_and_undecodable_files(tmp_path: Path)
     (tmp_path / "latin.py").write_bytes(b"# caf\xe9\n")
     (tmp_path / "empty.py").touch()
 
-    found = corpus.standard_library(tmp_path)
+    texts = corpus.standard_library(tmp_path)
 
-    assert paths(found.train + found.held_out) == {
+    assert paths(texts.train + texts.held_out) == {
         str(tmp_path / "a.py"),
         str(tmp_path / "b/c.py"),
     }
 
 
 def test_library_of_this_python_is_large_enough() -> None:
-    found = corpus.standard_library()
-    assert sum(passage.size_bytes for passage in found.train) > 5_000_000
-    assert sum(passage.size_bytes for passage in found.held_out) > 50_000
-    assert not paths(found.train) & paths(found.held_out)
+    texts = corpus.standard_library()
+    assert sum(passage.size_bytes for passage in texts.train) > 5_000_000
+    assert sum(passage.size_bytes for passage in texts.held_out) > 50_000
+    assert not paths(texts.train) & paths(texts.held_out)
 
 
 def test_python_without_source_is_refused(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_no_match_names_the_pattern_and_the_folder(
     assert str(tmp_path) in str(raised.value)
 
 
-def test_match_of_a_folder_says_how_to_name_its_files(tmp_path: Path) -> None:
+def test_error_for_a_folder_shows_how_to_name_its_files(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     with pytest.raises(InputError, match=r"matches only folders.*texts/\*\*/\*\.txt"):
         corpus.text_files(f"{tmp_path}/tex*")
@@ -203,12 +203,12 @@ def test_pattern_reaches_into_subfolders(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
         write_files(tmp_path / name, 1, lines=500)
 
-    found = corpus.text_files(f"{tmp_path}/**/*.txt")
+    texts = corpus.text_files(f"{tmp_path}/**/*.txt")
 
-    assert found.file_count == 2
+    assert texts.file_count == 2
 
 
-def test_corpus_says_how_much_text_there_is(tmp_path: Path) -> None:
+def test_corpus_as_text_has_the_size_of_each_part(tmp_path: Path) -> None:
     write_files(tmp_path, 1, lines=50_000)
     description = str(corpus.text_files(f"{tmp_path}/*.txt"))
     assert "1 file, " in description

@@ -57,12 +57,12 @@ def test_each_token_and_the_end_is_a_target_once(tokens: int) -> None:
 
     inputs, targets, weights = to_blocks(ids, LENGTH)
 
-    given = inputs["token_ids"].numpy()
-    assert given.shape == targets.shape == weights.shape
+    token_ids = inputs["token_ids"].numpy()
+    assert token_ids.shape == targets.shape == weights.shape
     assert targets.shape[1] == LENGTH
     is_target = weights.numpy() == 1
     assert targets.numpy()[is_target].tolist() == [*ids.numpy(), END_ID]
-    assert given[is_target].tolist() == [START_ID, *ids.numpy()]
+    assert token_ids[is_target].tolist() == [START_ID, *ids.numpy()]
     assert set(targets.numpy()[~is_target].tolist()) <= {PAD_ID}
     np.testing.assert_array_equal(inputs["padding_mask"].numpy(), is_target)
     assert len(targets) == -(-(tokens + 1) // LENGTH)
@@ -84,9 +84,9 @@ def test_held_out_tokens_come_once_over_any_number_of_workers(
 def test_training_round_has_each_token_of_the_workers_share(
     texts: Corpus, trained: Vocabulary, small_blocks: Blocks
 ) -> None:
-    mine = texts.train[1::2]
-    expected = vocabulary.count_targets(trained.model, mine)
-    tokens_of = [vocabulary.count_targets(trained.model, [p]).sum() for p in mine]
+    share = texts.train[1::2]
+    expected = vocabulary.count_targets(trained.model, share)
+    tokens_of = [vocabulary.count_targets(trained.model, [p]).sum() for p in share]
     block_count = int(sum(-(-tokens // LENGTH) for tokens in tokens_of))
 
     dataset = small_blocks.training(texts.train, seed=0)(context(2, 1))

@@ -94,7 +94,7 @@ def test_most_frequent_class_is_that_of_the_training_part() -> None:
         ({"x": PIXELS[:1], "y": LABELS[:1]}, "1 images are too few"),
     ],
 )
-def test_array_that_is_wrong_is_told(
+def test_unsuitable_array_is_refused(
     tmp_path: Path, arrays: dict[str, np.ndarray], message: str
 ) -> None:
     path = save_npz(tmp_path / "a.npz", **arrays)
@@ -138,7 +138,7 @@ def test_bare_array_is_refused(tmp_path: Path) -> None:
         (idx(PIXELS), idx(LABELS + 1), "labels: the label of image 9 (counted from 0) is 10"),
     ],
 )
-def test_idx_that_is_wrong_is_told(
+def test_unsuitable_idx_file_is_refused(
     tmp_path: Path, images: bytes, labels: bytes, message: str
 ) -> None:
     with pytest.raises(InputError, match=re.escape(f"{tmp_path}/{message}")):

@@ -96,13 +96,13 @@ def test_label_of_test_data_is_one_of_the_training_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("labels", ["a" * 200, "".join(map(chr, range(300, 500)))])
-def test_column_that_is_no_label_is_told(tmp_path: Path, labels: str) -> None:
+def test_column_that_cannot_be_the_label_is_refused(tmp_path: Path, labels: str) -> None:
     path = write(tmp_path / "a.jsonl", [(f"text {n}", label) for n, label in enumerate(labels)])
     with pytest.raises(InputError, match=r"different values in 200 rows.*Is --label-column label"):
         read(path)
 
 
-def test_missing_column_says_how_to_name_columns(tmp_path: Path) -> None:
+def test_error_for_a_missing_column_shows_how_to_name_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("1,One\n")
     with pytest.raises(InputError, match="If the line is a row already, name all columns"):

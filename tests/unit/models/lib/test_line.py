@@ -51,10 +51,10 @@ def test_json_numbers_are_read(tmp_path: Path) -> None:
 
 
 def test_default_data_are_a_column_of_diabetes() -> None:
-    found = diabetes("bmi", "target")
-    assert found.x.shape == found.y.shape == (442,)
-    assert str(found).startswith("scikit-learn's diabetes data: ")
-    assert 20 < found.is_held_out.sum() < 70
+    points = diabetes("bmi", "target")
+    assert points.x.shape == points.y.shape == (442,)
+    assert str(points).startswith("scikit-learn's diabetes data: ")
+    assert 20 < points.is_held_out.sum() < 70
 
 
 def test_split_and_digest_are_of_the_points_alone(points: Points) -> None:
@@ -85,19 +85,19 @@ def test_picture_is_a_png(points: Points) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "n/a", "1,5", "nan", "inf", "0x10"])
-def test_value_that_is_no_number_is_told_with_its_line(tmp_path: Path, value: str) -> None:
+def test_fault_of_a_value_names_its_line(tmp_path: Path, value: str) -> None:
     path = write_table(tmp_path / "a.csv", "1,2", f'"{value}",7')
     with pytest.raises(InputError) as raised:
         read_points(path, "a", "b")
     assert str(raised.value).startswith(f"{path}: line 3: 'a' is {value!r}, but must be a number")
 
 
-def test_all_bad_values_are_told(tmp_path: Path) -> None:
+def test_all_bad_values_are_reported(tmp_path: Path) -> None:
     path = write_table(tmp_path / "a.csv", "x,1", "2,y")
     with pytest.raises(InputError) as raised:
         read_points(path, "a", "b")
-    told = [line.partition(", but")[0] for line in str(raised.value).splitlines()]
-    assert told == [f"{path}: line 2: 'a' is 'x'", f"{path}: line 3: 'b' is 'y'"]
+    faults = [line.partition(", but")[0] for line in str(raised.value).splitlines()]
+    assert faults == [f"{path}: line 2: 'a' is 'x'", f"{path}: line 3: 'b' is 'y'"]
 
 
 @pytest.mark.parametrize("rows", ["1,1\n" * 9, "1,2\n"])

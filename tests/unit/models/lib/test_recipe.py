@@ -1,4 +1,4 @@
-"""models/lib/recipe.py: what happens before training, and what is left to do."""
+"""models/lib/recipe.py: what happens before training, and whether a run starts or resumes."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def save_epochs(epochs: int, settings: Settings | None = None) -> RunFolder:
 def test_first_start_introduces_the_data_and_claims_the_folder(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    left: Any = start(Settings())
-    assert left.func is train
+    resumed: Any = start(Settings())
+    assert resumed.func is train
     assert capsys.readouterr().out == "7 examples\n"
     config = json.loads(Path("runs/mine/config.json").read_text())
     wire = {"pull": "float32", "push": "float32", "overlap": False}
@@ -83,35 +83,35 @@ def test_stopped_run_resumes_and_drops_epochs_that_are_trained_again(
 ) -> None:
     start(Settings())
     folder = save_epochs(1)
-    left: Any = start(Settings())
-    assert left.func is train
+    resumed: Any = start(Settings())
+    assert resumed.func is train
     assert "runs/mine: resuming after epoch 1 of 2." in capsys.readouterr().out
     assert [row["epoch"] for row in folder.history()] == [0]
 
 
-def test_finished_run_says_what_it_reached(capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_run_prints_its_result(capsys: pytest.CaptureFixture[str]) -> None:
     start(Settings())()
     save_epochs(2)
     capsys.readouterr()
     start(Settings())()
-    said = capsys.readouterr().out
-    assert "runs/mine is finished: 2 epochs.\naccuracy 0.9\nruns/mine/ has checkpoints/" in said
-    assert "more --epochs than 2" in said
-    assert "trains" not in said
+    output = capsys.readouterr().out
+    assert "runs/mine is finished: 2 epochs.\naccuracy 0.9\nruns/mine/ has checkpoints/" in output
+    assert "more --epochs than 2" in output
+    assert "trains" not in output
 
 
-def test_run_with_all_epochs_but_no_result_goes_on() -> None:
+def test_run_with_all_epochs_but_no_result_resumes() -> None:
     start(Settings())
     save_epochs(2)
-    left: Any = start(Settings())
-    assert left.func is train
+    resumed: Any = start(Settings())
+    assert resumed.func is train
 
 
 def test_more_epochs_go_on_and_take_the_old_result_away() -> None:
     start(Settings())()
     folder = save_epochs(2)
-    left: Any = start(Settings(epochs=3))
-    assert left.func is train
+    resumed: Any = start(Settings(epochs=3))
+    assert resumed.func is train
     assert not folder.result_file.exists()
 
 
@@ -144,7 +144,7 @@ def test_run_ends_with_2_and_the_recipes_name_on_a_fault(
         assert capsys.readouterr().err == f"mine: {fault}\n"
 
 
-def test_run_does_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_calls_the_prepared_function(capsys: pytest.CaptureFixture[str]) -> None:
     def prepare(settings: Settings) -> Callable[[], None]:
         return functools.partial(print, settings.width)
 
@@ -177,7 +177,7 @@ def test_a_second_evaluator_has_nothing_to_do(
 @pytest.mark.parametrize(
     ("environment", "runs"), [({}, "runs"), ({"TFPS_CHECKPOINT_DIR": "/shared"}, "/shared")]
 )
-def test_runs_lie_where_the_environment_says(environment: dict[str, str], runs: str) -> None:
+def test_environment_sets_the_folder_of_runs(environment: dict[str, str], runs: str) -> None:
     code = "from models.lib import recipe; print(recipe.RUNS)"
     command = [sys.executable, "-c", code]
     environment = {**environment, "PYTHONPATH": str(ROOT)}

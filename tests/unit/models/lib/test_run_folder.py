@@ -162,7 +162,7 @@ def test_failure_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_file_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+def test_waits_for_a_file_that_another_task_writes(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     waiting = threading.Thread(target=wait_for, args=(file,))
     waiting.start()

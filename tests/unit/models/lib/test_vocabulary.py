@@ -93,16 +93,16 @@ def test_counts_are_of_the_training_passages_and_their_ends(
 
 def test_text_of_few_words_gets_fewer_pieces(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one two\n" * 2000)
-    found = corpus.text_files(f"{tmp_path}/a.txt")
-    assert vocabulary.load_or_train(found, 4096, tmp_path / "v").size < 400
+    texts = corpus.text_files(f"{tmp_path}/a.txt")
+    assert vocabulary.load_or_train(texts, 4096, tmp_path / "v").size < 400
 
 
 def test_too_small_a_vocabulary_is_refused(tmp_path: Path) -> None:
     many = "".join(chr(code) for code in range(0x4E00, 0x4E00 + 2000))
     (tmp_path / "a.txt").write_text((many + "\n") * 5, encoding="utf-8")
-    found = corpus.text_files(f"{tmp_path}/a.txt")
+    texts = corpus.text_files(f"{tmp_path}/a.txt")
     with pytest.raises(InputError, match=r"--vocabulary-size 512.*larger vocabulary"):
-        vocabulary.load_or_train(found, 512, tmp_path / "v")
+        vocabulary.load_or_train(texts, 512, tmp_path / "v")
 
 
 def test_unigram_perplexity_of_equal_counts_is_the_number_of_pieces() -> None:
