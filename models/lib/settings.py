@@ -141,9 +141,8 @@ def codec(name: Push) -> Codec | Auto:
     Raises:
         ValueError: No codec has this name.
     """
-    if name == "auto":
-        return tfps.wire.Auto()
-    codecs: dict[str, Codec] = {
+    codecs: dict[str, Codec | Auto] = {
+        "auto": tfps.wire.Auto(),
         "float32": tfps.wire.Identity(),
         "bfloat16": tfps.wire.Cast("bfloat16"),
         "float16": tfps.wire.Cast("float16"),
@@ -154,7 +153,7 @@ def codec(name: Push) -> Codec | Auto:
         "powersgd": with_feedback(after_int8(tfps.wire.PowerSGD(8), _WARM_UP_STEPS)),
     }
     if name not in codecs:
-        raise ValueError(f"No codec is called {name!r}; there are auto, {', '.join(codecs)}.")
+        raise ValueError(f"No codec is called {name!r}; there are {', '.join(codecs)}.")
     return codecs[name]
 
 
