@@ -1,4 +1,4 @@
-"""The same small model by plain Keras and on parameter servers: do they learn the same?
+"""Compares plain Keras and parameter servers by the losses of one small model.
 
     python -m benchmarks.agreement
 

@@ -1,4 +1,4 @@
-"""What a step costs the chief: CPU time and memory, with 2 workers and with 8.
+"""The chief's CPU time and memory per step, with 2 and with 8 workers.
 
     python -m benchmarks.chief
 
@@ -45,7 +45,7 @@ class Arguments:
 
 
 def main() -> None:
-    """Measure; in a task of a cluster, do its part."""
+    """Measure; as a task of a cluster, do that task's part."""
     arguments = tyro.cli(Arguments)
     if tfps.TFConfig.from_environment() is not None:
         tfps.run(lambda: _train(arguments))

@@ -1,4 +1,4 @@
-"""What each codec of tfps.wire costs and saves, on one thread.
+"""Bytes, speed and error of each codec of tfps.wire, on one thread.
 
     python -m benchmarks.codecs
 
@@ -69,7 +69,7 @@ class Arguments:
 
 @dataclasses.dataclass(kw_only=True)
 class Case:
-    """A codec on some tensors, and how long its calls took.
+    """A codec, the tensors that it codes, and the measured times.
 
     Attributes:
         codec: What is measured.
@@ -95,7 +95,7 @@ class Case:
         self.first = self.run(0)
 
     def run(self, number: int) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]:
-        """Encode and decode once; return what travelled and what it became."""
+        """Encode and decode once; return the encoded and the decoded tensors."""
         seed = tf.constant([number, 1])
         started = time.perf_counter()
         parts, self._state = self._encode(self.tensors, seed, self._state)
@@ -116,12 +116,12 @@ class Case:
 
     @property
     def bytes_per_number(self) -> float:
-        """Return what travels at the first step."""
+        """Return the encoded bytes per number at the first step."""
         return float(num_bytes(self.first[0])) / sum(tf.size(t).numpy() for t in self.tensors)
 
     @property
     def error(self) -> float:
-        """Return the norm of the error of the first step, over that of the tensors."""
+        """Return the relative error of the first step: its norm over that of the tensors."""
         apart = [a - b for a, b in zip(self.first[1], self.tensors, strict=True)]
         return float(tf.linalg.global_norm(apart) / tf.linalg.global_norm(self.tensors))
 

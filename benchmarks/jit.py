@@ -1,4 +1,4 @@
-"""What XLA makes of a step: the time of a training step with `jit_compile` and without.
+"""The time of a training step with and without `jit_compile`.
 
     python -m benchmarks.jit
 
@@ -28,7 +28,7 @@ _WIDTH, _LAYERS = 256, 8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Time training steps that XLA compiles beside those that it does not."""
+    """Compare the time of training steps with and without XLA."""
 
     steps: int = 40
     """Steps of a round; one to compile and warm up comes first."""

@@ -54,7 +54,7 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Found:
-    """What was counted for one model.
+    """The counted bytes of one model.
 
     Attributes:
         training: What was trained.

@@ -140,7 +140,7 @@ def main() -> None:
 
 
 def compare(strategy: tfps.ParameterServerStrategy, data: Data) -> dict[str, list[float | bool]]:
-    """Return, for each metric: plain Keras's result, how far ours is, whether that is little."""
+    """Return plain Keras's result, our difference and whether it is small, for each metric."""
     plain = evaluated(data)
     with strategy.scope():
         served = evaluated(data)

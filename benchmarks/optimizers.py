@@ -1,4 +1,4 @@
-"""Every optimizer of Keras on parameter servers, beside plain Keras: do they take the same steps?
+"""Compares the steps of every Keras optimizer on parameter servers and in plain Keras.
 
     python -m benchmarks.optimizers
 
@@ -128,7 +128,7 @@ def main() -> None:
 def compare(
     strategy: tfps.ParameterServerStrategy, name: str, steps: int
 ) -> tuple[float, float, bool]:
-    """Return how far the losses and the weights are apart, and whether that is little."""
+    """Return the differences of the losses and the weights, and whether they are small."""
     plain = make_model(name)
     with strategy.scope():
         served = make_model(name)

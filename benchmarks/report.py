@@ -1,4 +1,4 @@
-"""What a benchmark found, as tables on the terminal and as JSON in a file."""
+"""Prints a benchmark's results as tables, and writes them to a JSON file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKAGES = ("tensorflow", "keras", "keras-nlp")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of one shape.
+    """A table of results.
 
     Attributes:
         title: What is measured, with its units.

@@ -47,7 +47,7 @@ class Traffic:
     sent_bytes: int
 
     def since(self, before: Traffic) -> Traffic:
-        """Return what came in addition to `before`."""
+        """Return the traffic since `before`."""
         return Traffic(
             received_bytes=self.received_bytes - before.received_bytes,
             sent_bytes=self.sent_bytes - before.sent_bytes,

@@ -1,4 +1,4 @@
-"""The models that are trained, and their data: the same for the project and for every peer.
+"""The models and their data, the same for the project and every peer.
 
 A model is written once for both Kerases: each function takes the module, `keras` or `tf_keras`.
 PyTorch's versions, in `torch_ddp.py`, have the same parameters and learn from the same batches.
@@ -31,7 +31,7 @@ LINEAR_RATE = 0.01
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """What every contender is told.
+    """The arguments of every contender.
 
     Attributes:
         model: Which model it trains.
@@ -51,7 +51,7 @@ class Chosen:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
-    """A model and what it learns from.
+    """A model and its data.
 
     Attributes:
         batch: Examples in a batch, of each worker.
@@ -77,11 +77,11 @@ class Case:
         return model
 
     def batches(self) -> Batches:
-        """Return the `POOL` batches of everyone: inputs and targets."""
+        """Return the `POOL` batches that all contenders use: inputs and targets."""
         return self.draw(np.random.default_rng(SEED))
 
     def dataset(self, *_: Any) -> Any:
-        """Make the endless dataset of a worker: the batches again and again, in its own order."""
+        """Return the endless dataset of a worker: the batches repeated, in its own order."""
         import tensorflow as tf
 
         data = tf.data.Dataset.from_tensor_slices(self.batches())
@@ -89,7 +89,7 @@ class Case:
 
     @property
     def unique_rows(self) -> float:
-        """Rows of the table that a batch looks up, each counted once; the mean of all batches."""
+        """Unique rows of the table that a batch looks up, the mean of all batches."""
         if self.table is None:
             return 0.0
         return float(np.mean([len(np.unique(ids)) for ids in self.batches()[0]]))
@@ -156,7 +156,7 @@ def recommender(rows: int) -> Case:
 
 
 def linear(rows: int = 0) -> Case:
-    """Return a linear model, whose steps cost little beside what it takes to start one."""
+    """Return a linear model, whose steps are cheap compared with dispatching them."""
     del rows
     batch = 32
 
@@ -192,7 +192,7 @@ def draw_ranks(random: np.random.Generator, count: int, shape: tuple[int, ...]) 
 
 
 def _positions(keras: Any) -> Any:
-    """Return a layer that adds to `(batch, SEQUENCE, WIDTH)` what it has learnt of positions."""
+    """Return a layer that adds position embeddings to `(batch, SEQUENCE, WIDTH)`."""
 
     class Positions(keras.layers.Layer):
         def build(self, input_shape: Any) -> None:

@@ -1,4 +1,4 @@
-"""A contender that trains nothing: forward and backward alone, what the same threads can reach.
+"""The upper bound for the same threads: forward and backward passes without any training.
 
 `contenders.py` starts two of it, of one thread each, as many as there are workers. The parameters
 are tensors that never change, as if a worker had pulled them at no cost.

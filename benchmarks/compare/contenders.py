@@ -1,4 +1,4 @@
-"""Who is compared: the project's variants, its peers, the ceiling; and what starts each of them."""
+"""The contenders: the project's variants, its peers and the ceiling, with their commands."""
 
 from __future__ import annotations
 
@@ -166,12 +166,12 @@ _SLOWER = {("recommender", "keras-loop"): 40, ("recommender", "keras-fit"): 20}
 
 
 def steps_of(contender: Contender, model: ModelName, steps: int) -> int:
-    """Return how many steps a contender's turn has where others have `steps`; at least 2."""
+    """Return the steps of a contender's turn if others have `steps`; at least 2."""
     return max(2, steps // _SLOWER.get((model, contender.name), 1))
 
 
 def sittings(names: Sequence[str], model: ModelName) -> list[list[Contender]]:
-    """Return who sits together: those of these names, or else the default ones for the model.
+    """Return the sittings: of the named contenders, or of the model's default ones.
 
     Raises:
         ValueError: A name is unknown.
@@ -244,7 +244,7 @@ def installed(python: Path) -> dict[str, str]:
 
 
 def missing(contender: Contender, versions: Mapping[str, str]) -> str:
-    """Say what to install for a contender; nothing when all is there."""
+    """Say what to install for a contender; empty if nothing is missing."""
     if contender.package is None or contender.package in versions:
         return ""
     requirement = REQUIREMENTS[contender.package]

@@ -77,7 +77,7 @@ class Round:
 
 @dataclasses.dataclass(kw_only=True)
 class Outcome:
-    """What became of a contender.
+    """The turns of a contender, and its failure if it failed.
 
     Attributes:
         parameters: Of its model.
@@ -91,7 +91,7 @@ class Outcome:
 
 
 class Running:
-    """A contender whose processes run; they idle but in its turns."""
+    """A contender whose processes run; they are idle except in its turns."""
 
     def __init__(self) -> None:
         """Start nothing yet."""
@@ -100,7 +100,7 @@ class Running:
         self._processes: list[Process] = []
 
     async def start(self, plan: Plan) -> None:
-        """Start the processes, in a process group each, to be ended by `end`."""
+        """Start the processes, each in its own process group; `end` ends them."""
         for command in plan.commands:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -123,7 +123,7 @@ class Running:
         return (await self._hear(Ready, timeout_s, "its model is made"))[0]
 
     async def turn(self, timeout_s: float) -> Answer:
-        """Let the processes run their steps, and wait until all idle again.
+        """Let the processes run their steps, and wait until all are idle again.
 
         Raises:
             ContenderError: One ended, or said nothing for `timeout_s`.
@@ -135,7 +135,7 @@ class Running:
         return protocol.together(await self._hear(Answer, timeout_s, "its turn is over"))
 
     async def end(self, timeout_s: float) -> None:
-        """Ask the processes to end, and kill what is left after `timeout_s`."""
+        """Ask the processes to end, and kill those that still run after `timeout_s`."""
         for process in self._processes:
             process.stdin.close()
         await self._wait(timeout_s)
@@ -229,7 +229,7 @@ class Sitting:
         return name in self._running
 
     async def turn(self, name: str) -> Answer | None:
-        """Let a contender take one turn; None if it fails, then or before. The others go on."""
+        """Let a contender take one turn; None if it fails or has failed. The others go on."""
         if name not in self._running:
             return None
         try:
@@ -293,5 +293,5 @@ def _too_little_memory(least_gib: float) -> str:
 
 
 def say(sentence: str) -> None:
-    """Tell whoever watches how it goes, on standard error."""
+    """Print progress to standard error."""
     print(f"compare: {sentence}", file=sys.stderr, flush=True)

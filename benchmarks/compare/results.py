@@ -1,4 +1,4 @@
-"""What a run found for one model, as tables, and of all models as a picture."""
+"""The results of a run: tables for one model, and a picture for all models."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class Results:
         return counted
 
     def _numbers_mb(self) -> float:
-        """Return what the float32 values that a step needs take, down and back."""
+        """Return the MB of the float32 values that a step needs, in both directions."""
         case = self.chosen.case
         parameters = max(outcome.parameters for outcome in self.outcomes.values())
         rows, width = case.table or (0, 0)
@@ -153,7 +153,7 @@ class Results:
 def joined(
     sittings: Sequence[Mapping[Contender, Outcome]], rounds: int
 ) -> dict[Contender, Outcome]:
-    """Return the outcomes of sittings one after another, as if it had been one of more rounds.
+    """Join the outcomes of consecutive sittings, as if they were one with more rounds.
 
     Args:
         sittings: The outcomes of each.

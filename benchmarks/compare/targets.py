@@ -1,4 +1,4 @@
-"""What the project wants to reach beside its peers, and what it did reach in a run."""
+"""The project's targets relative to its peers, and what a run reached of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOT_RUN = "-"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """A rate over another one, of the best contender of either family.
+    """A target for the ratio of two rates, those of the best contenders of two families.
 
     Attributes:
         model: The model they train.

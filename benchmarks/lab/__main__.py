@@ -138,7 +138,7 @@ def sit(
 
 
 def measured_links(links: network.Network, rates_mbit: tuple[float, ...]) -> report.Table:
-    """Send bytes between a worker and a ps at each rate; say and return what arrived."""
+    """Send bytes between a worker and a ps at each rate; print and return what arrived."""
     rows: list[list[report.Cell]] = []
     for rate_mbit in rates_mbit:
         links.set_rate(rate_mbit)

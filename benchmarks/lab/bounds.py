@@ -1,4 +1,4 @@
-"""What links of a rate let through at most, at the bytes that a contender codes.
+"""The highest step rate that links of a rate allow, given a contender's bytes per step.
 
 A link carries both directions at once, each at the rate. A worker's link carries all that the
 worker pulls and pushes; a ps' link carries the share of all workers. What pulls or pushes take is
@@ -91,7 +91,7 @@ class Reached:
 
     @property
     def bound(self) -> float:
-        """The lesser of what links and computing allow."""
+        """The lower of the rates that links and computing allow."""
         return min(self.link, self.ceiling)
 
 

@@ -1,4 +1,4 @@
-"""What links really carry: bytes through a TCP connection between two tasks' namespaces."""
+"""Measures the rate of a link by a TCP connection between two tasks' namespaces."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _send(end: socket.socket, duration_s: float) -> None:
 
 
 def _receive(end: socket.socket) -> float:
-    """Return Mbit/s, from the first bytes on."""
+    """Return Mbit/s, measured from the first bytes on."""
     buffer = bytearray(1 << 20)
     end.recv_into(buffer)  # What came at once out of the full bucket.
     total = 0

@@ -1,4 +1,4 @@
-"""A network of namespaces without names: a switch, and a link to it for each task.
+"""A network of unnamed namespaces: a switch, and a link to it for each task.
 
 A thread of this process holds each namespace. Nothing of it is in the machine's own namespace or in
 the file system: the kernel takes a namespace and its devices away when the last thread and process
@@ -40,7 +40,7 @@ _SWITCH = "switch"
 
 
 class NetworkError(RuntimeError):
-    """The machine does not let us make the network; the text says what it lacks."""
+    """The machine cannot create the network; the message says what it lacks."""
 
 
 def fault() -> str:

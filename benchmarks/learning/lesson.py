@@ -73,7 +73,7 @@ class Lesson:
 
     @property
     def examples(self) -> list[int]:
-        """How many examples have been trained on at the end of each epoch."""
+        """Number of examples trained on by the end of each epoch."""
         in_epoch = self.steps_per_epoch * self.batch_size
         return [in_epoch * (epoch + 1) for epoch in range(self.epochs)]
 
@@ -165,7 +165,7 @@ def in_turn(make_dataset: DatasetFunction, workers: int) -> tf.data.Dataset:
 
 
 def order(names: Sequence[str], repeats: int, alone: str, alone_repeats: int) -> list[str]:
-    """Return who is trained with, one after another: all in each round, then one of them alone.
+    """Return the order of trainings: all contenders in each round, then one of them alone.
 
     Args:
         names: All of them.

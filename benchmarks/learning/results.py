@@ -43,7 +43,7 @@ class Results:
         return [statistics.median(of_epoch) for of_epoch in zip(*losses, strict=True)]
 
     def apart(self, name: str) -> list[float] | None:
-        """Return by how many percent of the reference's loss it is above it after each epoch.
+        """Return how far a loss is above the reference's after each epoch, in percent.
 
         Of a reference, None.
         """
@@ -54,12 +54,12 @@ class Results:
         return [100 * (loss / of_reference - 1) for loss, of_reference in pairs]
 
     def reached(self, name: str) -> bool | None:
-        """Return whether its last loss is as low as it has to be; None without a bound."""
+        """Return whether the last loss is within its bound; None without a bound."""
         apart, allowed = self.apart(name), self.contenders[name].allowed_percent
         return None if apart is None or allowed is None else apart[-1] <= allowed
 
     def tables(self, title: str) -> list[report.Table]:
-        """Return the tables of losses, of spreads if there are any, and of what took part."""
+        """Return the tables of losses, of spreads if there are any, and of the contenders."""
         tables = [self.losses(title), self.spreads(), self.formats()]
         return [table for table in tables if table.rows]
 
@@ -95,7 +95,7 @@ class Results:
         )
 
     def formats(self) -> report.Table:
-        """Return the table of what each contender is."""
+        """Return the table of the contenders' settings."""
         return report.Table(
             title="What was trained with",
             columns=[self.kind, "what it is"],

@@ -1,4 +1,4 @@
-"""The model of models/gpt_lm.py and its text, as something to learn."""
+"""The model of models/gpt_lm.py and its text, as a lesson."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Text:
-    """What is trained on, and held out.
+    """A corpus and its vocabulary.
 
     Attributes:
         corpus: The passages.
@@ -31,7 +31,7 @@ class Text:
 
     @classmethod
     def read(cls, settings: Settings) -> Text:
-        """Read what the recipe reads, and keep the vocabulary where it does."""
+        """Read the recipe's corpus, and cache the vocabulary where the recipe does."""
         corpus = text_files(settings.data) if settings.data else standard_library()
         folder = recipe.RUNS / ".vocabularies"
         return cls(
@@ -40,7 +40,7 @@ class Text:
 
     @property
     def scale(self) -> Scale:
-        """Measure beside a model that knows only how often each piece comes."""
+        """The unit of the loss, with the unigram distribution as baseline."""
         return Scale(
             unit="nats per token",
             baseline="unigram distribution",
@@ -49,7 +49,7 @@ class Text:
 
 
 def lesson(settings: Settings, text: Text) -> Lesson:
-    """Return what the recipe learns."""
+    """Return the recipe's model and data as a lesson."""
     import keras
 
     from models.lib.gpt import Blocks

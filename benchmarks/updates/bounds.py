@@ -1,4 +1,4 @@
-"""Bounds of the staleness: what was the largest, and what it took to keep it."""
+"""The largest staleness under each bound, and what the bound costs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Key = tuple[str, int]
 
 
 def measure(speeds: Speeds, bounds: Sequence[int], *, steps: int, workers: int) -> dict[Key, Found]:
-    """Train with each kind of bound, at each of some bounds, one after another."""
+    """Train with each policy at each bound, one after another."""
     found = {}
     for bound in bounds:
         for name, policy in policies(bound).items():
@@ -39,7 +39,7 @@ def policies(bound: int) -> dict[str, Policy]:
 
 
 def table(found: Mapping[Key, Found], workers: int) -> report.Table:
-    """Return the table of the staleness, of what was dropped, and of the waiting."""
+    """Return the table of staleness, dropped gradients and waiting times."""
     rows: list[list[report.Cell]] = []
     for (name, bound), one in sorted(found.items()):
         updates = one.updates

@@ -1,4 +1,4 @@
-"""The model of models/bert_classifier.py and its texts, as something to learn."""
+"""The model of models/bert_classifier.py and its texts, as a lesson."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def lesson(settings: Settings, data: LabelledTexts, steps_per_epoch: int) -> Lesson:
-    """Return what the recipe learns.
+    """Return the recipe's model and data as a lesson.
 
     Args:
         settings: Of the recipe.
@@ -52,6 +52,6 @@ def losses(history: keras.callbacks.History) -> list[float]:
 
 
 def class_entropy(data: LabelledTexts) -> float:
-    """Return what is reached by always giving the shares of the classes in training."""
+    """Return the held-out loss of predicting the class frequencies of training."""
     counts = np.bincount(data.train.labels, minlength=len(data.classes))
     return float(-np.mean(np.log(counts / counts.sum())[data.held_out.labels]))

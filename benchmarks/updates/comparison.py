@@ -27,7 +27,7 @@ Model = Literal["gpt", "classifier"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LearningArguments(TextArguments, abc.ABC):
-    """Compare policies by the held-out loss after as many examples."""
+    """Compare policies by the held-out loss after the same number of examples."""
 
     policies: tuple[str, ...] = ()
     """Who takes part, beside those that they are compared with; without it, all. A name that does
@@ -91,7 +91,7 @@ class LearningArguments(TextArguments, abc.ABC):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Data:
-    """What is trained on, by model; None for one that is not trained.
+    """The data of each model; None for a model that is not trained.
 
     Attributes:
         text: Of the GPT.
@@ -103,7 +103,7 @@ class Data:
 
     @classmethod
     def read(cls, arguments: LearningArguments) -> Data:
-        """Check the arguments, and read what they ask for.
+        """Check the arguments, and read the data that they name.
 
         Raises:
             ValueError: Some arguments or files cannot be used.
@@ -140,7 +140,7 @@ def compare(
     versus: str,
     asynchronous_repeats: int = 1,
 ) -> list[tuple[Lesson, Results]]:
-    """Train all contenders on all models, and return what was found of each model.
+    """Train all contenders on all models, and return the results of each model.
 
     Args:
         arguments: What was asked for.
@@ -172,7 +172,7 @@ def compare(
 
 
 def tables(found: Sequence[tuple[Lesson, Results]], workers: int) -> list[report.Table]:
-    """Return the tables of all models; what was trained with comes once, at the end."""
+    """Return the tables of all models, and at the end the contenders' settings."""
     made: list[report.Table] = []
     for lesson, results in found:
         title = f"{results.name}: held-out loss on {lesson.title}, {workers} workers, 2 ps"

@@ -52,7 +52,7 @@ class Contender:
 
     @property
     def local_steps(self) -> int | None:
-        """How many steps a worker takes by itself; None where it takes none."""
+        """Local steps of a worker between updates; None for other policies."""
         update = self.make_update() if self.make_update else None
         return update.steps if isinstance(update, tfps.update.Local) else None
 
@@ -138,7 +138,7 @@ def _for_local_steps(steps: int, workers: int, rate: float) -> dict[str, Any]:
 
 
 def said(policy: Policy) -> str:
-    """Say a policy's settings, those of an outer optimizer among them."""
+    """Return a policy's settings as text, including those of an outer optimizer."""
     fields = [field.name for field in dataclasses.fields(policy) if field.repr]
     settings = [f"{name}={_said_value(getattr(policy, name))}" for name in fields]
     return f"{type(policy).__name__}({', '.join(settings)})"

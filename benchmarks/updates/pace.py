@@ -1,4 +1,4 @@
-"""The pace of synchronous updates: one worker that is slow and not waited for, or no such one."""
+"""The rate of synchronous updates: with a slow backup worker, and without it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVEN, BACKUP = "even", "backup"
 
 
 def measure(speeds: Speeds, *, workers: int, updates: int, rounds: int) -> dict[str, list[float]]:
-    """Have both take turns; return the updates per second of each in each round.
+    """Train both in turns; return the updates per second of each in each round.
 
     Without the slowed worker the others make an update of the mean of one gradient of each; with
     it, they make the same, and what it pushes comes too late most of the time.
@@ -39,7 +39,7 @@ def measure(speeds: Speeds, *, workers: int, updates: int, rounds: int) -> dict[
 
 
 def table(found: Mapping[str, Sequence[float]], speeds: Speeds, workers: int) -> report.Table:
-    """Return the table of the paces, and of how much of the even workers' is kept."""
+    """Return the table of the rates, and of their ratio to that of even workers."""
     median_of_even = statistics.median(found[EVEN])
     others = workers - 1
     said = {

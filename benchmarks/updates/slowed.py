@@ -1,4 +1,4 @@
-"""A small model, on workers of which some are slow: a sleep before each batch says how slow."""
+"""A small model on workers some of which a sleep before each batch slows down."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STEPS_PER_DISPATCH = 10
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Speeds:
-    """How long workers take for a batch, beside what the model takes.
+    """The time that workers sleep before a batch.
 
     Attributes:
         batch_ms: Of a worker that is not slowed.
@@ -71,7 +71,7 @@ class Speeds:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Found:
-    """What one training showed.
+    """The measurements of one training.
 
     Attributes:
         updates: The updates, and how long workers waited.
@@ -105,10 +105,10 @@ class Found:
 
 
 class Trained:
-    """A model that takes up one policy's updates; its variables lie on the ps."""
+    """A model with one update policy, whose variables lie on the ps."""
 
     def __init__(self, update: Policy, data: DatasetFunction, steps_per_execution: int = 1) -> None:
-        """Make it, and run some steps, so that all is traced.
+        """Build the model, and run some steps, so that all functions are traced.
 
         Args:
             update: When updates take effect.
@@ -128,7 +128,7 @@ class Trained:
 
 
 def train(update: Policy, data: DatasetFunction, *, steps: int, workers: int) -> Found:
-    """Train a new model, and forget it.
+    """Train a new model, and release it.
 
     Where no worker may be far ahead of others, each has its share of the steps in one dispatch:
     between two, the chief would hold those ahead back, and it measures no waiting. Elsewhere a

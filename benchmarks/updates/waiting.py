@@ -1,4 +1,4 @@
-"""Workers of which one is slow: the pace without it, bounds of the staleness, time and bytes.
+"""A cluster with one slow worker: update rates, bounds of the staleness, times and bytes.
 
     python -m benchmarks.updates.waiting --plot waiting.png --json waiting.json
 

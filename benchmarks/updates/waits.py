@@ -1,4 +1,4 @@
-"""How long workers wait, and what they pull, over the bound of the staleness."""
+"""Waiting times and pulled bytes of the workers, for each bound of the staleness."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ByBound = Mapping[str, Found]
 def measure(
     speeds: Speeds, bounds: Sequence[int], *, steps: int, workers: int
 ) -> dict[str, dict[str, Found]]:
-    """Train at each bound, and without one; return what was found of each way of being slow."""
+    """Train with each bound and without one; return the results for each kind of slowness."""
     found: dict[str, dict[str, Found]] = {}
     for name, data in situations(speeds).items():
         found[name] = {}
@@ -50,7 +50,7 @@ def policies(bounds: Sequence[int]) -> dict[str, Policy]:
 
 
 def table(name: str, found: ByBound, workers: int) -> report.Table:
-    """Return the table of one way of being slow."""
+    """Return the table of one kind of slowness."""
     most = found[ASYNCHRONOUS].pull_kb_per_step
     rows: list[list[report.Cell]] = []
     for bound, one in found.items():
@@ -78,7 +78,7 @@ def table(name: str, found: ByBound, workers: int) -> report.Table:
 
 
 def draw(found: Mapping[str, ByBound], file: Path) -> None:
-    """Draw a column for each way of being slow to a PNG file: times above, bytes below.
+    """Draw a column for each kind of slowness to a PNG file: times above, bytes below.
 
     As in figure 13 of Li et al. 2014, "Scaling Distributed Machine Learning with the Parameter
     Server", OSDI.
