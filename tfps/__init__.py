@@ -1,12 +1,15 @@
 """Train Keras 3 models on TensorFlow parameter servers.
 
-Importing this package does not import TensorFlow; the first use of a name below does.
+Importing this package does not import TensorFlow; the first use of a name below does. It silences
+TensorFlow's start-up messages, unless TF_CPP_MIN_LOG_LEVEL is 0.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from tfps.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from tfps import update, wire
@@ -53,3 +56,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+quiet_tensorflow()

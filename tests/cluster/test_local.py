@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.cluster.processes import Processes, processes, program, until
+from tfps.quiet import is_info
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -209,4 +210,7 @@ def test_a_script_of_tfps_run_trains_and_every_process_ends(job: Processes) -> N
     assert job.out() == "steps: 20\n"
     assert "Failed to" not in job.err()
     assert "tfps" not in job.err()
+    lines = job.err().splitlines()
+    assert not [line for line in lines if is_info(re.sub(r"^\[\S+\] ", "", line).encode())]
+    assert not [line for line in lines if line.startswith("[") and "cuInit" in line]
     job.until_gone()

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from tests.unit.private_names import check
+from tfps._tensorflow import cpp_log
 
 STRATEGY = "tensorflow.python.distribute.parameter_server_strategy_v2"
 COORDINATOR = "tensorflow.python.distribute.coordinator.cluster_coordinator"
@@ -59,6 +60,13 @@ NAMES = [
         None,
     ),
 ]
+
+
+def test_the_log_level_of_tensorflows_library_can_be_set() -> None:
+    assert cpp_log._library() is not None, (
+        "This release's libtensorflow_framework has no absl::SetMinLogLevel of the name that "
+        "tfps/_tensorflow/cpp_log.py uses; nm -D --defined-only shows the names that it has."
+    )
 
 
 @pytest.mark.parametrize(("module", "name", "parameters"), NAMES, ids=lambda value: str(value))

@@ -17,10 +17,12 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `tf.__internal__.CompositeTensor` | the components of ragged and sparse tensors are sent like other tensors |
 | `eager.tape.variable_accessed` | makes the active tapes watch a tensor that was pulled for a variable |
 | `eager.context.Context.remove_function`, `atomic_function.RUNTIME_FUNCTION_REFS` | functions that Python has dropped are removed when no worker runs one, not by the garbage collector |
+| `absl::SetMinLogLevel`, `absl::MinLogLevel` of `libtensorflow_framework.so.2` | TensorFlow reads TF_CPP_MIN_LOG_LEVEL only when it is imported; a script may import it before tfps |
 """  # noqa: E501
 
 from __future__ import annotations
 
+from tfps._tensorflow.cpp_log import find_devices, set_log_level
 from tfps._tensorflow.functions import (
     FuncGraph,
     capture_at_call,
@@ -40,11 +42,13 @@ __all__ = [
     "VariableCreation",
     "capture_at_call",
     "captures",
+    "find_devices",
     "is_composite",
     "on_own_stream",
     "on_worker",
     "remove_dropped_functions",
     "replace_capture",
+    "set_log_level",
     "watch",
     "workers",
 ]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
 
 from tfps.cli.usage import usage_error
 from tfps.cluster import addresses
 from tfps.cluster.processes import plan, supervise
 from tfps.cluster.processes.plan import program_fault
+from tfps.quiet import EVERYTHING, LOG_LEVEL
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,9 @@ class LocalCluster:
     threads_per_worker: int | None = None
     """Number of threads of each worker and evaluator; by default, the number of cores."""
 
+    tensorflow_logs: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show everything that TensorFlow's C++ code logs, as TF_CPP_MIN_LOG_LEVEL=0 does."""
+
     def run(self, program: Sequence[str]) -> int:
         """Run the job and return the chief's exit code, or 2 for a usage error."""
         faults = [*self._number_faults(), *_program_faults(program)]
@@ -45,7 +52,9 @@ class LocalCluster:
         processes = plan.processes(
             plan.cluster_spec(self.ps, self.workers, ports, num_evaluators=self.evaluators),
             program,
-            environment=os.environ,
+            environment={**os.environ, LOG_LEVEL: EVERYTHING}
+            if self.tensorflow_logs
+            else os.environ,
             threads_per_worker=self.threads_per_worker,
         )
         return supervise.run_job(processes)

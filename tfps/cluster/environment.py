@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tfps.quiet import LOG_LEVEL
+
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
-LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 DEFAULTS: Mapping[str, str] = {
     # With pages of 2 MB, looking up rows of a large table misses the TLB less often. glibc reads

@@ -19,7 +19,7 @@ _MOST_PROBES_AT_ONCE = 64
 
 
 def wait_for_tasks(
-    spec: ClusterSpec, *, timeout_s: float = 600.0, report_every_s: float = 5.0
+    spec: ClusterSpec, *, timeout_s: float = 600.0, report_every_s: float = 10.0
 ) -> None:
     """Wait until every worker and ps of the cluster accepts connections.
 

@@ -92,7 +92,10 @@ def _evaluate_and_exit(
     code = 0
     try:
         raise_on_signals()
+        from tfps._tensorflow import find_devices
         from tfps.cluster import evaluators  # Imports TensorFlow.
+
+        find_devices()
 
         with evaluators.Presence(config, chief_timeout_s=chief_timeout_s) as presence:
             evaluate().start(presence.is_over)

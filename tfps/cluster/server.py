@@ -86,6 +86,9 @@ def start_server(config: TFConfig) -> tf.distribute.Server:
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
     import tensorflow as tf
 
+    from tfps._tensorflow import find_devices
+
+    find_devices()
     try:
         return tf.distribute.Server(
             config.cluster.without_evaluators().as_dict(),

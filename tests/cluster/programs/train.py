@@ -5,9 +5,10 @@
 
 import sys
 
-from counter import counter
+import tfps  # Before TensorFlow, so that its start-up messages are silenced.
 
-import tfps
+# isort: split
+from counter import counter
 
 
 def train() -> None:

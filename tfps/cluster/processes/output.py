@@ -8,12 +8,8 @@ import contextlib
 import re
 from typing import BinaryIO
 
-# How TensorFlow writes INFO, also before it looks at TF_CPP_MIN_LOG_LEVEL; how SentencePiece does.
-_REMARK = re.compile(
-    rb"I\d{4} \d\d:\d\d:[\d.]+ +\d+ \S+\.cc:\d+\] "
-    rb"|WARNING: All log messages before absl::InitializeLog\(\) "
-    rb"|\S+\.cc\(\d+\) LOG\(INFO\) "
-)
+from tfps.quiet import is_info
+
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CHUNK_BYTES = 1 << 16
 _LONGEST_LINE_BYTES = 1 << 16
@@ -26,10 +22,10 @@ class LinePrefixer:
     Empty lines are dropped, and a line without an end is cut at 64 KiB.
     """
 
-    def __init__(self, prefix: str, *, drop_remarks: bool = False) -> None:
-        """Set the prefix, e.g. `[worker:1] `, and whether INFO lines of C++ libraries pass."""
+    def __init__(self, prefix: str, *, drop_info: bool = False) -> None:
+        """Set the prefix, e.g. `[worker:1] `, and whether to drop INFO messages of C++ code."""
         self._prefix = prefix.encode()
-        self._drop_remarks = drop_remarks
+        self._drop_info = drop_info
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -45,7 +41,7 @@ class LinePrefixer:
         return self.feed(b"\n")
 
     def _passes(self, line: bytes) -> bool:
-        return not (self._drop_remarks and _REMARK.match(line))
+        return not (self._drop_info and is_info(line))
 
 
 async def copy_prefixed(

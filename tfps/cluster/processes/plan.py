@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tfps.cluster import addresses
-from tfps.cluster.environment import DEFAULTS, LOG_LEVEL, NO_GPUS, threads
+from tfps.cluster.environment import DEFAULTS, NO_GPUS, threads
 from tfps.cluster.spec import ClusterSpec, Task
 from tfps.cluster.tf_config import VARIABLE, TFConfig
+from tfps.quiet import EVERYTHING, LOG_LEVEL
 
 _DEFAULTS = {
     **DEFAULTS,
@@ -55,9 +56,9 @@ class TaskProcess:
         return f"[{self.task.type}:{self.task.index}] "
 
     @property
-    def shows_remarks(self) -> bool:
-        """Whether the INFO lines of TensorFlow are wanted: with TF_CPP_MIN_LOG_LEVEL=0."""
-        return self.environment.get(LOG_LEVEL) == "0"
+    def shows_info(self) -> bool:
+        """Whether TensorFlow's INFO messages are shown: only with TF_CPP_MIN_LOG_LEVEL=0."""
+        return self.environment.get(LOG_LEVEL) == EVERYTHING
 
 
 def cluster_spec(

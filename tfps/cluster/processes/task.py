@@ -175,7 +175,7 @@ class RunningTask:
         os.close(err[1])
         for source, sink in ((out[0], sys.stdout.buffer), (err[0], sys.stderr.buffer)):
             prefixer = output.LinePrefixer(
-                self.planned.prefix, drop_remarks=not self.planned.shows_remarks
+                self.planned.prefix, drop_info=not self.planned.shows_info
             )
             copying = output.copy_prefixed(await _reader(source), sink, prefixer, self.last_lines)
             self.copies.append(asyncio.create_task(copying))

@@ -44,16 +44,16 @@ def test_a_line_without_end_is_cut() -> None:
     assert sum(line.count(b"x") for line in lines) == 200_000
 
 
-def test_remarks_of_libraries_are_dropped_on_demand() -> None:
-    remarks = (
+def test_info_messages_of_libraries_are_dropped_on_demand() -> None:
+    messages = (
         b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
         b"I0000 00:00:1795267252.336268    2955 port.cc:153] oneDNN custom operations are on.\n"
         b"normalizer.cc(51) LOG(INFO) precompiled_charsmap is empty.\n"
     )
     errors = b"E0000 00:00:1795267257.354251    2951 cuda.cc:52] failed\nI think so\n"
-    quiet = output.LinePrefixer("", drop_remarks=True)
-    assert b"".join(quiet.feed(remarks + errors)) == errors
-    assert b"".join(output.LinePrefixer("").feed(remarks + errors)) == remarks + errors
+    quiet = output.LinePrefixer("", drop_info=True)
+    assert b"".join(quiet.feed(messages + errors)) == errors
+    assert b"".join(output.LinePrefixer("").feed(messages + errors)) == messages + errors
 
 
 class _ClosedPipe(io.BytesIO):

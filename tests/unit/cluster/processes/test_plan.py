@@ -78,3 +78,8 @@ def test_threads_are_set_for_workers_and_evaluators_only() -> None:
 def test_what_the_user_has_set_is_kept(name: str) -> None:
     assert all(process.environment[name] == "0" for process in planned({name: "0"}))
     assert all(name in process.environment for process in planned())
+
+
+def test_tasks_log_no_info_of_tensorflow_unless_the_user_wants_it() -> None:
+    assert not any(process.shows_info for process in planned())
+    assert all(process.shows_info for process in planned({"TF_CPP_MIN_LOG_LEVEL": "0"}))
