@@ -19,7 +19,7 @@ import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import tyro
 
@@ -27,7 +27,7 @@ import tfps
 from models.lib import bert, recipe
 from models.lib.labelled_texts import LabelledTexts, package_passages, read_files
 from models.lib.run_folder import RunFolder, wait_for
-from models.lib.settings import RunSettings
+from models.lib.settings import TransformerSettings
 
 if TYPE_CHECKING:
     import keras
@@ -38,13 +38,13 @@ CLIP_NORM = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(RunSettings):
+class Settings(TransformerSettings):
     """Train a BERT text classifier on labelled texts. Started again, a run resumes."""
 
     LEAST: ClassVar = {
-        **RunSettings.LEAST, "lora_rank": 0, "sequence_length": 8, "vocabulary_size": 300,
+        **TransformerSettings.LEAST, "lora_rank": 0, "sequence_length": 8, "vocabulary_size": 300,
     }  # fmt: skip
-    MAY_CHANGE: ClassVar = RunSettings.MAY_CHANGE | {
+    MAY_CHANGE: ClassVar = TransformerSettings.MAY_CHANGE | {
         "columns", "compare", "label_column", "preset", "test_data", "text_column",
     }  # fmt: skip
 
@@ -85,18 +85,12 @@ class Settings(RunSettings):
     """Size of a token's vector; from scratch."""
     learning_rate: float = 1e-3
     """Adam's highest learning rate, between a linear warm-up and a cosine decay."""
-    dtype: Literal["float32", "mixed_bfloat16"] = "float32"
-    """What layers compute in; variables are float32."""
     seed: int = 0
     """Seed of the initial weights and the order of the texts."""
 
     def faults(self) -> list[str]:
         """Say what is wrong with the values, a sentence for each fault."""
         faults = super().faults()
-        if self.heads > 0 and self.width % self.heads:
-            faults.append(
-                f"--width is {self.width}, but must be a multiple of --heads, {self.heads}."
-            )
         if self.test_data and not self.data:
             faults.append("--test-data needs --data, the file to train on.")
         return faults

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import tyro
 
@@ -21,7 +21,7 @@ import tfps
 from models.lib import recipe
 from models.lib.corpus import Corpus, standard_library, text_files
 from models.lib.run_folder import RunFolder, wait_for
-from models.lib.settings import RunSettings
+from models.lib.settings import TransformerSettings
 from models.lib.vocabulary import PAD_ID, Vocabulary, load_or_train
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ CLIP_NORM = 0.25
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(RunSettings):
+class Settings(TransformerSettings):
     """Train a GPT-style language model from scratch on text. Started again, a run resumes."""
 
-    LEAST: ClassVar = {**RunSettings.LEAST, "sequence_length": 8, "vocabulary_size": 512}
+    LEAST: ClassVar = {**TransformerSettings.LEAST, "sequence_length": 8, "vocabulary_size": 512}
 
     data: str | None = None
     """Glob pattern of UTF-8 text files, quoted ('texts/**/*.txt'); without it, the source of
@@ -61,19 +61,8 @@ class Settings(RunSettings):
     """Size of a token's vector."""
     learning_rate: float = 7e-4
     """Adam's highest learning rate, between a linear warm-up and a cosine decay."""
-    dtype: Literal["float32", "mixed_bfloat16"] = "float32"
-    """What layers compute in; variables are float32."""
     seed: int = 0
     """Seed of the initial weights, the order of the text, and the sample."""
-
-    def faults(self) -> list[str]:
-        """Say what is wrong with the values, a sentence for each fault."""
-        faults = super().faults()
-        if self.heads > 0 and self.width % self.heads:
-            faults.append(
-                f"--width is {self.width}, but must be a multiple of --heads, {self.heads}."
-            )
-        return faults
 
 
 def main() -> None:

@@ -129,6 +129,27 @@ class RunSettings:
         }
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformerSettings(RunSettings):
+    """Settings of a run that trains a transformer."""
+
+    heads: int
+    """Attention heads; they divide the width."""
+    width: int
+    """Size of a token's vector."""
+    dtype: Literal["float32", "mixed_bfloat16"] = "float32"
+    """What layers compute in; variables are float32."""
+
+    def faults(self) -> list[str]:
+        """Say what is wrong with the values, a sentence for each fault."""
+        faults = super().faults()
+        if self.heads > 0 and self.width % self.heads:
+            faults.append(
+                f"--width is {self.width}, but must be a multiple of --heads, {self.heads}."
+            )
+        return faults
+
+
 def codec(name: Push) -> Codec | Auto:
     """Return the codec of a name.
 
