@@ -12,6 +12,7 @@ import importlib.abc
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -118,4 +119,6 @@ def copy_without_info(source: BinaryIO, sink: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    # Control-C at a terminal reaches this process as well; it ends when its input does.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     copy_without_info(sys.stdin.buffer, sys.stdout.buffer)
