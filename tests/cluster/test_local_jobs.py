@@ -190,7 +190,7 @@ def test_a_job_goes_on_where_nothing_more_can_be_written_down(job: Job) -> None:
     until((job.folder / "end").exists)
     job.processes.until_gone()
     log = job.written.supervisor_log.read_text()
-    assert "how the job is cannot be written down: [Errno 21] Is a directory" in log
+    assert "the state of the job cannot be recorded: [Errno 21] Is a directory" in log
     assert "Traceback" not in log
 
 

@@ -102,7 +102,7 @@ class _Recorder:
         try:
             self._folder.write(self._record)
         except OSError as error:  # A full disk must not end a job.
-            say(f"how the job is cannot be written down: {error}", "tfps local")
+            say(f"the state of the job cannot be recorded: {error}", "tfps local")
 
 
 def _state_of(task: RunningTask) -> State:
