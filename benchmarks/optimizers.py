@@ -38,6 +38,8 @@ MakeOptimizer = Callable[[], optimizers.Optimizer]
 class Arguments:
     """Compare the steps of each optimizer with those of plain Keras."""
 
+    only: tuple[str, ...] = ()
+    """Names of the cases to compare; all by default."""
     steps: int = 20
     """Steps of each optimizer."""
     all_layouts: bool = False
@@ -112,7 +114,7 @@ def main() -> None:
         launch.embedded_strategy(ps=2, workers=1, variable_partitioner=partitioner)
         for partitioner in (None, _FixedShards(2))
     ]
-    for name in CASES:
+    for name in (name for name in CASES if name in (arguments.only or CASES)):
         split = name not in NEEDS_WHOLE_VARIABLES
         for shards in [1, 2] if arguments.all_layouts and split else [1 + split]:
             found = compare(strategies[shards - 1], name, arguments.steps)

@@ -41,7 +41,7 @@ def fitted(strategy: Any, *, jit_compile: Any, **compile_arguments: Any) -> tupl
             jit_compile=jit_compile,
             **compile_arguments,
         )
-    model.fit(of_one_worker, epochs=2, verbose=0, validation_data=(IDS, CLASSES))
+    model.fit(of_one_worker, epochs=2, verbose=0)
     return model, [np.asarray(value) for value in model.get_weights()]
 
 
@@ -53,17 +53,19 @@ def compiled(model: keras.Model) -> bool:
     return any(one.attr["_XlaMustCompile"].b for one in library)
 
 
-@pytest.mark.parametrize("num_shards", [1, 2])
-@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize(
+    ("num_shards", "overlap"), [pytest.param(1, True, marks=pytest.mark.slow), (2, False)]
+)
 def test_a_compiled_step_learns_what_a_traced_one_does(
     make_strategy: Any, num_shards: int, overlap: bool
 ) -> None:
     strategy = make_strategy(num_shards, overlap=overlap)
-    weights = []
+    weights: list[Any] = []
     for jit_compile in (False, True):
         model, found = fitted(strategy, jit_compile=jit_compile, steps_per_execution=100)
         weights.append(found)
         assert compiled(model) == jit_compile
+    if not overlap:  # which changes nothing in evaluate and predict
         assert model.evaluate(IDS, CLASSES, verbose=0)[0] < 0.7
         assert model.predict(IDS, verbose=0).shape == (44, 1)
     for traced, xla in zip(*weights, strict=True):

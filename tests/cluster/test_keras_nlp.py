@@ -47,13 +47,11 @@ def test_a_text_classifier_learns_from_raw_strings(make_strategy: MakeStrategy) 
             metrics=["accuracy"],
             steps_per_execution=2,
         )
-    fitted = model.fit(
-        TEXTS, LABELS, batch_size=8, epochs=6, validation_data=(TEXTS, LABELS), verbose=0
-    ).history
+    fitted = model.fit(TEXTS, LABELS, batch_size=8, epochs=6, verbose=0).history
     assert fitted["loss"][-1] < 0.5 * fitted["loss"][0]
-    assert fitted["val_accuracy"][-1] > 0.9
     batches = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)).batch(8)
     accuracy = model.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
+    assert accuracy > 0.9
     predicted = model.predict(TEXTS, batch_size=8, verbose=0).argmax(axis=1)
     assert accuracy == pytest.approx(float(np.mean(predicted == LABELS)))
 
@@ -66,6 +64,7 @@ def test_a_text_classifier_learns_from_raw_strings(make_strategy: MakeStrategy) 
     assert int(model.optimizer.iterations) == 6 * 8 + 16
 
 
+@pytest.mark.slow
 def test_a_causal_language_model_with_a_tied_table_learns(make_strategy: MakeStrategy) -> None:
     letters = "abcdefghijklmnopqrstuvwxyz"
     vocabulary = {token: i for i, token in enumerate(["<|endoftext|>", "Ġ", *letters, "ab"])}

@@ -44,11 +44,16 @@ def demand(model: keras.Model) -> Any:
     return program.demand
 
 
-@pytest.mark.parametrize("num_shards", [1, 2, 3])
 @pytest.mark.parametrize(
-    "layer_class", [keras.layers.Embedding, keras_nlp.layers.ReversibleEmbedding, Shifted]
+    ("num_shards", "layer_class", "optimizer"),
+    [
+        (1, keras.layers.Embedding, "adam"),
+        (3, keras.layers.Embedding, "sgd"),
+        (2, keras_nlp.layers.ReversibleEmbedding, "adagrad"),
+        (1, Shifted, "adagrad"),
+        (3, Shifted, "adam"),
+    ],
 )
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad"])
 def test_only_touched_rows_and_their_slots_change(
     make_strategy: Any, num_shards: int, layer_class: Any, optimizer: str
 ) -> None:
@@ -67,14 +72,12 @@ def test_only_touched_rows_and_their_slots_change(
         assert np.all(np.any(now[TOUCHED] != value[TOUCHED], axis=1))
 
 
-@pytest.mark.parametrize("num_shards", [1, 3])
-def test_touched_rows_get_the_update_of_plain_keras(make_strategy: Any, num_shards: int) -> None:
-
+def test_touched_rows_get_the_update_of_plain_keras(make_strategy: Any) -> None:
     def make() -> keras.Model:
         return regressor(keras.layers.Embedding(VOCABULARY, WIDTH), keras.optimizers.Adagrad(0.1))
 
     plain = make()
-    with make_strategy(num_shards).scope():
+    with make_strategy(3).scope():
         served = make()
     served.set_weights(plain.get_weights())
     # No id twice in a batch: plain Keras squares the gradients of equal ids one by one.
@@ -131,9 +134,8 @@ def test_variables_are_spread_by_bytes(strategy: tfps.ParameterServerStrategy) -
     assert abs(first - second) <= 256 * 256 * 4 + NEGLIGIBLE_BYTES
 
 
-@pytest.mark.parametrize("num_shards", [1, 2])
-def test_a_tied_embedding_trains_whole(make_strategy: Any, num_shards: int) -> None:
-    with make_strategy(num_shards).scope():
+def test_a_tied_embedding_trains_whole(make_strategy: Any) -> None:
+    with make_strategy(2).scope():
         ids = keras.Input((3,), dtype="int32")
         tied = keras_nlp.layers.ReversibleEmbedding(VOCABULARY, WIDTH)
         hidden = keras.layers.Dense(WIDTH, "tanh")(tied(ids))
@@ -176,8 +178,7 @@ def test_two_lookups_of_one_table_and_a_frozen_one(make_strategy: Any) -> None:
     assert np.all(np.any(after[TOUCHED] != before[0][TOUCHED], axis=1))
 
 
-@pytest.mark.parametrize("num_shards", [1, 2])
-@pytest.mark.parametrize("bad", [VOCABULARY, -VOCABULARY - 1])
+@pytest.mark.parametrize(("num_shards", "bad"), [(1, VOCABULARY), (2, -VOCABULARY - 1)])
 def test_an_id_out_of_range_is_an_error(make_strategy: Any, num_shards: int, bad: int) -> None:
     with make_strategy(num_shards).scope():
         model = regressor(keras.layers.Embedding(VOCABULARY, WIDTH), "sgd")
@@ -196,12 +197,11 @@ def test_rows_that_all_workers_push_lose_no_update(make_strategy: Any) -> None:
         )
     batch = np.arange(64)[None], np.zeros((1, 1))
     data = tf.data.Dataset.from_tensors(batch).repeat()
-    model.fit(data, steps_per_epoch=1000, verbose=0)
-    np.testing.assert_array_equal(model.get_weights()[0], np.full((64, 256), -1000.0))
+    model.fit(data, steps_per_epoch=400, verbose=0)
+    np.testing.assert_array_equal(model.get_weights()[0], np.full((64, 256), -400.0))
 
 
-@pytest.mark.parametrize("num_shards", [1, 2])
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "ftrl"])
+@pytest.mark.parametrize(("num_shards", "optimizer"), [(1, "adam"), (2, "rmsprop"), (2, "ftrl")])
 def test_rows_that_are_not_lazy_move_as_in_plain_keras(
     make_strategy: Any, num_shards: int, optimizer: str
 ) -> None:

@@ -22,6 +22,7 @@ def rows(folder: Path, *arguments: str, timeout_s: float) -> list[dict[str, Any]
     return list(table["rows"])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_language_model_and_an_image_classifier_learn_on_shards(tmp_path: Path) -> None:
     tasks = ("--only", "GemmaCausalLM", "ResNetImageClassifier")

@@ -73,17 +73,18 @@ def test_functions_of_models_that_are_gone_are_removed_from_the_servers(
     strategy: tfps.ParameterServerStrategy,
 ) -> None:
     counts = []
-    for _ in range(4):
+    for _ in range(3):
         model = compiled(strategy, functional)
         model.fit(share, epochs=1, verbose=0)
         del model
         gc.collect()
         counts.append(len(context.context().list_function_names()))
-    assert counts[3] <= counts[1]  # what the last model left goes with the next fit
+    assert counts[2] <= counts[1]  # what the last model left goes with the next fit
 
 
-@pytest.mark.parametrize("data", ["arrays", "dataset", "function"])
-@pytest.mark.parametrize("steps_per_execution", [1, 4])
+@pytest.mark.parametrize(
+    ("data", "steps_per_execution"), [("arrays", 1), ("dataset", 4), ("function", 4)]
+)
 def test_an_epoch_sees_each_example_once_and_counts_exactly(
     make_strategy: Any, data: str, steps_per_execution: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,8 @@ from tests.cluster.conftest import MakeStrategy
 Make = Callable[[Callable[[], keras.Model]], tuple[keras.Model, keras.Model]]
 
 
-@pytest.fixture(params=[1, 2], ids=["whole", "2 shards"])
+# Whole variables have no code of their own here; the tests beside this folder have them, too.
+@pytest.fixture(params=[pytest.param(1, marks=pytest.mark.slow), 2], ids=["whole", "2 shards"])
 def sharded(request: pytest.FixtureRequest, make_strategy: MakeStrategy) -> Any:
     """A strategy without a partitioner's doing, and one that splits every variable in two."""
     return make_strategy(request.param)
@@ -24,18 +26,20 @@ def sharded(request: pytest.FixtureRequest, make_strategy: MakeStrategy) -> Any:
 @pytest.fixture
 def make(sharded: tfps.ParameterServerStrategy) -> Make:
     """Make a model twice, with the same weights: in the strategy's scope, and in plain Keras."""
+    return functools.partial(made_twice, sharded)
 
-    def both(make_model: Callable[[], keras.Model]) -> tuple[keras.Model, keras.Model]:
-        keras.utils.set_random_seed(5)
-        plain = make_model()
-        keras.utils.set_random_seed(5)
-        with sharded.scope():
-            model = make_model()
-        if plain.built and model.built:
-            model.set_weights(plain.get_weights())
-        return model, plain
 
-    return both
+def made_twice(
+    strategy: tfps.ParameterServerStrategy, make_model: Callable[[], keras.Model]
+) -> tuple[keras.Model, keras.Model]:
+    keras.utils.set_random_seed(5)
+    plain = make_model()
+    keras.utils.set_random_seed(5)
+    with strategy.scope():
+        model = make_model()
+    if plain.built and model.built:
+        model.set_weights(plain.get_weights())
+    return model, plain
 
 
 def same_evaluation(model: keras.Model, plain: keras.Model, *data: Any, **arguments: Any) -> None:

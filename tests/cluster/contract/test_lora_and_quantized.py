@@ -79,6 +79,7 @@ def test_lora_enabled_outside_of_the_scope_is_refused(make: Make) -> None:
         model.fit(X, Y, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_model_evaluates_what_it_was_given(make: Make) -> None:
     model, plain = make(gpt)
     inputs = {"token_ids": IDS, "padding_mask": np.ones_like(IDS)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 from keras import optimizers
 
-from tests.cluster.contract.conftest import Make, assert_learns
-from tfps.params.shards import shards
+from tests.cluster.conftest import MakeStrategy
+from tests.cluster.contract.conftest import Make, assert_learns, made_twice
 
 RANDOM = np.random.default_rng(0)
 N = 32
@@ -58,28 +59,24 @@ def test_rows_take_the_steps_of_plain_keras(make: Make, name: str) -> None:
     same_steps(make, lambda: embedded(BY_ROW[name]()))
 
 
-def same_steps_or_refused(make: Make, sharded: Any, make_model: Any) -> None:
+def same_steps_or_refused(make_strategy: MakeStrategy, make_model: Any) -> None:
     """A ps that holds a part of a table cannot look at all of it."""
-    with sharded.scope():
-        split = len(shards(make_model().layers[1].embeddings)) > 1
-    if split:
-        with pytest.raises(NotImplementedError, match="partitioner that does not split it"):
-            same_steps(make, make_model)
-    else:
-        same_steps(make, make_model)
+    same_steps(functools.partial(made_twice, make_strategy(1)), make_model)
+    with pytest.raises(NotImplementedError, match="partitioner that does not split it"):
+        same_steps(functools.partial(made_twice, make_strategy(2)), make_model)
 
 
 @pytest.mark.parametrize("make_optimizer", [optimizers.Lamb, optimizers.Adafactor, optimizers.Muon])
 def test_optimizers_that_look_at_a_whole_table_update_it_on_its_ps(
-    make: Make, sharded: Any, make_optimizer: Any
+    make_strategy: MakeStrategy, make_optimizer: Any
 ) -> None:
-    same_steps_or_refused(make, sharded, lambda: embedded(make_optimizer(0.05)))
+    same_steps_or_refused(make_strategy, lambda: embedded(make_optimizer(0.05)))
 
 
-def test_a_constraint_over_all_rows_of_a_table(make: Make, sharded: Any) -> None:
+def test_a_constraint_over_all_rows_of_a_table(make_strategy: MakeStrategy) -> None:
     constraint = keras.constraints.MaxNorm(0.1, axis=0)
     same_steps_or_refused(
-        make, sharded, lambda: embedded(optimizers.SGD(0.1), embeddings_constraint=constraint)
+        make_strategy, lambda: embedded(optimizers.SGD(0.1), embeddings_constraint=constraint)
     )
 
 
