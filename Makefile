@@ -38,13 +38,12 @@ train: $(INSTALLED)
 		$(BIN)/python -m models.gpt_lm $(ARGS))
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -m "not slow and not root" -n $(TEST_PROCESSES) --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow and not root" -n $(TEST_PROCESSES) --dist worksteal
 
 test-slow: $(INSTALLED)
 	@$(BIN)/python -m pytest -m "slow or root"
 
-test-all: $(INSTALLED)
-	@$(BIN)/python -m pytest
+test-all: test test-slow
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check
