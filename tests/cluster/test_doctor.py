@@ -182,6 +182,7 @@ def test_who_sits_at_the_address_of_another_task_is_named(
     assert "no tfps doctor answers there: it leaves 'ping' without an answer" in says
 
 
+@pytest.mark.slow
 def test_a_task_that_only_calls_is_found_by_its_call(ours: Processes, cluster: ClusterSpec) -> None:
     elsewhere = f"127.0.0.1:{addresses.free_ports(1)[0]}"
     moved = dataclasses.replace(cluster, worker=(cluster.worker[0], elsewhere))
@@ -197,6 +198,7 @@ def test_a_task_that_only_calls_is_found_by_its_call(ours: Processes, cluster: C
     assert "it calls the chief; called by the chief: connection refused" in told(report, "tasks")
 
 
+@pytest.mark.slow
 def test_a_chief_that_is_killed_can_come_again(ours: Processes, cluster: ClusterSpec) -> None:
     served = [start(ours, cluster, task) for task in (WORKER, PS)]
     waiting = start(ours, cluster, CHIEF)

@@ -37,6 +37,7 @@ def cluster() -> ClusterSpec:
     return ClusterSpec(chief=(chief,), worker=(worker,), ps=(ps,))
 
 
+@pytest.mark.slow
 def test_an_evaluator_outlives_a_failing_chief_and_ends_after_the_last_checkpoint(
     ours: Processes, cluster: ClusterSpec, tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def presence(cluster: ClusterSpec, *, chief_timeout_s: float = 60) -> Presence:
     return Presence(config, chief_timeout_s=chief_timeout_s)
 
 
+@pytest.mark.slow
 def test_the_chief_waits_for_an_evaluator_though_the_ps_was_replaced(
     ours: Processes,
     cluster: ClusterSpec,

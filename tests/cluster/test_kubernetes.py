@@ -39,6 +39,12 @@ FORMS = [
     pytest.param(AS_JOB_SET, id="jobset", marks=needs_schemas),
     pytest.param(AS_TF_JOB, id="tfjob", marks=needs_schemas),
 ]
+# The forms differ in what is rendered and followed, which the first test sees for each of them.
+PLAIN_OR_SLOW = [
+    pytest.param(PLAIN, id="plain"),
+    pytest.param(AS_JOB_SET, id="jobset", marks=[needs_schemas, pytest.mark.slow]),
+    pytest.param(AS_TF_JOB, id="tfjob", marks=[needs_schemas, pytest.mark.slow]),
+]
 
 
 @pytest.fixture
@@ -121,7 +127,7 @@ def test_a_job_is_submitted_followed_and_ends_with_its_chief(
         list(launcher.logs(spec_, WORKER, follow=False))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", PLAIN_OR_SLOW)
 def test_a_job_fails_with_its_chief_and_one_that_is_over_is_replaced(
     kubernetes: Cluster, form: Form
 ) -> None:
@@ -156,7 +162,7 @@ def test_a_job_fails_with_its_chief_and_one_that_is_over_is_replaced(
         launcher.cancel(failing)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", PLAIN_OR_SLOW)
 def test_why_tasks_wait_is_told_and_a_running_job_is_cancelled(
     kubernetes: Cluster, form: Form
 ) -> None:

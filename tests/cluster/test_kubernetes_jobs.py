@@ -73,6 +73,7 @@ def busy(kubernetes: Cluster) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @EACH_FORM
 def test_a_job_trains_on_while_its_spot_node_goes_and_comes_back(
     kubernetes: Cluster, form: Form, tmp_path: Path

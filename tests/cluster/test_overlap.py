@@ -38,6 +38,7 @@ def test_overlapped_steps_all_compute_push_and_count(make_strategy: Any) -> None
         assert sum(history.traffic[0].pull_bytes) == (4 * SLOPE.size + COUNTERS) * steps
 
 
+@pytest.mark.slow
 def test_overlapped_steps_learn_with_rows_statistics_and_codecs(make_strategy: Any) -> None:
     strategy = make_strategy(2, overlap=True, pull=wire.Cast(), push=SPARSE)
     model = classifier(strategy, steps_per_execution=5)

@@ -167,7 +167,6 @@ def test_local_steps_push_once_in_so_many_steps(make_strategy: MakeStrategy) -> 
 LEARNING = {
     "Local, momentum": Local(4, optimizers.SGD(0.7, momentum=0.5, nesterov=True)),
     "Local, elastic, asynchronous": Local(4, ElasticAveraging(0.9), Asynchronous()),
-    "DenseAndRows": DenseAndRows(dense=SemiSynchronous(), rows=Asynchronous(max_staleness=4)),
 }
 LEARNING_SLOW = {
     "BoundedStaleness": BoundedStaleness(3),
@@ -176,6 +175,9 @@ LEARNING_SLOW = {
     "Local, elastic": Local(4, ElasticAveraging(0.9)),
     "Local, asynchronous": Local(4, update=Asynchronous()),
     "Local, bounded": Local(4, update=Asynchronous(max_staleness=2)),
+    "DenseAndRows, quorum": DenseAndRows(
+        dense=SemiSynchronous(), rows=Asynchronous(max_staleness=4)
+    ),
     "DenseAndRows, synchronous": DenseAndRows(),
 }
 CODED = {"pull": wire.Int8(), "push": wire.ErrorFeedback(wire.TopK(0.5)), "bucket_bytes": 64}

@@ -33,6 +33,7 @@ def start_task(
     return ours.start_task(command, cluster, task)
 
 
+@pytest.mark.slow
 def test_tasks_outlive_a_chief_that_fails_and_end_with_the_one_that_succeeds(
     ours: Processes, cluster: ClusterSpec
 ) -> None:
@@ -48,6 +49,7 @@ def test_tasks_outlive_a_chief_that_fails_and_end_with_the_one_that_succeeds(
     ours.until_gone()
 
 
+@pytest.mark.slow
 def test_a_chief_that_never_connects_ends_its_tasks_and_names_one_that_has_died(
     ours: Processes, cluster: ClusterSpec
 ) -> None:

@@ -106,7 +106,11 @@ LOSSLESS = {"push": wire.Lossless(), "lazy_rows": False}
     ("make", "arguments"),
     [
         (lambda: optimizers.Adam(0.05, use_ema=True, ema_overwrite_frequency=7), BUCKETS),
-        (lambda: optimizers.SGD(0.2, momentum=0.9, gradient_accumulation_steps=3), LOSSLESS),
+        pytest.param(
+            lambda: optimizers.SGD(0.2, momentum=0.9, gradient_accumulation_steps=3),
+            LOSSLESS,
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             lambda: optimizers.LossScaleOptimizer(optimizers.Adam(0.05)),
             BUCKETS,
