@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfps
 from tests.cluster.conftest import MakeStrategy
@@ -50,6 +51,23 @@ def same_evaluation(model: keras.Model, plain: keras.Model, *data: Any, **argume
     assert set(ours) == set(theirs)
     for name, value in theirs.items():
         np.testing.assert_allclose(ours[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def same_training(model: keras.Model, plain: keras.Model, *data: Any) -> None:
+    """Train both models on one batch, which one worker does, and assert that they train alike.
+
+    By SGD: where an id is twice in a batch, plain Keras squares its gradients one by one.
+    """
+    ours, theirs = (
+        m.fit(*data, batch_size=batch_size(data), epochs=3, shuffle=False, verbose=0).history
+        for m in (model, plain)
+    )
+    np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-4)
+    assert theirs["loss"][-1] < theirs["loss"][0]
+
+
+def batch_size(data: Any) -> int | None:
+    return None if isinstance(data[0], tf.data.Dataset) else len(data[0])
 
 
 def assert_learns(model: keras.Model, *data: Any, epochs: int = 6, **arguments: Any) -> None:
