@@ -15,7 +15,6 @@ import psutil
 import pytest
 
 from tests.cluster.processes import Processes, processes, program, until
-from tfps.quiet import is_info
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -211,6 +210,6 @@ def test_a_script_of_tfps_run_trains_and_every_process_ends(job: Processes) -> N
     assert "Failed to" not in job.err()
     assert "tfps" not in job.err()
     lines = job.err().splitlines()
-    assert not [line for line in lines if is_info(re.sub(r"^\[\S+\] ", "", line).encode())]
-    assert not [line for line in lines if line.startswith("[") and "cuInit" in line]
+    assert len(lines) < 10, lines  # The chief's own, from TensorFlow's import.
+    assert not [line for line in lines if line.startswith("[")], lines
     job.until_gone()

@@ -27,6 +27,7 @@ SEARCH = spec(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "variable", ["TF_CONFIG", pytest.param("CLUSTER_SPEC", marks=pytest.mark.slow)]
