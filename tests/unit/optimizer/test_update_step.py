@@ -178,6 +178,25 @@ def test_each_shard_is_updated_by_one_op(name: str) -> None:
     assert found.pop("AssignSubVariableOp", 0) == decayed
     assert found.pop("AssignVariableOp", 0) == isinstance(optimizer, optimizers.Nadam)
     assert found == {"ResourceCountUpTo": 1}  # the global step
+    kernels = [op for op in update.graph.get_operations() if op.type.startswith("ResourceApply")]
+    assert all(op.get_attr("use_locking") for op in kernels)  # else concurrent updates get lost
+
+
+def test_rows_are_written_under_the_lock_of_the_variable() -> None:
+    """Not by ResourceScatterAdd: it locks as readers do, and concurrent updates get lost."""
+    table = variable(np.ones((4, 2)))
+    (shard,) = shards(table)
+
+    def write() -> None:
+        rows = views.RowView(table, shard, tf.constant([1, 3]))
+        rows.assign(tf.ones([2, 2]))
+        rows.assign_add(tf.ones([2, 2]))
+        rows.assign_sub(tf.ones([2, 2]))
+
+    graph = tf.function(write, autograph=False).get_concrete_function().graph
+    writes = [op for op in graph.get_operations() if op.type.startswith("ResourceScatter")]
+    assert [op.type.removeprefix("ResourceScatterNd") for op in writes] == ["Update", "Add", "Sub"]
+    assert all(op.get_attr("use_locking") for op in writes)
 
 
 def test_shards_of_one_shape_share_a_compiled_function() -> None:
