@@ -1,7 +1,7 @@
 """Train Keras 3 models on TensorFlow parameter servers.
 
-Importing this package does not import TensorFlow; the first use of a name below does. It silences
-TensorFlow's start-up messages, unless TF_CPP_MIN_LOG_LEVEL is 0.
+Importing this package does not import TensorFlow; the first use of a name below does. It sets
+TF_CPP_MIN_LOG_LEVEL to 1, which silences TensorFlow's INFO messages, unless it is set already.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Silence what TensorFlow's C++ code logs when it starts, unless TF_CPP_MIN_LOG_LEVEL is 0."""
+"""Silence INFO messages of TensorFlow's C++ code, unless TF_CPP_MIN_LOG_LEVEL is set."""
 
 from __future__ import annotations
 
