@@ -47,21 +47,19 @@ def test_a_text_classifier_learns_from_raw_strings(make_strategy: MakeStrategy) 
             metrics=["accuracy"],
             steps_per_execution=2,
         )
-    fitted = model.fit(TEXTS, LABELS, batch_size=8, epochs=6, verbose=0).history
+
+    def share(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        texts = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS))
+        return texts.shard(context.num_input_pipelines, context.input_pipeline_id).batch(8)
+
+    fitted = model.fit(share, epochs=6, verbose=0).history
     assert fitted["loss"][-1] < 0.5 * fitted["loss"][0]
     batches = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)).batch(8)
     accuracy = model.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
     assert accuracy > 0.9
     predicted = model.predict(TEXTS, batch_size=8, verbose=0).argmax(axis=1)
     assert accuracy == pytest.approx(float(np.mean(predicted == LABELS)))
-
-    def share(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        texts = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS))
-        return texts.shard(context.num_input_pipelines, context.input_pipeline_id).batch(4)
-
-    again = model.fit(share, verbose=0).history
-    assert again["accuracy"][-1] > 0.9
-    assert int(model.optimizer.iterations) == 6 * 8 + 16
+    assert int(model.optimizer.iterations) == 6 * 8
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def make(strategy: tfps.ParameterServerStrategy) -> tuple[keras.Model, Any]:
         return model, keras.optimizers.Adam(0.05)
 
 
-@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_steps_are_exact_and_the_loss_falls(make_strategy: MakeStrategy, shards: int) -> None:
     strategy = make_strategy(shards)
     model, optimizer = make(strategy)

@@ -77,7 +77,7 @@ def test_a_gradient_is_as_old_as_was_said(make_strategy: Any, overlap: bool) -> 
     np.testing.assert_allclose(model.get_weights()[0], values[-1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 2, 6])
+@pytest.mark.parametrize("steps_per_execution", [1, pytest.param(2, marks=pytest.mark.slow), 6])
 def test_the_staleness_that_overlap_adds_is_counted(
     make_strategy: Any, steps_per_execution: int
 ) -> None:

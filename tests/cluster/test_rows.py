@@ -17,6 +17,8 @@ from tfps.params.shards import shards
 
 pytestmark = pytest.mark.timeout(120)
 
+SLOW = pytest.mark.slow
+
 VOCABULARY, WIDTH = 50, 4
 IDS = np.array([[1, 7, 7], [30, -1, 1], [7, 8, 30], [26, 25, 24]])  # -1: the last row
 TOUCHED = sorted(set(IDS.flatten() % VOCABULARY))
@@ -48,9 +50,9 @@ def demand(model: keras.Model) -> Any:
     ("num_shards", "layer_class", "optimizer"),
     [
         (1, keras.layers.Embedding, "adam"),
-        (3, keras.layers.Embedding, "sgd"),
+        pytest.param(3, keras.layers.Embedding, "sgd", marks=SLOW),
         (2, keras_nlp.layers.ReversibleEmbedding, "adagrad"),
-        (1, Shifted, "adagrad"),
+        pytest.param(1, Shifted, "adagrad", marks=SLOW),
         (3, Shifted, "adam"),
     ],
 )
@@ -89,7 +91,7 @@ def test_touched_rows_get_the_update_of_plain_keras(make_strategy: Any) -> None:
 
 def test_one_and_more_shards_train_alike(make_strategy: Any) -> None:
     results = []
-    for num_shards in (1, 2, 3):
+    for num_shards in (1, 3):
         with make_strategy(num_shards).scope():
             model = regressor(
                 keras.layers.Embedding(
@@ -102,9 +104,8 @@ def test_one_and_more_shards_train_alike(make_strategy: Any) -> None:
             model.layers[3].kernel.assign(np.ones((WIDTH, 1)))
         model.fit(IDS, TARGETS, batch_size=4, epochs=5, verbose=0)  # one batch: no race
         results.append(model.get_weights())
-    for weights in results[1:]:
-        for value, expected in zip(weights, results[0], strict=True):
-            np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+    for value, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_shards_of_a_table_and_of_its_slots_lie_together_on_different_ps(
@@ -201,7 +202,10 @@ def test_rows_that_all_workers_push_lose_no_update(make_strategy: Any) -> None:
     np.testing.assert_array_equal(model.get_weights()[0], np.full((64, 256), -400.0))
 
 
-@pytest.mark.parametrize(("num_shards", "optimizer"), [(1, "adam"), (2, "rmsprop"), (2, "ftrl")])
+@pytest.mark.parametrize(
+    ("num_shards", "optimizer"),
+    [(1, "adam"), (2, "ftrl"), pytest.param(2, "rmsprop", marks=SLOW)],
+)
 def test_rows_that_are_not_lazy_move_as_in_plain_keras(
     make_strategy: Any, num_shards: int, optimizer: str
 ) -> None:

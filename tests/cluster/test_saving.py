@@ -45,7 +45,7 @@ def test_weights_files_go_from_2_shards_to_3_to_none_to_plain_keras(
     assert int(models[-1].optimizer.iterations) == 2
 
 
-@pytest.mark.parametrize(("written", "read"), [(2, 3), (3, 1)])
+@pytest.mark.parametrize(("written", "read"), [(2, 3), pytest.param(3, 1, marks=pytest.mark.slow)])
 def test_tensorflow_checkpoints_restore_into_other_shards(
     make_strategy: MakeStrategy, tmp_path: Path, written: int, read: int
 ) -> None:

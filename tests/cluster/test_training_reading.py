@@ -47,7 +47,7 @@ def dataset(*arrays: Any) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(arrays if len(arrays) > 1 else arrays[0]).batch(7)
 
 
-@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_evaluate_gives_what_plain_keras_gives(make_strategy: Any, shards: int) -> None:
     model, plain = pair(make_strategy(shards))
     for arguments in (
@@ -114,6 +114,8 @@ def test_predict_builds_a_sequential_model_of_unknown_inputs(
     assert model.predict(X, verbose=0).shape == (41, 2)
 
 
+# contract/test_inputs.py has the same for shards.
+@pytest.mark.slow
 def test_sample_and_class_weights_weigh_the_loss_as_in_plain_keras(
     strategy: tfps.ParameterServerStrategy,
 ) -> None:

@@ -16,7 +16,8 @@ from tests.cluster.row_model import ROWS, row_model
 from tfps import wire
 from tfps.update import Asynchronous, SemiSynchronous, Synchronous, inverse_staleness
 
-STEPS, BATCH = 120, 4
+SLOW = pytest.mark.slow
+STEPS, BATCH = 60, 4
 SLOW_MICROSECONDS = 5000
 
 
@@ -50,6 +51,8 @@ def test_each_gradient_makes_an_update_at_once(
     assert set(on_each_ps.tolist()) <= {0, STEPS}
     assert updates.dropped.sum() == 0
     assert updates.waited_s.sum() == 0
+    if update is None:  # without a policy logs stay those of Keras
+        assert set(history.history) == {"loss"}
 
 
 def test_what_only_one_worker_does_is_not_stale(make_strategy: MakeStrategy) -> None:
@@ -63,7 +66,7 @@ def test_what_only_one_worker_does_is_not_stale(make_strategy: MakeStrategy) -> 
     assert updates.max_staleness == 0
 
 
-@pytest.mark.parametrize(("bound", "steps_per_execution"), [(0, 5), (1, 1)])
+@pytest.mark.parametrize(("bound", "steps_per_execution"), [pytest.param(0, 5, marks=SLOW), (1, 1)])
 def test_what_is_too_stale_is_dropped(
     make_strategy: MakeStrategy, bound: int, steps_per_execution: int
 ) -> None:
@@ -77,7 +80,7 @@ def test_what_is_too_stale_is_dropped(
     assert history.history["dropped_gradients"] == [updates.dropped.sum()]
 
 
-@pytest.mark.parametrize(("bound", "steps_per_execution"), [(0, 1), (1, 5)])
+@pytest.mark.parametrize(("bound", "steps_per_execution"), [pytest.param(0, 1, marks=SLOW), (1, 5)])
 def test_no_gradient_is_too_stale_where_steps_wait(
     make_strategy: MakeStrategy, bound: int, steps_per_execution: int
 ) -> None:
@@ -109,12 +112,12 @@ LOSSLESS = {"push": wire.Lossless(), "lazy_rows": False}
         pytest.param(
             lambda: optimizers.SGD(0.2, momentum=0.9, gradient_accumulation_steps=3),
             LOSSLESS,
-            marks=pytest.mark.slow,
+            marks=SLOW,
         ),
         pytest.param(
             lambda: optimizers.LossScaleOptimizer(optimizers.Adam(0.05)),
             BUCKETS,
-            marks=pytest.mark.slow,
+            marks=SLOW,
         ),
     ],
     ids=["averages-buckets", "accumulation-lossless", "loss scale-buckets"],
@@ -124,7 +127,7 @@ def test_a_synchronous_model_learns_with_rows_codecs_and_optimizers(
 ) -> None:
     with make_strategy(2, update=Synchronous(), **arguments).scope():
         model = row_model(make(), steps_per_execution=4)
-    losses = model.fit(data, epochs=3, steps_per_epoch=STEPS, verbose=0).history["loss"]
+    losses = model.fit(data, epochs=3, steps_per_epoch=2 * STEPS, verbose=0).history["loss"]
     assert losses[-1] < 0.3 * losses[0]
 
 
@@ -143,10 +146,6 @@ def test_logs_and_a_table_tell_of_the_updates(
     said = capsys.readouterr().out
     assert f"{2 * STEPS // NUM_WORKERS} updates" in said
     assert "waited" in said
-
-
-def test_without_a_policy_logs_stay_those_of_keras(make_strategy: MakeStrategy) -> None:
-    assert set(fit(make_strategy()).history) == {"loss"}
 
 
 def test_what_cannot_be_combined_is_refused(make_strategy: MakeStrategy) -> None:

@@ -51,7 +51,7 @@ def checkpoint(model: keras.Model, folder: Path) -> Callable[[keras.Model], Any]
     return restore
 
 
-@pytest.mark.parametrize("save", [weights_file, checkpoint])
+@pytest.mark.parametrize("save", [weights_file, pytest.param(checkpoint, marks=pytest.mark.slow)])
 def test_weights_and_slots_move_to_plain_keras_and_back(
     make: Make, save: Any, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from tests.cluster.contract.conftest import Make, assert_learns, made_twice
 
 RANDOM = np.random.default_rng(0)
 N = 32
+SLOW = pytest.mark.slow
 # No id twice in a batch: plain Keras clips and squares the gradients of equal ids one by one.
 IDS = RANDOM.permutation(128)[: 3 * N].reshape(N, 3)
 Y = RANDOM.normal(size=(N, 1)).astype("float32")
@@ -54,7 +55,13 @@ BY_ROW: dict[str, Callable[[], optimizers.Optimizer]] = {
 }
 
 
-@pytest.mark.parametrize("name", BY_ROW)
+# The others do what these do, and more.
+SIMPLER = ("sgd", "global_clipnorm")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=SLOW) if n in SIMPLER else n for n in BY_ROW]
+)
 def test_rows_take_the_steps_of_plain_keras(make: Make, name: str) -> None:
     same_steps(make, lambda: embedded(BY_ROW[name]()))
 
@@ -66,7 +73,10 @@ def same_steps_or_refused(make_strategy: MakeStrategy, make_model: Any) -> None:
         same_steps(functools.partial(made_twice, make_strategy(2)), make_model)
 
 
-@pytest.mark.parametrize("make_optimizer", [optimizers.Lamb, optimizers.Adafactor, optimizers.Muon])
+@pytest.mark.parametrize(
+    "make_optimizer",
+    [pytest.param(optimizers.Lamb, marks=SLOW), optimizers.Adafactor, optimizers.Muon],
+)
 def test_optimizers_that_look_at_a_whole_table_update_it_on_its_ps(
     make_strategy: MakeStrategy, make_optimizer: Any
 ) -> None:
@@ -80,7 +90,7 @@ def test_a_constraint_over_all_rows_of_a_table(make_strategy: MakeStrategy) -> N
     )
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", [pytest.param("mixed_bfloat16", marks=SLOW), "mixed_float16"])
 def test_mixed_precision_learns_and_keeps_float32_parameters(make: Make, policy: str) -> None:
     keras.config.set_dtype_policy(policy)
     model, _ = make(lambda: embedded(optimizers.Adam(0.02)))
