@@ -21,6 +21,7 @@ from tests.kubernetes.objects import Object, name_of
 from tests.unit.jobs.specs import spec
 from tfps.cluster.spec import Task
 from tfps.errors import LaunchError
+from tfps.jobs.kubernetes import submission
 from tfps.jobs.kubernetes.launcher import AS_JOB_SET, AS_TF_JOB, PLAIN, Form, KubernetesLauncher
 from tfps.jobs.platforms import Kubernetes
 from tfps.jobs.role import Role
@@ -49,6 +50,7 @@ PLAIN_OR_SLOW = [
 
 @pytest.fixture
 def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    monkeypatch.setattr(submission, "_POLL_S", 0.05)
     with cluster(tmp_path, images=[IMAGE]) as created:
         monkeypatch.setenv("KUBECONFIG", created.kubeconfig)
         yield created
@@ -294,7 +296,7 @@ def test_what_still_runs_is_told_when_the_job_that_ends_it_has_failed(
     ending = documents[-1]["spec"]["template"]["spec"]["containers"][0]
     assert ending["command"] == ["python", "-m", "tfps.jobs.kubernetes.ending", "job"]
     ending["command"] = ["python", "-c", "import kubernetes_is_missing_in_this_image"]
-    with cluster(tmp_path, pace=200) as kubernetes:
+    with cluster(tmp_path, pace=1000) as kubernetes:
         monkeypatch.setenv("KUBECONFIG", kubernetes.kubeconfig)
         kubernetes.apply(*documents)
         message = "job.batch/job-ending has failed, so job-ps, job-worker still run"

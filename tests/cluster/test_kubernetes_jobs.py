@@ -50,7 +50,7 @@ EACH_FORM = pytest.mark.parametrize(
 
 @pytest.fixture
 def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    with cluster(tmp_path) as created:
+    with cluster(tmp_path, pace=20) as created:
         created.add_node(SPOT)
         monkeypatch.setenv("KUBECONFIG", created.kubeconfig)
         yield created
@@ -146,7 +146,7 @@ def test_a_job_trains_at_its_own_names_ports_and_addresses(
 ) -> None:
     launcher = KubernetesLauncher(form=form)
     training = job(str(PROGRAMS / "fit.py"))
-    with cluster(tmp_path, most_pods_with_addresses=8) as kubernetes:
+    with cluster(tmp_path, pace=20, most_pods_with_addresses=8) as kubernetes:
         kubernetes.add_node(SPOT)
         monkeypatch.setenv("KUBECONFIG", kubernetes.kubeconfig)
         launcher.submit(training, dry_run=False)

@@ -47,7 +47,7 @@ from tests.kubernetes.server import Server
 from tests.kubernetes.store import Key, Store, key_of
 
 _TICK_S = 0.03
-_PACE = 20.0
+_PACE = 50.0
 
 
 class Cluster:

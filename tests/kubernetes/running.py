@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from tests.kubernetes import dns
 from tests.kubernetes.objects import Object
 from tfps.cluster import addresses
-from tfps.cluster.processes.guard import die_with_parent
 
 _NOT_STARTED = 128
+# In place of a function between fork and exec, for which all memory of this process, which is large
+# once it has trained, would be copied for each container.
+_ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 _ROOT = Path(__file__).parents[2]
 _PASSED_ON = ("TFPS_TEST_SESSION", "TFPS_TEST_PROCESSES", "CUDA_VISIBLE_DEVICES")
 
@@ -144,26 +147,19 @@ class Process:
         self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path
     ) -> None:
         with log.open("wb") as output:
-            try:
-                self._popen = self._start(command, environment, folder, output)
-            except OSError as error:
-                output.write(f"{error}\n".encode())
-                self._popen = self._start(["sh", "-c", f"exit {_NOT_STARTED}"], {}, folder, output)
-
-    @staticmethod
-    def _start(
-        command: Sequence[str], environment: Mapping[str, str], folder: Path, output: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command,
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
+            if shutil.which(command[0], path=environment["PATH"]) is None:
+                output.write(f"No such file or directory: {command[0]!r}\n".encode())
+                output.flush()
+                command = ["sh", "-c", f"exit {_NOT_STARTED}"]
+            self._popen = subprocess.Popen(
+                [*_ENDS_WITH_PARENT, *command],
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def exit_code(self) -> int | None:
         """Return the code as a container has it, or None while it runs."""

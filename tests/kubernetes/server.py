@@ -83,6 +83,8 @@ class _Listener(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     api_server: Server
     protocol_version = "HTTP/1.1"
+    # The body follows the headers at once, rather than after the client's delayed acknowledgement.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         self._answer("get")
