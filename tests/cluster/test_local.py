@@ -128,7 +128,7 @@ def test_a_signal_ends_every_process(number: signal.Signals, job: Processes) -> 
 
 
 def test_ctrl_c_in_a_terminal_ends_every_process(job: Processes) -> None:
-    command = local("sh", "-c", "test -t 1 && echo on a terminal; sleep 600")
+    command = local("sh", "-c", "test -t 1 && echo on a terminal; exec sleep 600")
     launcher, terminal = pty.fork()
     if launcher == 0:
         os.execvpe(command[0], command, {**os.environ, **job.environment})
