@@ -17,6 +17,7 @@ import pytest
 from tests.cluster.local_jobs import FOREVER, UNTIL_GO, Job
 from tests.cluster.processes import processes, program, until
 from tfps.errors import LaunchError
+from tfps.jobs.background import launcher
 from tfps.jobs.background.record import Supervisor
 from tfps.jobs.role import Role
 from tfps.jobs.spec import JobSpec, Roles
@@ -32,6 +33,12 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
             monkeypatch.setenv(name, value)
         # This process has the mark, too, but not in the environment that it was started with.
         yield Job(tmp_path, ours)
+
+
+def hasten(monkeypatch: pytest.MonkeyPatch, **patience: float) -> None:
+    """Give the jobs that the test itself submits other waiting times, e.g. before_restart_s."""
+    monkeypatch.setattr(launcher, "_SUPERVISOR", "tests.cluster.programs.hasty_supervisor")
+    monkeypatch.setenv("TFPS_TEST_PATIENCE", json.dumps(patience))
 
 
 def refused(job: Job, spec: JobSpec, *, dry_run: bool = False) -> str:
@@ -73,7 +80,10 @@ def test_a_job_is_seen_by_other_commands_from_its_start_to_after_its_end(job: Jo
     assert job.log("chief 0") == ["another"]
 
 
-def test_a_killed_worker_and_ps_are_started_again_and_the_job_succeeds(job: Job) -> None:
+def test_a_killed_worker_and_ps_are_started_again_and_the_job_succeeds(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasten(monkeypatch, before_restart_s=0.1)
     job.submit(job.spec(worker=f"echo worker; {UNTIL_GO}", restarts=2))
     for name in ("worker 0", "ps 0"):
         job.until_running()
@@ -85,18 +95,22 @@ def test_a_killed_worker_and_ps_are_started_again_and_the_job_succeeds(job: Job)
     assert [status.restarts for status in job.status().tasks] == [0, 1, 1]
     assert job.log("worker 0") == [
         "worker",
-        "tfps: worker 0 was ended by SIGKILL; restart 1 of 2 follows in 1 s.",
+        "tfps: worker 0 was ended by SIGKILL; restart 1 of 2 follows in 0.1 s.",
         "worker",
     ]
 
 
-def test_a_chief_that_fails_is_started_again_with_what_it_left(job: Job) -> None:
+def test_a_chief_that_fails_is_started_again_with_what_it_left(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasten(monkeypatch, before_restart_s=0.1)
     job.submit(job.spec("[ -e seen ] && touch GO && exit; touch seen; exit 7", restarts=1))
     assert job.until_over().state == "succeeded"
     assert job.task("chief 0").restarts == 1
 
 
-def test_a_job_ends_with_its_chiefs_last_failure(job: Job) -> None:
+def test_a_job_ends_with_its_chiefs_last_failure(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    hasten(monkeypatch, before_restart_s=0.1)
     job.submit(job.spec("echo again; exit 7", restarts=2))
     status = job.until_over()
     assert status.state == "failed"
@@ -126,7 +140,10 @@ def test_a_job_does_not_fail_with_its_evaluator(job: Job) -> None:
     assert job.until_over().state == "succeeded"
 
 
-def test_tasks_that_stay_when_the_chief_has_ended_are_ended(job: Job) -> None:
+def test_tasks_that_stay_when_the_chief_has_ended_are_ended(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasten(monkeypatch, after_chief_s=0.3)
     job.submit(job.spec(chief="exit 0", worker=FOREVER, ps=FOREVER))
     assert job.until_over().state == "succeeded"
     states = [(status.state, status.message) for status in job.status().tasks]
@@ -141,7 +158,10 @@ def test_a_job_ends_when_its_time_is_over(job: Job) -> None:
     assert {task.restarts for task in status.tasks} == {0}
 
 
-def test_cancel_ends_stubborn_tasks_and_what_they_started(job: Job) -> None:
+def test_cancel_ends_stubborn_tasks_and_what_they_started(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasten(monkeypatch, after_signal_s=1)
     stubborn = "trap '' TERM; sleep 600 & setsid sleep 600 & echo begun; wait; sleep 600"
     job.submit(job.spec(worker=stubborn, restarts=3))
     until(lambda: job.log("worker 0") == ["begun"])
@@ -179,7 +199,10 @@ def test_the_tasks_end_with_a_killed_supervisor_which_status_tells(
     assert job.until_over().state == "succeeded"
 
 
-def test_a_job_goes_on_where_nothing_more_can_be_written_down(job: Job) -> None:
+def test_a_job_goes_on_where_nothing_more_can_be_written_down(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasten(monkeypatch, before_restart_s=0.1)
     worker = f"[ -e seen ] || {{ touch seen; exit 7; }}; touch back; {UNTIL_GO}; touch end"
     job.submit(job.spec(worker=f"until [ -e gone ]; do sleep 0.05; done; {worker}", restarts=1))
     job.until_running()
@@ -269,6 +292,8 @@ def test_python_is_the_one_that_runs_tfps(job: Job, monkeypatch: pytest.MonkeyPa
     assert os.path.dirname(job.log("chief 0")[0]) == os.path.dirname(sys.executable)
 
 
+# test_evaluator.py trains with `tfps local`, which starts and ends the tasks in the same way.
+@pytest.mark.slow
 def test_a_script_of_tfps_run_trains(job: Job) -> None:
     role = Role(command=tuple(program("train.py")), restarts=0)
     job.submit(JobSpec(name="job", roles=Roles(chief=role, ps=role, worker=role)))
