@@ -27,6 +27,7 @@ pytestmark = pytest.mark.timeout(180)
 CHIEF, WORKER, PS, EVALUATOR = (
     Task(type=task_type, index=0) for task_type in ("chief", "worker", "ps", "evaluator")
 )
+WAITING = "tfps: the training is over; waiting for evaluator 0"
 TASK_COMMAND = [sys.executable, "-m", "tfps", "task"]
 
 
@@ -35,6 +36,12 @@ def cluster() -> ClusterSpec:
     """A cluster as Vertex AI describes it: without the evaluator."""
     chief, worker, ps = (f"127.0.0.1:{port}" for port in addresses.free_ports(3))
     return ClusterSpec(chief=(chief,), worker=(worker,), ps=(ps,))
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chief and evaluator in this process look for each other more often than in a job."""
+    monkeypatch.setattr(evaluators, "_EVERY_S", 0.1)
 
 
 @pytest.mark.slow
@@ -64,20 +71,22 @@ def test_an_evaluator_outlives_a_failing_chief_and_ends_after_the_last_checkpoin
     ours.until_gone()
 
 
-@pytest.mark.parametrize("name", ["a.weights.h5", "a.keras", "a"])
 def test_checkpoints_of_sharded_models_are_evaluated(
-    name: str, make_strategy: MakeStrategy, tmp_path: Path
+    make_strategy: MakeStrategy, tmp_path: Path
 ) -> None:
     with make_strategy(2).scope():
         trained = make()
     trained.fit(X, Y, batch_size=8, verbose=0)
-    save(trained, tmp_path / "run" / name)
-    alone = make()
-    place, log_dir = tmp_path / "run", tmp_path / "logs"
-    tfps.SidecarEvaluator(alone, (X, Y), place, log_dir=log_dir, poll_s=0).start(lambda: True)
-    (evaluated,) = record.read(str(log_dir)).evaluated
-    assert evaluated.step == 1
-    assert evaluated.results == pytest.approx(evaluate(trained), rel=1e-5)
+    expected = pytest.approx(evaluate(trained), rel=1e-5)
+    alone, initial = make(), make().get_weights()
+    for number, name in enumerate(["a.weights.h5", "a.keras", "a"]):
+        alone.set_weights(initial)
+        place, log_dir = tmp_path / f"run-{number}", tmp_path / f"logs-{number}"
+        save(trained, place / name)
+        tfps.SidecarEvaluator(alone, (X, Y), place, log_dir=log_dir, poll_s=0).start(lambda: True)
+        (evaluated,) = record.read(str(log_dir)).evaluated
+        assert (name, evaluated.step) == (name, 1)
+        assert evaluated.results == expected, name
 
 
 def test_tfps_local_starts_an_evaluator(ours: Processes, tmp_path: Path) -> None:
@@ -87,7 +96,13 @@ def test_tfps_local_starts_an_evaluator(ours: Processes, tmp_path: Path) -> None
     assert launcher.wait(120) == 0, ours.err()
     said = re.findall(r"^\[evaluator:0\] step \d+: loss \S+ \((\S+?)[,)]", ours.out(), re.MULTILINE)
     assert said == ["epoch-1.weights.h5", "epoch-2.weights.h5"]
+    of_the_chief = [line for line in ours.out().splitlines() if not line.startswith("[")]
+    assert [len(line.split()) for line in of_the_chief] == [2], of_the_chief  # Its two losses.
     assert "Failed to" not in ours.err()
+    # The chief's own, from TensorFlow's import, and that it waits for the evaluator.
+    lines = [line for line in ours.err().splitlines() if WAITING not in line]
+    assert len(lines) < 10, lines
+    assert not [line for line in lines if line.startswith("[") or "tfps" in line], lines
     ours.until_gone()
 
 
@@ -152,9 +167,11 @@ def test_the_chief_waits_for_an_evaluator_though_the_ps_was_replaced(
     assert "the training is over; waiting for evaluator 0\n" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("ps")
 def test_the_chief_waits_only_for_evaluators_that_live(
-    cluster: ClusterSpec, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    cluster: ClusterSpec,
+    ps: subprocess.Popen[bytes],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wait_for_evaluators(cluster)  # There is none.
     with presence(cluster) as evaluator:
@@ -167,9 +184,15 @@ def test_the_chief_waits_only_for_evaluators_that_live(
     lost = Task(type="evaluator", index=1)
     wait_for_evaluators(cluster, expected=[lost], timeout_s=60)
     assert "the job ends without evaluator 1, silent for 0.5 s" in capsys.readouterr().err
+    # With a connection of an evaluator's and of a chief's behind it.
+    ps.terminate()
+    assert ps.wait(5) == 143
 
 
-def test_a_ps_that_does_not_answer_does_not_hold_up_the_chief(cluster: ClusterSpec) -> None:
+def test_a_ps_that_does_not_answer_does_not_hold_up_the_chief(
+    cluster: ClusterSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluators, "_CALL_TIMEOUT_S", 0.5)
     wait_for_evaluators(cluster, timeout_s=60)
     with socket.create_server(addresses.host_and_port(cluster.ps[0])):
         wait_for_evaluators(cluster, timeout_s=60)
@@ -184,7 +207,7 @@ def test_an_evaluator_whose_chief_is_gone_ends_but_not_for_a_gap(cluster: Cluste
             return True
 
     said: list[str] = []
-    with presence(cluster, chief_timeout_s=3) as evaluator:
+    with presence(cluster, chief_timeout_s=1.5) as evaluator:
         for _ in range(2):  # The chief comes, goes, comes again; each time the evaluator calls.
             with socket.create_server(addresses.host_and_port(cluster.chief[0])) as chief:
                 chief.settimeout(30)
@@ -192,5 +215,5 @@ def test_an_evaluator_whose_chief_is_gone_ends_but_not_for_a_gap(cluster: Cluste
         assert not evaluator.is_over()
         until(is_gone)
     assert said == [
-        f"nothing has listened at the chief's address {cluster.chief[0]} for 3 s (chief_timeout_s)."
+        f"nothing has listened at the chief's address {cluster.chief[0]} for 1.5 s (chief_timeout_s)."
     ]

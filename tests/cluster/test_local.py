@@ -203,6 +203,8 @@ def test_a_reader_that_goes_away_does_not_stop_the_job(job: Processes) -> None:
     job.until_gone()
 
 
+# test_evaluator.py sees the same of a job of one worker, which has an evaluator, too.
+@pytest.mark.slow
 def test_a_script_of_tfps_run_trains_and_every_process_ends(job: Processes) -> None:
     launcher = job.start(local(*program("train.py"), options=("--threads-per-worker", "1")))
     assert launcher.wait(90) == 0, job.err()

@@ -70,7 +70,7 @@ def test_a_chief_that_never_connects_ends_its_tasks_and_names_one_that_has_died(
 def test_a_task_ends_when_its_chief_is_gone_but_not_for_a_gap(
     ours: Processes, cluster: ClusterSpec
 ) -> None:
-    worker = start_task(ours, cluster, WORKER, chief_timeout_s=3)
+    worker = start_task(ours, cluster, WORKER, chief_timeout_s=1.5)
     for _ in range(2):  # The chief comes, goes, comes again; each time the task calls.
         with socket.create_server(addresses.host_and_port(cluster.chief[0])) as chief:
             chief.settimeout(30)
@@ -80,16 +80,24 @@ def test_a_task_ends_when_its_chief_is_gone_but_not_for_a_gap(
     said = [line for line in ours.err().splitlines() if line.startswith("tfps: ")]
     assert said == [
         f"tfps: worker 0 ends: nothing has listened at the chief's address {cluster.chief[0]} "
-        "for 3 s (--chief-timeout-s)."
+        "for 1.5 s (--chief-timeout-s)."
     ]
 
 
+@pytest.mark.slow
 def test_a_task_whose_chief_never_comes_ends(ours: Processes, cluster: ClusterSpec) -> None:
     assert start_task(ours, cluster, PS, chief_timeout_s=0.5).wait(60) == 1
     assert "nothing has listened at the chief's address" in ours.err()
 
 
-@pytest.mark.parametrize(("task", "number", "code"), [(WORKER, 15, 143), (PS, 2, 130)])
+@pytest.mark.parametrize(
+    ("task", "number", "code"),
+    [
+        # test_evaluator.py ends a ps in this way.
+        pytest.param(WORKER, 15, 143, marks=pytest.mark.slow),
+        (PS, 2, 130),
+    ],
+)
 def test_a_signal_ends_a_task_within_five_seconds(
     task: Task, number: int, code: int, ours: Processes, cluster: ClusterSpec
 ) -> None:
