@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from benchmarks.lab import network, place
-from tests.cluster.processes import Processes, until
+from tests.cluster.processes import Processes, program, until
 from tfps.cluster import addresses
 from tfps.cluster.spec import ClusterSpec, Task
 
@@ -34,6 +34,7 @@ AHEAD = (
     "from tfps.cli import main; sys.exit(main(sys.argv[1:]))"
 )
 AHEAD_DOCTOR = (sys.executable, "-c", AHEAD, "doctor")
+HASTY_DOCTOR = tuple(program("hasty_doctor.py"))
 # A name that cannot be, so that nobody is asked for it.
 NOWHERE = f"{'x' * 64}:1"
 DEADLINE_S = 60
@@ -139,7 +140,8 @@ def test_a_sick_job_is_told_what_is_wrong(
             start(ours, unresolved, OTHER_WORKER, "--path", "/no", command=AHEAD_DOCTOR),
             start(ours, unresolved, PS),
         ]
-        chief = start(ours, unresolved, CHIEF, "--timeout-s", "7")
+        until(lambda: all(addresses.accepts_connections(address) for address in cluster.worker))
+        chief = start(ours, unresolved, CHIEF, "--timeout-s", "4", command=HASTY_DOCTOR)
         assert chief.wait(DEADLINE_S) == 1
     assert [process.wait(10) for process in served] == [0, 0, 0]
     report = report_of(ours, 3)
@@ -173,7 +175,7 @@ def test_who_sits_at_the_address_of_another_task_is_named(
     mixed_up = dataclasses.replace(cluster, worker=cluster.worker[::-1])
     served = [start(ours, cluster, PS), start(ours, mixed_up, WORKER)]
     with socket.create_server(addresses.host_and_port(cluster.worker[0])) as mute:
-        chief = start(ours, cluster, CHIEF, "--timeout-s", "8")
+        chief = start(ours, cluster, CHIEF, "--timeout-s", "20", command=HASTY_DOCTOR)
         assert chief.wait(DEADLINE_S) == 1
         assert mute.fileno() >= 0
     assert [process.wait(10) for process in served] == [0, 0]
@@ -215,7 +217,7 @@ def test_a_chief_that_is_killed_can_come_again(ours: Processes, cluster: Cluster
 
 def test_a_signal_to_the_chief_ends_the_tasks_too(ours: Processes, cluster: ClusterSpec) -> None:
     served = [start(ours, cluster, task) for task in (WORKER, PS)]
-    chief = start(ours, cluster, CHIEF)
+    chief = start(ours, cluster, CHIEF, command=HASTY_DOCTOR)
     until(lambda: "worker 1" in ours.err(2))
     chief.terminate()
     assert chief.wait(10) == 128 + signal.SIGTERM

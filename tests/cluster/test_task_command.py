@@ -9,8 +9,10 @@ import sys
 import pytest
 
 from tests.cluster.processes import Processes, program, until
-from tfps.cluster import addresses
+from tfps.cli import main
+from tfps.cluster import addresses, server
 from tfps.cluster.spec import ClusterSpec, Task
+from tfps.cluster.tf_config import TFConfig
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -109,9 +111,14 @@ def test_a_signal_ends_a_task_within_five_seconds(
 
 
 def test_a_port_that_is_taken_is_an_error_with_the_address(
-    ours: Processes, cluster: ClusterSpec
+    cluster: ClusterSpec, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """In this process, whose signals and environment stay as they are."""
+    monkeypatch.setattr(server, "raise_on_signals", lambda: None)
+    monkeypatch.setenv("GRPC_FAIL_FAST", "use_caller")
+    monkeypatch.setenv("TF_CONFIG", TFConfig(cluster=cluster, task=PS).to_json())
     with socket.create_server(addresses.host_and_port(cluster.ps[0])):
-        assert start_task(ours, cluster, PS).wait(60) == 1
-    assert f"Could not start the server of ps 0 at {cluster.ps[0]}" in ours.err()
-    assert "no other process has this port" in ours.err()
+        assert main(["task"]) == 1
+    said = capsys.readouterr().err
+    assert f"Could not start the server of ps 0 at {cluster.ps[0]}" in said
+    assert "no other process has this port" in said
