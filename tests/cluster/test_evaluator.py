@@ -215,5 +215,6 @@ def test_an_evaluator_whose_chief_is_gone_ends_but_not_for_a_gap(cluster: Cluste
         assert not evaluator.is_over()
         until(is_gone)
     assert said == [
-        f"nothing has listened at the chief's address {cluster.chief[0]} for 1.5 s (chief_timeout_s)."
+        f"nothing has listened at the chief's address {cluster.chief[0]} for 1.5 s "
+        "(chief_timeout_s)."
     ]

@@ -42,9 +42,7 @@ class Sidecar:
         self.evaluator(**arguments).start(lambda: True)
 
     def save(self, name: str, model: keras.Model, *, at_s: float) -> None:
-        save(model, self.checkpoints / name)
-        for file in self.checkpoints.glob(f"{name}*"):
-            os.utime(file, (at_s, at_s))
+        save_at(model, self.checkpoints / name, at_s)
 
     def steps(self) -> list[int]:
         return [evaluated.step for evaluated in record.read(str(self.log_dir)).evaluated]
@@ -59,6 +57,12 @@ class Sidecar:
             ]
             for tag in accumulator.Tags()["tensors"]
         }
+
+
+def save_at(model: keras.Model, path: Path, at_s: float) -> None:
+    save(model, path)
+    for file in path.parent.glob(f"{path.name}*"):
+        os.utime(file, (at_s, at_s))
 
 
 @pytest.fixture
@@ -79,15 +83,31 @@ def stages(*works: Callable[[], Any]) -> Callable[[], bool]:
     return is_over
 
 
-@pytest.mark.parametrize("kind", [".weights.h5", ".keras", ""])
-def test_each_checkpoint_is_evaluated_once_in_order_of_time(
-    kind: str, sidecar: Sidecar, capsys: pytest.CaptureFixture[str]
-) -> None:
-    model, expected = make(), []
+KINDS = [".weights.h5", ".keras", ""]
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, float]]]:
+    """A folder for each kind of checkpoint, of three epochs each, and the results of the epochs."""
+    folder, results = tmp_path_factory.mktemp("training"), []
+    model = make()
     for epoch in (1, 2, 3):
         train(model)
-        expected.append(evaluate(model))
-        sidecar.save(f"epoch-{epoch}{kind}", model, at_s=epoch)
+        results.append(evaluate(model))
+        for kind in KINDS:
+            save_at(model, folder / f"kind{kind}" / f"epoch-{epoch}{kind}", epoch)
+    return folder, results
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_checkpoint_is_evaluated_once_in_order_of_time(
+    kind: str,
+    training: tuple[Path, list[dict[str, float]]],
+    sidecar: Sidecar,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, expected = training
+    sidecar.checkpoints = folder / f"kind{kind}"
     sidecar.run()
     sidecar.run()
     lines = capsys.readouterr().out.splitlines()
@@ -140,12 +160,12 @@ def test_only_the_newest_is_evaluated_if_that_is_wanted(sidecar: Sidecar) -> Non
 
 def test_a_restarted_evaluator_keeps_the_better_one(sidecar: Sidecar) -> None:
     best = sidecar.folder / "best.weights.h5"
-    good, bad = train(make(), epochs=50), make()
+    good, bad = train(make(), epochs=5), make()
     sidecar.save("a.weights.h5", good, at_s=1)
     sidecar.run(keep_best=best)
     sidecar.save("b.weights.h5", train(bad), at_s=2)
     sidecar.run(keep_best=best)
-    assert sidecar.steps() == [50, 1]
+    assert sidecar.steps() == [5, 1]
     kept = make()
     kept.load_weights(best)
     assert evaluate(kept) == evaluate(good)
@@ -208,16 +228,18 @@ def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
 
 
 @pytest.mark.parametrize("kind", ["arrays", "weights", "function", "dataset"])
-def test_data_is_what_validation_data_may_be(kind: str, sidecar: Sidecar) -> None:
+def test_data_is_what_validation_data_may_be(
+    kind: str, training: tuple[Path, list[dict[str, float]]], sidecar: Sidecar
+) -> None:
     kinds: dict[str, Any] = {
         **{"arrays": (X, Y), "weights": (X, Y, np.ones(8))},
         **{"function": dataset, "dataset": dataset(tf.distribute.InputContext())},
     }
-    model = train(make())
-    sidecar.save("a.weights.h5", model, at_s=1)
+    folder, (first, *_) = training
+    sidecar.checkpoints = folder / "kind.weights.h5" / "epoch-1.weights.h5"
     sidecar.run(data=kinds[kind])
     ((step, loss),) = sidecar.events()["evaluation_loss_vs_iterations"]
-    assert (step, loss) == (1, pytest.approx(evaluate(model)["loss"], rel=1e-5))
+    assert (step, loss) == (1, pytest.approx(first["loss"], rel=1e-5))
 
 
 def test_a_model_that_is_not_built_is_built_by_a_batch(sidecar: Sidecar) -> None:
@@ -238,9 +260,9 @@ def test_callbacks_find_the_step_in_the_optimizer(sidecar: Sidecar) -> None:
         def on_test_end(self, logs: Any = None) -> None:
             found.append((int(self.model.optimizer.iterations), "loss" in logs))
 
-    sidecar.save("a.weights.h5", train(make(), epochs=5), at_s=1)
+    sidecar.save("a.weights.h5", train(make(), epochs=2), at_s=1)
     sidecar.run(callbacks=[Step()])
-    assert found == [(5, True)]
+    assert found == [(2, True)]
 
 
 def test_a_mode_that_is_not_known_is_refused_at_once(sidecar: Sidecar) -> None:

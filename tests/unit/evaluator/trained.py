@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,23 @@ def make(optimizer: Any = "adam", units: int = 4, layers: int = 1) -> keras.Mode
 
 
 def train(model: keras.Model, epochs: int = 1) -> keras.Model:
-    model.fit(X, Y, batch_size=8, epochs=epochs, verbose=0)
+    with _eagerly(model):
+        model.fit(X, Y, batch_size=8, epochs=epochs, verbose=0)
     return model
 
 
 def evaluate(model: keras.Model) -> dict[str, float]:
-    return model.evaluate(X, Y, verbose=0, return_dict=True)
+    with _eagerly(model):
+        return model.evaluate(X, Y, verbose=0, return_dict=True)
+
+
+@contextlib.contextmanager
+def _eagerly(model: keras.Model) -> Iterator[None]:
+    """Run the model without graphs, as each would take longer to make than the few steps take."""
+    functions = model.train_function, model.test_function
+    model.run_eagerly, model.train_function, model.test_function = True, None, None
+    yield
+    model.run_eagerly, (model.train_function, model.test_function) = False, functions
 
 
 def save(model: keras.Model, path: Path) -> None:
