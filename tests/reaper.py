@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 
 import psutil
@@ -37,13 +38,22 @@ def describe(process: psutil.Process) -> str:
 
 
 def end(processes: list[psutil.Process]) -> None:
-    """Kill `processes` and wait for them to be gone."""
+    """Kill `processes` and wait for their ends; init may take a while to take an orphan's code."""
     for process in processes:
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(processes, timeout=10)
+    deadline = time.monotonic() + 10
+    while any(map(_lives, processes)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _carries(process: psutil.Process, mark: str) -> bool:
