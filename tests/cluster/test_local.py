@@ -57,33 +57,22 @@ def test_the_chiefs_output_is_untouched_and_the_others_lines_are_prefixed(job: P
     assert "err of chief:0" in job.err().splitlines()
 
 
-def test_lines_are_prefixed_and_keep_their_stream(job: Processes) -> None:
+def test_tasks_speak_with_their_prefix_and_may_end_well_before_the_chief(job: Processes) -> None:
     launcher = job.start(local(*program("speak.py", "chief:0=wait")))
     for task in TASKS[1:]:
         until(lambda task=task: f"[{task}] out of {task} at" in job.out())  # type: ignore[misc]
         until(lambda task=task: f"[{task}] err of {task}\n" in job.err())  # type: ignore[misc]
         assert f"[{task}] progress 1/2\n[{task}] progress 2/2\n" in job.out()
-    launcher.terminate()
-    assert launcher.wait(60) == 128 + signal.SIGTERM
 
-
-def test_every_task_knows_the_same_cluster_of_different_addresses(job: Processes) -> None:
-    launcher = job.start(local(*program("speak.py", "chief:0=wait")))
     until(lambda: job.out().count("out of") == len(TASKS))
     clusters = set(re.findall(r"at (.*)", job.out()))
-    assert len(clusters) == 1
+    assert len(clusters) == 1  # They all know the same one, of different addresses.
     assert len(set(re.findall(r"127\.0\.0\.1:\d+", clusters.pop()))) == len(TASKS)
-    launcher.terminate()
-    launcher.wait(60)
 
-
-def test_a_task_that_ends_well_before_the_chief_does_not_end_the_job(job: Processes) -> None:
-    launcher = job.start(local(*program("speak.py", "chief:0=wait")))
-    until(lambda: job.out().count("out of") == len(TASKS))
     until(lambda: len(job.living()) == 3)  # The launcher's two, and the chief.
     assert launcher.poll() is None
     launcher.terminate()
-    assert launcher.wait(60) == 143
+    assert launcher.wait(60) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("code", [0, 3])

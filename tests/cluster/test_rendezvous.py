@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.cluster.processes import until
-from tfps.cluster import addresses
+from tfps.cluster import addresses, rendezvous
 from tfps.cluster.rendezvous import wait_for_tasks
 from tfps.cluster.spec import ClusterSpec
 from tfps.errors import ClusterTimeoutError
@@ -34,15 +34,16 @@ def test_the_wait_is_over_when_every_worker_and_ps_listens(spec: ClusterSpec) ->
 
 
 def test_missing_tasks_are_named_while_waiting_and_in_the_error(
-    spec: ClusterSpec, capsys: pytest.CaptureFixture[str]
+    spec: ClusterSpec, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rendezvous, "_PROBE_EVERY_S", 0.05)
     missing = f"worker 1 ({spec.worker[1]}), ps 0 ({spec.ps[0]})"
     with (
         listen(spec.worker[0]),
         pytest.raises(ClusterTimeoutError) as caught,
     ):
-        wait_for_tasks(spec, timeout_s=1.5, report_every_s=0.3)
-    assert f"Waited 1.5 s for {missing}. Check" in str(caught.value)
+        wait_for_tasks(spec, timeout_s=0.8, report_every_s=0.1)
+    assert f"Waited 0.8 s for {missing}. Check" in str(caught.value)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) >= 2
     assert set(lines) == {f"tfps: waiting for {missing}"}
