@@ -217,8 +217,10 @@ def test_a_chief_that_is_killed_can_come_again(ours: Processes, cluster: Cluster
 
 def test_a_signal_to_the_chief_ends_the_tasks_too(ours: Processes, cluster: ClusterSpec) -> None:
     served = [start(ours, cluster, task) for task in (WORKER, PS)]
+    until(lambda: all(map(addresses.accepts_connections, (cluster.worker[0], cluster.ps[0]))))
     chief = start(ours, cluster, CHIEF, command=HASTY_DOCTOR)
-    until(lambda: "worker 1" in ours.err(2))
+    # Meanwhile the tasks, which call every half a second, have found the chief.
+    until(lambda: ours.err(2).count("waiting: worker 1") >= 5)
     chief.terminate()
     assert chief.wait(10) == 128 + signal.SIGTERM
     assert [process.wait(10) for process in served] == [0, 0]
