@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from keras import optimizers
@@ -66,7 +69,55 @@ def test_what_only_one_worker_does_is_not_stale(make_strategy: MakeStrategy) -> 
     assert updates.max_staleness == 0
 
 
-@pytest.mark.parametrize(("bound", "steps_per_execution"), [pytest.param(0, 5, marks=SLOW), (1, 1)])
+class Meeting(keras.callbacks.Callback):
+    """Has the first worker push only after all `steps` of the second, which it precedes."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.pulled, self.over = threading.Event(), threading.Event()
+
+    def data(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        """Give one batch of a 1 to the first worker, and `steps` of a 0 to the second."""
+        first = context.input_pipeline_id == 0
+        batch = np.full((1, 1), first, "float32")
+        steps = [1, self.steps, *[0] * NUM_WORKERS][context.input_pipeline_id]
+        return tf.data.Dataset.from_tensors((batch, batch)).repeat(steps)
+
+    def loss(self, is_first: Any, predicted: Any) -> Any:
+        met = tf.numpy_function(self._meet, [is_first, tf.stop_gradient(predicted)], tf.float32)
+        return keras.ops.mean(predicted) + tf.ensure_shape(met, [])
+
+    def _meet(self, is_first: np.ndarray, _: np.ndarray) -> np.float32:
+        if is_first.any():
+            self.pulled.set()
+        assert (self.over if is_first.any() else self.pulled).wait(60)
+        return np.float32(0)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        give_up = time.monotonic() + 20  # a ps makes an update soon after its step has ended
+        while int(self.model.optimizer.iterations.numpy()) < self.steps:
+            assert time.monotonic() < give_up
+        self.over.set()
+
+
+@pytest.mark.parametrize("bound", [3, 2])
+def test_a_gradient_is_as_stale_as_updates_came_before_it(
+    make_strategy: MakeStrategy, bound: int
+) -> None:
+    meeting = Meeting(steps=3)
+    with make_strategy(update=Asynchronous(max_staleness=bound)).scope():
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+        model.compile("sgd", meeting.loss, steps_per_execution=3)
+    [updates] = model.fit(meeting.data, verbose=0, callbacks=[meeting]).updates
+    first, second = updates.staleness[0], updates.staleness[1]
+    assert np.flatnonzero(second).tolist() == [0]
+    assert np.flatnonzero(first).tolist() == ([3] if bound >= 3 else [])
+    assert updates.dropped[0] == (bound < 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bound", "steps_per_execution"), [(0, 5), (1, 1)])
 def test_what_is_too_stale_is_dropped(
     make_strategy: MakeStrategy, bound: int, steps_per_execution: int
 ) -> None:
