@@ -5,6 +5,7 @@ TensorFlow is not imported here: most unit tests do without it, and it costs sec
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -26,6 +27,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # Of a run in several processes, the one that started the others looks for what is left.
     if not hasattr(config, "workerinput"):
         config.stash[_MARK] = reaper.mark_session()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # What is imported stays: the garbage collector need not look at it again.
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

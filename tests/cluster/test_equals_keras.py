@@ -15,10 +15,7 @@ from tests.cluster.processes import processes
 pytestmark = pytest.mark.timeout(280)
 
 # tests/unit/optimizer compares the update rules themselves; these are what runs around them.
-OPTIMIZERS = (
-    *("EMA, overwriting", "MultiOptimizer", "Muon", "ScheduleFreeAdamW"),
-    "gradient accumulation",
-)
+OPTIMIZERS = ("EMA, overwriting", "MultiOptimizer", "ScheduleFreeAdamW")
 
 
 def rows_of(benchmark: str, tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:

@@ -45,7 +45,6 @@ def test_a_text_classifier_learns_from_raw_strings(make_strategy: MakeStrategy) 
             keras.optimizers.AdamW(0.01),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            steps_per_execution=2,
         )
 
     def share(context: tf.distribute.InputContext) -> tf.data.Dataset:

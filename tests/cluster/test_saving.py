@@ -59,6 +59,8 @@ def test_tensorflow_checkpoints_restore_into_other_shards(
     assert_same_state(second, first)
 
 
+# contract/test_callbacks_and_saving.py has a backup by batches.
+@pytest.mark.slow
 def test_backup_and_restore_goes_on_after_an_interruption(
     make_strategy: MakeStrategy, tmp_path: Path
 ) -> None:

@@ -200,6 +200,8 @@ def test_fit_takes_its_arguments_by_position_and_runs_inside_the_scope_too(
     assert int(model.optimizer.iterations.numpy()) == 2 * 6
 
 
+# contract/test_inputs.py has the same for shards.
+@pytest.mark.slow
 def test_several_inputs_and_outputs_by_name(strategy: tfps.ParameterServerStrategy) -> None:
     with strategy.scope():
         a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")

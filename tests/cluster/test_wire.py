@@ -78,7 +78,7 @@ def test_bytes_follow_the_unique_rows_and_are_logged(
     ("num_shards", "pull", "push"),
     [
         (2, wire.Lossless(wire.Int8()), wire.Lossless(wire.Cast("float16"))),
-        (1, wire.Cast("float16"), wire.ErrorFeedback(wire.OneBit())),
+        pytest.param(1, wire.Cast("float16"), wire.ErrorFeedback(wire.OneBit()), marks=SLOW),
         pytest.param(1, wire.Identity(), wire.ErrorFeedback(wire.PowerSGD(2)), marks=SLOW),
         pytest.param(1, wire.Identity(), wire.ErrorFeedback(wire.RandomK(0.1)), marks=SLOW),
     ],

@@ -66,6 +66,7 @@ def test_weights_and_slots_move_to_plain_keras_and_back(
     model.fit(IDS, Y, verbose=0)
 
 
+@pytest.mark.slow
 def test_whole_models_move_to_plain_keras_and_back(
     make: Make, sharded: Any, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def dense() -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`")
 def test_a_quantized_model_predicts_and_trains_its_lora(make: Make, sharded: Any) -> None:
     model, plain = make(dense)

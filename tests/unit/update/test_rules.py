@@ -16,6 +16,8 @@ from tfps.update.semi_synchronous import MeanOfAny
 from tfps.update.synchronous import MeanOfEach
 from tfps.worker.cache import KEEP
 
+PUSHES = 120
+
 
 class Ps:
     """A ps that takes pushes under a rule, as tensors, with a clock of its own."""
@@ -101,8 +103,8 @@ def run(ps: Ps, rule: Rule, pushes: int, seed: int = 0, slow: float = 5.0) -> li
 def test_no_step_ends_too_stale_where_steps_wait(bound: int, workers: int) -> None:
     rule = WaitAbove(bound)
     assert rule is not None
-    staleness = run(Ps(rule, workers), rule, 300)
-    assert len(staleness) == 300
+    staleness = run(Ps(rule, workers), rule, PUSHES)
+    assert len(staleness) == PUSHES
     assert max(staleness) == min(bound, max(staleness)) <= bound
     assert workers == 1 or max(staleness) == bound
 
@@ -112,23 +114,23 @@ def test_what_is_too_stale_is_dropped_and_counted(bound: int) -> None:
     rule = DropAbove(bound)
     assert rule is not None
     ps = Ps(rule, 4)
-    staleness = run(ps, rule, 300)
+    staleness = run(ps, rule, PUSHES)
     assert max(staleness) == bound
-    assert int(tf.reduce_sum(ps.ledger.dropped)) == 300 - len(staleness) > 0
+    assert int(tf.reduce_sum(ps.ledger.dropped)) == PUSHES - len(staleness) > 0
     assert ps.version == len(ps.updates) == len(staleness)
     assert int(tf.reduce_sum(ps.ledger.staleness)) == len(staleness)
-    assert float(tf.reduce_sum(ps.ledger.waited_s)) == 4 + 300  # a second for each decision
+    assert float(tf.reduce_sum(ps.ledger.waited_s)) == 4 + PUSHES  # a second for each decision
 
 
 @pytest.mark.parametrize("backup_workers", [0, 1, 2])
 def test_an_update_is_the_mean_of_one_gradient_each_of_one_version(backup_workers: int) -> None:
     rule = MeanOfEach(4 - backup_workers, 4, 60.0)
     ps = Ps(rule, 4)
-    staleness = run(ps, rule, 300)
+    staleness = run(ps, rule, PUSHES)
     assert set(staleness) == {0}
     assert set(ps.updates) == {4 - backup_workers}
-    assert int(tf.reduce_sum(ps.ledger.dropped)) == 300 - len(staleness)
-    assert (len(staleness) < 300) == bool(backup_workers)
+    assert int(tf.reduce_sum(ps.ledger.dropped)) == PUSHES - len(staleness)
+    assert (len(staleness) < PUSHES) == bool(backup_workers)
 
 
 def test_nobody_waits_for_a_worker_that_has_left() -> None:
@@ -187,10 +189,10 @@ def test_nobody_waits_for_ever_for_a_worker_that_is_silent() -> None:
 def test_semi_synchronous_updates_wait_for_a_quorum_and_no_worker_does() -> None:
     rule = MeanOfAny(3)
     ps = Ps(rule, 4)
-    staleness = run(ps, rule, 300)
-    assert len(staleness) == 300
-    assert ps.updates == [3] * 100
-    assert float(tf.reduce_sum(ps.ledger.waited_s)) == 4 + 300
+    staleness = run(ps, rule, PUSHES)
+    assert len(staleness) == PUSHES
+    assert ps.updates == [3] * (PUSHES // 3)
+    assert float(tf.reduce_sum(ps.ledger.waited_s)) == 4 + PUSHES
 
 
 def test_staleness_beyond_the_histogram_is_in_its_last_bin() -> None:
@@ -214,7 +216,7 @@ def test_no_cache_lags_by_more_than_the_bound(bound: int, workers: int) -> None:
     least_at_pull = [0] * workers
     started = ps.join(*range(workers))
     working: list[int] = []
-    for _ in range(300):
+    for _ in range(PUSHES):
         for worker in started:
             if int(ps.answers[worker]) != KEEP:
                 assert int(ps.answers[worker]) == steps[worker] - min(steps) <= bound // 4

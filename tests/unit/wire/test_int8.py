@@ -64,7 +64,7 @@ def test_only_the_block_of_a_nan_becomes_nan() -> None:
 def test_stochastic_rounding_is_right_on_average() -> None:
     value = samples.vector("normal", 100)
     codec = Int8(block=64, rounding="stochastic")
-    rounds = 4000
+    rounds = 2000
     decoded = samples.repeatedly(codec, value, rounds)
     scale = _largest_of_block(value, 64) / 127
     # The standard deviation of one rounding is at most half the scale.
