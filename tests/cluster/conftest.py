@@ -30,7 +30,8 @@ def _cluster() -> None:
 def make_strategy(_cluster: None) -> MakeStrategy:
     """Make a strategy on 2 workers and 2 ps, whose variables are split into `shards`.
 
-    Tests that ask for the same share one: each has threads of its own.
+    Tests that ask for the same share one: each has threads of its own. The first connects this
+    process to the cluster, before a test makes variables.
     """
 
     @functools.cache
@@ -38,6 +39,7 @@ def make_strategy(_cluster: None) -> MakeStrategy:
         partitioner: Any = tf.distribute.experimental.partitioners.FixedShardsPartitioner(shards)
         return tfps.ParameterServerStrategy(variable_partitioner=partitioner, **arguments)
 
+    make()
     return make
 
 

@@ -39,7 +39,10 @@ def stacked(strategy: Any, layers: int = 8, **arguments: Any) -> keras.Model:
 
 @pytest.mark.parametrize(
     ("codec", "overlap"),
-    [(wire.Identity(), False), (wire.Lossless(wire.Cast()), True)],
+    [
+        (wire.Identity(), False),
+        pytest.param(wire.Lossless(wire.Cast()), True, marks=pytest.mark.slow),
+    ],
     ids=["in turn", "overlap"],
 )
 def test_buckets_change_no_number(make_strategy: Any, codec: wire.Codec, overlap: bool) -> None:

@@ -124,6 +124,7 @@ def test_rows_of_a_local_copy_are_those_of_steps_in_turn(
     assert_same_weights(*models)
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_move_a_cache_as_in_plain_keras(
     make_strategy: MakeStrategy,
 ) -> None:
@@ -162,18 +163,16 @@ def test_no_cache_is_staler_than_its_bound(
 
 
 def test_local_steps_push_once_in_so_many_steps(make_strategy: MakeStrategy) -> None:
-    moved = {}
-    for steps in (1, 16):
-        with make_strategy(update=Local(steps)).scope():
-            model = dense_model("sgd")
-        history = model.fit(of_all_workers, steps_per_epoch=STEPS, verbose=0)
-        [traffic], [updates] = history.traffic, history.updates
-        windows = STEPS // NUM_WORKERS // steps
-        assert updates.updates == windows
-        assert updates.staleness.sum(axis=1).tolist() == [windows] * NUM_WORKERS
-        moved[steps] = (sum(traffic.pull_bytes) + sum(traffic.push_bytes)) / windows
-    assert moved[1] == pytest.approx(moved[16], rel=0.02)
-    assert moved[1] > NUM_WORKERS * 2 * 4 * model.count_params()
+    steps = 16
+    with make_strategy(update=Local(steps)).scope():
+        model = dense_model("sgd")
+    history = model.fit(of_all_workers, steps_per_epoch=STEPS, verbose=0)
+    [traffic], [updates] = history.traffic, history.updates
+    windows = STEPS // NUM_WORKERS // steps
+    assert updates.updates == windows
+    assert updates.staleness.sum(axis=1).tolist() == [windows] * NUM_WORKERS
+    moved = (sum(traffic.pull_bytes) + sum(traffic.push_bytes)) / windows / NUM_WORKERS
+    assert 2 * 4 * model.count_params() < moved < 1.1 * 2 * 4 * model.count_params()
 
 
 LEARNING: dict[str, Any] = {

@@ -89,6 +89,7 @@ def test_touched_rows_get_the_update_of_plain_keras(make_strategy: Any) -> None:
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_and_more_shards_train_alike(make_strategy: Any) -> None:
     results = []
     for num_shards in (1, 3):
@@ -204,7 +205,7 @@ def test_rows_that_all_workers_push_lose_no_update(make_strategy: Any) -> None:
 
 @pytest.mark.parametrize(
     ("num_shards", "optimizer"),
-    [(1, "adam"), (2, "ftrl"), pytest.param(2, "rmsprop", marks=SLOW)],
+    [(2, "ftrl"), *(pytest.param(n, o, marks=SLOW) for n, o in ((1, "adam"), (2, "rmsprop")))],
 )
 def test_rows_that_are_not_lazy_move_as_in_plain_keras(
     make_strategy: Any, num_shards: int, optimizer: str

@@ -208,6 +208,7 @@ def test_lookups_in_the_users_own_pipeline(make: Make) -> None:
     same_training(model, plain, data)
 
 
+@pytest.mark.slow
 def test_weights_in_a_dataset_and_class_weights_for_one(make: Make) -> None:
     def classifier() -> keras.Model:
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
