@@ -32,7 +32,7 @@ from tfps.params.placement import ps_device
 from tfps.params.shards import native, shards
 from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.params.variables import take_number
-from tfps.transport.received_push import ShardGradient
+from tfps.transport.send import ShardGradient
 
 
 class PsOptimizer:

@@ -12,10 +12,10 @@ from typing_extensions import override
 from tfps import _keras
 from tfps.optimizer.averages import finalize, reset_averages, swap_averages
 from tfps.params.initialize import initial_value
+from tfps.step.report import MetricSums
 from tfps.training.callbacks import Logs, callback_list
 from tfps.training.data import FirstBatches, MappedSource, Source, as_source
 from tfps.training.history import Traffic, Updates, print_table, total
-from tfps.training.metric_sums import MetricSums
 from tfps.training.phase import Phase
 from tfps.training.runtime import Method, Runtime
 

@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from tfps.step.discover import discover
+from tfps.step.report import MetricSums
 from tfps.training.data import as_source
-from tfps.training.metric_sums import MetricSums
 from tfps.training.phase import Phase
 from tfps.training.runtime import Runtime
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from tfps import _keras
 from tfps.step.program import Dispatch, WorkerProgram
+from tfps.step.report import MetricSums
 from tfps.training.callbacks import BatchHooks, Logs, as_floats, batch_hooks
 from tfps.training.feed import Feed
 from tfps.training.history import Updates
-from tfps.training.metric_sums import MetricSums
 from tfps.training.pool import WorkerPool
 from tfps.training.ps_threads import PsThreads
 from tfps.training.run import Result, Run

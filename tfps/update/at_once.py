@@ -18,7 +18,7 @@ from tfps.params.shards import shards
 from tfps.params.variable_map import Values
 from tfps.params.variables import take_number, variables_on
 from tfps.transport.pull import Versions
-from tfps.transport.received_push import ReceivedPush
+from tfps.transport.send import ReceivedPush
 from tfps.update.effect import Effect, Measured
 from tfps.update.ledger import STALENESS_BINS
 from tfps.worker import per_worker

@@ -15,7 +15,7 @@ from tfps.params.shards import Shard
 from tfps.params.variable_map import Values, VariableMap
 from tfps.params.variables import variables_on
 from tfps.transport.pull import Versions
-from tfps.transport.received_push import ReceivedPush, ShardGradient
+from tfps.transport.send import ReceivedPush, ShardGradient
 from tfps.update.effect import Effect, Measured
 from tfps.update.inbox import Answers, Contents, Inbox, Kind
 from tfps.update.ledger import Account, Ledger, Rule

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfps.optimizer.apply import PsOptimizer
 from tfps.params.variable_map import Values
 from tfps.transport.pull import Versions
-from tfps.transport.received_push import ReceivedPush
+from tfps.transport.send import ReceivedPush
 from tfps.update.ledger import STALENESS_BINS, Ledger
 from tfps.update.ps_program import PsProgram
 

@@ -17,7 +17,7 @@ from tfps.optimizer import apply, update_step, views
 from tfps.optimizer.apply import PsOptimizer
 from tfps.params.shards import Shard, shards
 from tfps.params.variable_map import VariableMap
-from tfps.transport.received_push import ShardGradient
+from tfps.transport.send import ShardGradient
 
 STEPS = 20
 SHAPES = [(), (7,), (5, 4), (2, 3, 2, 2)]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfps.training.metric_sums import MetricSums
+from tfps.step.report import MetricSums
 
 
 def states(metric: keras.metrics.Metric) -> list[np.ndarray]:
