@@ -47,7 +47,7 @@ def stacked(strategy: Any, layers: int = 8, **arguments: Any) -> keras.Model:
 )
 def test_buckets_change_no_number(make_strategy: Any, codec: wire.Codec, overlap: bool) -> None:
     results = []
-    for bucket_bytes in (None, 1 if overlap else 2 * KERNEL_BYTES):
+    for bucket_bytes in (None, 1) if overlap else (None, 2 * KERNEL_BYTES, 1):
         strategy = make_strategy(pull=codec, push=codec, overlap=overlap, bucket_bytes=bucket_bytes)
         model = stacked(strategy, layers=5, steps_per_execution=6)
         history = run_steps(model, 6)  # one call: of one worker

@@ -22,7 +22,12 @@ TEXTS = np.array(
 )
 
 
-def test_a_text_classifier_learns_from_raw_strings(make_strategy: MakeStrategy) -> None:
+@pytest.mark.parametrize(
+    "by_function", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["function", "arrays"]
+)
+def test_a_text_classifier_learns_from_raw_strings(
+    make_strategy: MakeStrategy, by_function: bool
+) -> None:
     vocabulary = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", *WORDS]
     with make_strategy(2).scope():
         tokenizer = keras_nlp.models.BertTokenizer(vocabulary=vocabulary)
@@ -45,20 +50,27 @@ def test_a_text_classifier_learns_from_raw_strings(make_strategy: MakeStrategy) 
             keras.optimizers.AdamW(0.01),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
+            steps_per_execution=1 if by_function else 2,
         )
 
     def share(context: tf.distribute.InputContext) -> tf.data.Dataset:
         texts = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS))
         return texts.shard(context.num_input_pipelines, context.input_pipeline_id).batch(8)
 
-    fitted = model.fit(share, epochs=6, verbose=0).history
+    arrays: dict[str, Any] = {"x": TEXTS, "y": LABELS, "batch_size": 8}
+    data = {"x": share} if by_function else arrays
+    fitted = model.fit(**data, epochs=6, verbose=0).history
     assert fitted["loss"][-1] < 0.5 * fitted["loss"][0]
     batches = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)).batch(8)
     accuracy = model.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
     assert accuracy > 0.9
     predicted = model.predict(TEXTS, batch_size=8, verbose=0).argmax(axis=1)
     assert accuracy == pytest.approx(float(np.mean(predicted == LABELS)))
-    assert int(model.optimizer.iterations) == 6 * 8
+    steps = 6 * 8
+    if not by_function:  # the other form of data, after the first
+        assert model.fit(share, verbose=0).history["accuracy"][-1] > 0.9
+        steps += 8
+    assert int(model.optimizer.iterations) == steps
 
 
 @pytest.mark.slow

@@ -223,6 +223,7 @@ def test_of_two_submits_at_once_one_is_refused(job: Job) -> None:
     submits = [job.tfps("submit", spec) for _ in range(4)]
     assert sorted(submit.wait(60) for submit in submits) == [0, 1, 1, 1]
     said = [job.processes.err(number) for number in range(4)]
+    # A job is pending until its supervisor has started the tasks.
     assert sum(bool(re.search("is (pending|running) already", text)) for text in said) == 3
     job.until_running()
     assert len(job.processes.living()) == 2 + 3

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from typing_extensions import override
 
 from tfps._keras import StepScope
 from tfps._tensorflow import FuncGraph, watch
@@ -101,6 +102,7 @@ class _Probe(StepScope):
         self.written = VariableSet()
         self.lookups: VariableMap[list[tf.Tensor]] = VariableMap()
 
+    @override
     def get_current_value(self, variable: keras.Variable) -> tf.Tensor:
         value = super().get_current_value(variable)
         if value is None:
@@ -108,9 +110,11 @@ class _Probe(StepScope):
             value = self._watched(variable)
         return value
 
+    @override
     def source(self, variable: keras.Variable) -> tf.Tensor:
         return self._placeholder_of(variable)
 
+    @override
     def apply(
         self,
         optimizer: keras.optimizers.Optimizer,
@@ -119,11 +123,13 @@ class _Probe(StepScope):
     ) -> None:
         self.applied.append((optimizer, list(variables)))
 
+    @override
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
         self._placeholder_of(update[0])
         self.written.add(update[0])
         super().add_update(update)
 
+    @override
     def take(self, variable: keras.Variable, indices: Any) -> tf.Tensor | None:
         if not _is_dense_integer(indices):
             return None
