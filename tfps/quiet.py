@@ -10,17 +10,20 @@ LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 EVERYTHING = "0"
 _NO_INFO = "1"
 
-# How TensorFlow writes INFO, and what it says before its first message; how SentencePiece does.
-_INFO = re.compile(
+# How TensorFlow writes INFO, and what it says before its first message; how SentencePiece does. And
+# a warning now and then: a server clears what was left of a call that is over. No update is lost.
+_NOISE = re.compile(
     rb"I\d{4} \d\d:\d\d:[\d.]+ +\d+ \S+\.cc:\d+\] "
     rb"|WARNING: All log messages before absl::InitializeLog\(\) "
     rb"|\S+\.cc\(\d+\) LOG\(INFO\) "
+    rb"|W\d{4} \d\d:\d\d:[\d.]+ +\d+ local_rendezvous\.cc:\d+\] "
+    rb"Local rendezvous is aborting with status: ABORTED: Cleanup "
 )
 
 
-def is_info(line: bytes) -> bool:
-    """Return whether a line is an INFO message of TensorFlow's or SentencePiece's C++ code."""
-    return _INFO.match(line) is not None
+def is_noise(line: bytes) -> bool:
+    """Return whether C++ code wrote a line that tells a user nothing, such as INFO messages."""
+    return _NOISE.match(line) is not None
 
 
 def quiet_tensorflow() -> None:

@@ -13,7 +13,7 @@ import keras
 import pytest
 
 import tfps
-from tfps.quiet import LOG_LEVEL
+from tfps.quiet import LOG_LEVEL, is_noise
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,8 +48,11 @@ def test_the_script_trains_on_the_embedded_cluster(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    # TensorFlow, which the script imports before tfps, logs some lines during its import.
-    assert len(ended.stderr.splitlines()) < 10, ended.stderr
+    # TensorFlow, which the script imports before tfps, logs some lines during its import. Now and
+    # then a warning follows that `tfps local` would drop.
+    lines = ended.stderr.splitlines()
+    lines = [line for line in lines if line[:1] != "W" or not is_noise(line.encode())]
+    assert len(lines) < 10, ended.stderr
     accuracies = [float(value) for value in re.findall(r"accuracy: ([\d.]+)", ended.stdout)]
     assert accuracies[0] < 0.2 < 0.9 < accuracies[-1]
 

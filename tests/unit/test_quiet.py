@@ -35,6 +35,12 @@ def test_a_level_of_the_users_own_stays(level: str) -> None:
     assert level_after("import tfps", level) == level
 
 
+CLEARS = (
+    "W0000 00:00:1796043844.049407   14832 local_rendezvous.cc:412] "
+    "Local rendezvous is aborting with status: "
+)
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -43,7 +49,9 @@ def test_a_level_of_the_users_own_stays(level: str) -> None:
         (b"W0000 00:00:1795267252.336268    2955 a.cc:1] a warning", False),
         (b"E0000 00:00:1795267252.336268    2955 b.cc:1] an error", False),
         (b"I think so", False),
+        (f"{CLEARS}CANCELLED: no".encode(), False),
+        (f"{CLEARS}ABORTED: Cleanup -23495 [type.googleapis.com/x='']".encode(), True),
     ],
 )
-def test_only_info_messages_are_info(line: bytes, expected: bool) -> None:
-    assert quiet.is_info(line) == expected
+def test_info_messages_and_what_is_left_of_a_call_are_noise(line: bytes, expected: bool) -> None:
+    assert quiet.is_noise(line) == expected

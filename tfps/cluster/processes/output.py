@@ -8,7 +8,7 @@ import contextlib
 import re
 from typing import BinaryIO
 
-from tfps.quiet import is_info
+from tfps.quiet import is_noise
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _CHUNK_BYTES = 1 << 16
@@ -41,7 +41,7 @@ class LinePrefixer:
         return self.feed(b"\n")
 
     def _passes(self, line: bytes) -> bool:
-        return not (self._drop_info and is_info(line))
+        return not (self._drop_info and is_noise(line))
 
 
 async def copy_prefixed(
