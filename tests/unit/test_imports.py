@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tfps.cluster import addresses
+
 HEAVY = {"keras", "keras_hub", "keras_nlp", "matplotlib", "tensorflow", "tensorflow_text"}
 
 
@@ -51,6 +53,21 @@ def test_rendering_leaves_tensorflow_and_the_clients_of_platforms_alone(target: 
     )
     assert "tfps.jobs.spec" in loaded
     assert not (HEAVY | {"kubernetes", "google.cloud.aiplatform_v1", "google.auth"}) & loaded
+
+
+def test_a_server_leaves_keras_alone() -> None:
+    types, ports = ("chief", "ps", "worker"), addresses.free_ports(3)
+    cluster = {kind: [f"localhost:{port}"] for kind, port in zip(types, ports, strict=True)}
+    loaded = _modules_after(
+        "import tfps\n"
+        "from tfps.cluster.server import start_server\n"
+        f"cluster = tfps.ClusterSpec(**{cluster})\n"
+        "server = start_server(tfps.TFConfig(cluster=cluster, task=tfps.Task(type='ps', index=0)))\n"
+        "import importlib.util\n"
+        "assert importlib.util.find_spec('keras')"
+    )
+    assert "tensorflow" in loaded
+    assert "keras" not in loaded
 
 
 def _modules_after(statement: str) -> set[str]:

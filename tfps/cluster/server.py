@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import sys
 import threading
@@ -84,6 +86,8 @@ def start_server(config: TFConfig) -> tf.distribute.Server:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     # A call to a dead task fails at once instead of waiting for the task to return.
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
+    if "tensorflow" not in sys.modules:
+        _import_tensorflow_without_keras()
     import tensorflow as tf
 
     from tfps._tensorflow import find_devices
@@ -102,6 +106,19 @@ def start_server(config: TFConfig) -> tf.distribute.Server:
             f"Could not start the server of {config.task} at {address}: {error.message}. Check "
             "that no other process has this port, and that the address is one of this machine."
         ) from error
+
+
+def _import_tensorflow_without_keras() -> None:
+    # TensorFlow imports Keras if it can. A server has no models, and starts in half the time and
+    # with 100 MB less. A third of what is left would be the garbage collector's, for no garbage.
+    sys.modules.setdefault("keras", None)  # type: ignore[arg-type]
+    gc.disable()
+    try:
+        importlib.import_module("tensorflow")
+    finally:
+        gc.enable()
+        if sys.modules["keras"] is None:
+            del sys.modules["keras"]
 
 
 def session_config(
