@@ -105,22 +105,23 @@ def test_one_workers_copy_takes_the_steps_of_plain_keras(
     assert_same_weights(model, plain, 1e-4)
 
 
-@pytest.mark.parametrize(
-    ("shards", "update", "make"),
-    [
-        (1, ALONE_WITH_ROWS[0], lambda: optimizers.SGD(0.1)),
-        # A worker pushes its share of the slots of rows: within one window that is all of them.
-        (2, ALONE_WITH_ROWS[1], lambda: optimizers.Adam(0.02)),
-    ],
-    ids=["SGD", "Adam"],
-)
-def test_rows_of_a_local_copy_are_those_of_steps_in_turn(
-    make_strategy: MakeStrategy, shards: int, update: Any, make: Any
+def test_rows_of_a_local_copy_take_the_steps_of_plain_keras(make_strategy: MakeStrategy) -> None:
+    with make_strategy(update=ALONE_WITH_ROWS[0]).scope():
+        model = row_model(optimizers.SGD(0.1))
+    plain = row_model(optimizers.SGD(0.1))
+    model.fit(of_one_worker, verbose=0)
+    plain.fit(in_turn(), verbose=0, shuffle=False)
+    assert_same_weights(model, plain)
+
+
+def test_slots_of_rows_of_a_local_copy_are_those_of_steps_in_turn(
+    make_strategy: MakeStrategy,
 ) -> None:
     models = []
-    for policy in (update, None):
-        with make_strategy(shards, update=policy).scope():
-            models.append(row_model(make()))
+    # A worker pushes its share of the slots of rows: within one window that is all of them.
+    for update in (ALONE_WITH_ROWS[1], None):
+        with make_strategy(2, update=update).scope():
+            models.append(row_model(optimizers.Adam(0.02)))
         models[-1].fit(of_one_worker, verbose=0)
     assert_same_weights(*models)
 

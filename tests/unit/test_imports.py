@@ -61,8 +61,8 @@ def test_a_server_leaves_keras_alone() -> None:
     loaded = _modules_after(
         "import tfps\n"
         "from tfps.cluster.server import start_server\n"
-        f"cluster = tfps.ClusterSpec(**{cluster})\n"
-        "server = start_server(tfps.TFConfig(cluster=cluster, task=tfps.Task(type='ps', index=0)))\n"
+        f"cluster, task = tfps.ClusterSpec(**{cluster}), tfps.Task(type='ps', index=0)\n"
+        "server = start_server(tfps.TFConfig(cluster=cluster, task=task))\n"
         "import importlib.util\n"
         "assert importlib.util.find_spec('keras')"
     )
