@@ -84,6 +84,7 @@ def test_whole_models_move_to_plain_keras_and_back(
     assert int(again.optimizer.iterations) == int(plain.optimizer.iterations) + 2
 
 
+@pytest.mark.slow
 def test_files_move_to_a_cluster_with_other_numbers_of_ps_and_shards_and_back(
     make: Make, tmp_path: Path
 ) -> None:
