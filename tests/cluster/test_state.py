@@ -26,6 +26,30 @@ class Total(keras.layers.Layer):
         return x
 
 
+class Kept(keras.layers.Layer):
+    """Keeps the last numbers that passed through it, the least of them, and that there was one."""
+
+    def build(self, input_shape: Any) -> None:
+        kinds = {
+            "last": ((4,), "zeros", "float32"),
+            "least": ((), keras.initializers.Constant(np.inf), "float32"),
+            "any": ((), "zeros", "bool"),
+        }
+        self.last, self.least, self.any = (
+            self.add_weight(
+                shape=shape, initializer=initial, dtype=dtype, trainable=False, name=name
+            )
+            for name, (shape, initial, dtype) in kinds.items()
+        )
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if training:
+            self.last.assign(keras.ops.concatenate([self.last[1:], x[0]]))
+            self.least.assign(keras.ops.minimum(self.least, keras.ops.min(x)))
+            self.any.assign(True)
+        return x
+
+
 class Mask(keras.layers.Layer):
     """Gives what dropout made of ones, as a number that tells masks apart."""
 
@@ -38,16 +62,23 @@ class Mask(keras.layers.Layer):
         return x[:, :1] * 0 + keras.ops.sum(kept * 2.0 ** np.arange(24))
 
 
-def test_what_a_model_adds_to_its_own_variables_is_exact(make_strategy: MakeStrategy) -> None:
+def test_what_a_model_adds_is_exact_and_what_it_assigns_is_whole(
+    make_strategy: MakeStrategy,
+) -> None:
     with make_strategy(2).scope():
-        model = keras.Sequential([keras.Input((1,)), Total(), keras.layers.Dense(1)])
+        total, kept = Total(), Kept()
+        model = keras.Sequential([keras.Input((1,)), total, kept, keras.layers.Dense(1)])
         model.compile("sgd", "mse")
-    x = np.ones((60, 1), "float32")
+    x = np.arange(60, dtype="float32")[:, None]
     model.fit(x, x, batch_size=2, epochs=2, verbose=0)
-    assert float(np.asarray(model.layers[0].seen)) == 120.0
+    assert float(np.asarray(total.seen)) == 2 * x.sum()
+    # Of the workers' assignments the last one counts: each number is one that was assigned.
+    assert set(kept.last.numpy()) <= {0.0, *x[:, 0]}
+    assert float(kept.least.numpy()) in x
+    assert bool(kept.any.numpy())
     model.evaluate(x, x, verbose=0)
     model.predict(x, verbose=0)  # Keras calls the layer there, too
-    assert float(np.asarray(model.layers[0].seen)) == 240.0
+    assert float(np.asarray(total.seen)) == 4 * x.sum()
 
 
 def test_moving_statistics_come_to_those_of_the_data(

@@ -86,13 +86,14 @@ class Meeting(keras.callbacks.Callback):
 
     def loss(self, is_first: Any, predicted: Any) -> Any:
         met = tf.numpy_function(self._meet, [is_first, tf.stop_gradient(predicted)], tf.float32)
-        return keras.ops.mean(predicted) + tf.ensure_shape(met, [])
+        # The gradient depends on it, and so does the push.
+        return keras.ops.mean(predicted) * tf.ensure_shape(met, [])
 
     def _meet(self, is_first: np.ndarray, _: np.ndarray) -> np.float32:
         if is_first.any():
             self.pulled.set()
         assert (self.over if is_first.any() else self.pulled).wait(60)
-        return np.float32(0)
+        return np.float32(1)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         give_up = time.monotonic() + 20  # a ps makes an update soon after its step has ended
@@ -101,19 +102,20 @@ class Meeting(keras.callbacks.Callback):
         self.over.set()
 
 
-@pytest.mark.parametrize("bound", [3, 2])
+@pytest.mark.parametrize(("bound", "steps_per_execution"), [(None, 1), (None, 3), (3, 3), (2, 3)])
 def test_a_gradient_is_as_stale_as_updates_came_before_it(
-    make_strategy: MakeStrategy, bound: int
+    make_strategy: MakeStrategy, bound: int | None, steps_per_execution: int
 ) -> None:
     meeting = Meeting(steps=3)
     with make_strategy(update=Asynchronous(max_staleness=bound)).scope():
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
-        model.compile("sgd", meeting.loss, steps_per_execution=3)
+        model.compile("sgd", meeting.loss, steps_per_execution=steps_per_execution)
     [updates] = model.fit(meeting.data, verbose=0, callbacks=[meeting]).updates
     first, second = updates.staleness[0], updates.staleness[1]
     assert np.flatnonzero(second).tolist() == [0]
-    assert np.flatnonzero(first).tolist() == ([3] if bound >= 3 else [])
-    assert updates.dropped[0] == (bound < 3)
+    dropped = bound is not None and bound < 3
+    assert np.flatnonzero(first).tolist() == ([] if dropped else [3])
+    assert updates.dropped[0] == dropped
 
 
 @pytest.mark.slow

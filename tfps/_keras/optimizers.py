@@ -125,4 +125,6 @@ def has_shared_update(optimizer: keras.optimizers.Optimizer) -> bool:
 
 def update_shared(optimizer: keras.optimizers.Optimizer, rate: tf.Tensor) -> None:
     """Run the part of a step that updates what all variables share."""
-    optimizer._backend_update_step([], [], rate)
+    # Inside of a strategy's scope, as where fit is called in it, there is no replica context.
+    with tf.distribute.ReplicaContext(tf.distribute.get_strategy(), 0):
+        optimizer._backend_update_step([], [], rate)

@@ -7,14 +7,17 @@ that ps. A view's `assign`, `assign_add` and `assign_sub` are TensorFlow's nativ
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import MappingProxyType
 
 import keras
 import tensorflow as tf
 
 from tfps import _keras
-from tfps.optimizer.averages import move_averages
+from tfps.optimizer.averages import averaged_shards, move_averages
 from tfps.optimizer.limits import check_shards, has_keras_update, keeps_to_rows
 from tfps.optimizer.loss_scale import LossScale
 from tfps.optimizer.update_step import Rate, UpdateScalars, UpdateStep
@@ -31,7 +34,7 @@ from tfps.optimizer.views import (
 from tfps.params.placement import ps_device
 from tfps.params.shards import native, shards
 from tfps.params.variable_map import Values, VariableMap, VariableSet
-from tfps.params.variables import take_number
+from tfps.params.variables import locked, take_number, traced_on
 from tfps.transport.send import ShardGradient
 
 
@@ -162,39 +165,94 @@ class PsOptimizer:
         self,
         gradients: Sequence[ShardGradient],
         counters: Values,
-        scalars: Mapping[int, UpdateScalars],
+        scalars: Mapping[int, Callable[[], UpdateScalars]],
         *,
+        versions: Mapping[int, tf.Variable] = MappingProxyType({}),
         ps: int | None = None,
-    ) -> tf.Tensor:
+    ) -> dict[int, tf.Tensor]:
         """Update the parameters on their ps, and count one update.
 
         Args:
             gradients: the gradients by shards, or by rows of shards, on their ps.
             counters: the values of `self.counters`.
-            scalars: for each ps, by its index, the result of `self.scalars`.
-            ps: the index of the only ps to write to, if each ps makes its updates by itself; None
-                writes to all.
+            scalars: for each ps, by its index, a function that gives the result of `self.scalars`.
+                It is called where the updates of the ps are traced.
+            versions: for some ps, by their index, a variable that counts the updates there, int64.
+            ps: the index of the only ps to write to, if each ps makes its updates by itself, one
+                after the other. None writes to all; other functions may do so at the same time.
 
         Returns:
-            The number of the update, int64, on the ps of the global step.
+            For the ps of `versions`, and the ps of the global step, by their index: the number of
+            the update, int64, on that ps. It is taken after the update.
         """
-        counters = counters | self._update_shared(counters)
-        for of_shard in gradients:
-            variable, shard, ids = of_shard.variable, of_shard.shard, of_shard.ids
-            gradient = of_shard.value
-            view: PsView = ShardView(variable, shard)
-            if ids is not None and self.goes_by_rows(variable):
-                view = RowView(variable, shard, ids)
-            elif ids is not None:
-                with tf.device(ps_device(shard.ps)):
-                    gradient = tf.scatter_nd(ids[:, None], gradient, shard.shape)
-            self._update(variable, view, gradient, counters, scalars[shard.ps])
-        if not self.counts:
-            return counters[self.global_step]
-        number = self.count(counters, ps=ps)
-        if self.loss_scale is not None:
-            self.loss_scale.add(self.loss_scale.raised(counters), counters, ps)
-        return number
+        numbers: dict[int, tf.Tensor] = {}
+        step = counters[self.global_step]
+        home = view_of(self.global_step).shard.ps
+        # The home comes first: its number is for the others, too.
+        for at in sorted(self.ps, key=home.__ne__) if ps is None else [ps]:
+            here = [gradient for gradient in gradients if gradient.shard.ps == at]
+            with self._alone(at, here, several=ps is None):
+                if at == home:
+                    counters = counters | self._update_shared(counters)
+                with traced_on(at) as updates:
+                    if here:
+                        used = scalars[at]()
+                        for gradient in here:
+                            self._update(gradient, counters, used)
+                with tf.device(ps_device(at)), tf.control_dependencies(updates):
+                    if at in versions:
+                        numbers[at] = take_number(versions[at])
+                    if at == home and self.counts:
+                        step = numbers[at] = take_number(native(self.global_step))
+                        if self.loss_scale is not None:
+                            self.loss_scale.raise_()
+                if self.counts:
+                    move_averages(self._keras, step, at)
+        return numbers
+
+    def count(self, counters: Values) -> None:
+        """Count one batch that makes no update."""
+        self.apply([], counters, {})
+
+    def lower_loss_scale(self, counters: Values) -> None:
+        """Lower the loss scale after gradients that were not finite."""
+        assert self.loss_scale is not None
+        with locked(view_of(self.global_step).shard.ps, [counters[self.global_step]]):
+            self.loss_scale.lower(counters)
+
+    def _alone(
+        self, ps: int, gradients: Sequence[ShardGradient], *, several: bool
+    ) -> AbstractContextManager[None]:
+        """Let no other update of this kind run at the same time, if it would be lost.
+
+        Args:
+            ps: the index of the ps.
+            gradients: the gradients of its shards.
+            several: whether several functions make updates at the same time.
+        """
+        at_home = ps == view_of(self.global_step).shard.ps
+        shared = at_home and (self.loss_scale is not None or _keras.has_shared_update(self._keras))
+        averaged = self.counts and any(
+            view.shard.ps == ps for view, _ in averaged_shards(self._keras)
+        )
+        if shared or (several and (averaged or not all(map(self._is_one_op, gradients)))):
+            return locked(ps, [gradient.value for gradient in gradients])
+        return contextlib.nullcontext()
+
+    def _is_one_op(self, gradient: ShardGradient) -> bool:
+        """Whether an update is one op, which holds the locks of its variables."""
+        variable = gradient.variable
+        if getattr(variable, "overwrite_with_gradient", False):
+            return True
+        view = self._view(gradient)
+        decays = _keras.decays(self._keras, view)
+        return variable.constraint is None and not decays and self._update_step.is_one_op(view)
+
+    def _view(self, gradient: ShardGradient) -> PsView:
+        """Return a view of what a gradient updates."""
+        if gradient.ids is not None and self.goes_by_rows(gradient.variable):
+            return RowView(gradient.variable, gradient.shard, gradient.ids)
+        return ShardView(gradient.variable, gradient.shard)
 
     def scalars(self, dtypes: Iterable[tf.DType], counters: Values) -> UpdateScalars:
         """Return the scalars for the updates of all shards of these dtypes; on the worker."""
@@ -207,23 +265,20 @@ class PsOptimizer:
         """Update the variables that the updates of all others read; return their new values."""
         if not _keras.has_shared_update(self._keras):
             return VariableMap()
-        with ViewScope(counters) as scope:
+        now = VariableMap([(self.global_step, view_of(self.global_step).read())])
+        with ViewScope(counters | now) as scope:
             _keras.update_shared(self._keras, scope.rate(self._keras))
         shared = _keras.shared_variables(self._keras)
         return VariableMap((v, view_of(v).read()) for v in shared)
 
-    def _update(
-        self,
-        variable: keras.Variable,
-        view: PsView,
-        gradient: tf.Tensor,
-        counters: Values,
-        scalars: UpdateScalars,
-    ) -> None:
-        """Update the part of `variable` that `view` shows, on its ps."""
+    def _update(self, of_shard: ShardGradient, counters: Values, scalars: UpdateScalars) -> None:
+        """Update a shard, or rows of it, on its ps."""
+        view, gradient = self._view(of_shard), of_shard.value
         counters = counters | VariableMap([(self.global_step, scalars.step)])
-        with tf.device(view.device), ViewScope(counters, variable, view):
-            self._write(variable, view, gradient, scalars.rates)
+        with tf.device(view.device), ViewScope(counters, of_shard.variable, view):
+            if of_shard.ids is not None and isinstance(view, ShardView):
+                gradient = tf.scatter_nd(of_shard.ids[:, None], gradient, view.shard.shape)
+            self._write(of_shard.variable, view, gradient, scalars.rates)
 
     def _write(
         self,
@@ -270,26 +325,6 @@ class PsOptimizer:
                 view = views[variable]
                 own = tf.cast(rate, view.dtype)
                 self._write(variable, view, gradient, {view.dtype: Rate(own, own)})
-
-    def count(self, counters: Values, *, ps: int | None = None) -> tf.Tensor:
-        """Count one batch in the global step, and move the averages.
-
-        Args:
-            counters: the values of `self.counters`.
-            ps: the index of the only ps to write to; None writes to all.
-
-        Returns:
-            The global step before, int64.
-        """
-        step = view_of(self.global_step)
-        number = counters[self.global_step]
-        if ps is None:
-            with tf.device(step.device):
-                number = take_number(native(self.global_step))
-        elif ps == step.shard.ps:
-            step.assign_add(tf.ones([], step.dtype))
-        move_averages(self._keras, counters[self.global_step], number, ps=ps)
-        return number
 
     def goes_by_rows(self, table: keras.Variable) -> bool:
         """Whether a step updates only the rows of `table` that its batch looked up."""

@@ -22,23 +22,20 @@ def averaged_shards(optimizer: keras.optimizers.Optimizer) -> list[tuple[ShardVi
     ]
 
 
-def move_averages(
-    optimizer: keras.optimizers.Optimizer, step: tf.Tensor, number: tf.Tensor, *, ps: int | None
-) -> None:
-    """Update the moving averages of all variables, all rows included, on their ps.
+def move_averages(optimizer: keras.optimizers.Optimizer, number: tf.Tensor, ps: int) -> None:
+    """Update the moving averages on a ps, all rows included.
 
     Args:
         optimizer: the optimizer.
-        step: the global step that the worker pulled, int64.
-        number: the number of the update, int64. Every `ema_overwrite_frequency` updates the
-            variables are set to their averages.
-        ps: the index of the only ps whose averages to update; None updates all.
+        number: the number of the update, int64. The first one sets the averages to the variables.
+            Every `ema_overwrite_frequency` updates the variables are set to their averages.
+        ps: the index of the ps.
     """
     frequency = optimizer.ema_overwrite_frequency
-    averaged = [pair for pair in averaged_shards(optimizer) if ps in (None, pair[0].shard.ps)]
+    averaged = [pair for pair in averaged_shards(optimizer) if pair[0].shard.ps == ps]
     for view, average in averaged:
         with tf.device(view.device):
-            momentum = tf.where(tf.equal(step, 0), 0.0, optimizer.ema_momentum)
+            momentum = tf.where(tf.equal(number, 0), 0.0, optimizer.ema_momentum)
             momentum = tf.cast(momentum, view.dtype)
             average.assign(momentum * average.read() + (1 - momentum) * view.read())
     if not frequency:

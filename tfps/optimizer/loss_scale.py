@@ -49,12 +49,20 @@ class LossScale:
         for variable in self.variables:
             view_of(variable).assign(values[variable])
 
-    def add(self, values: Values, counters: Values, ps: int | None) -> None:
-        """Add the differences of values from the pulled ones; on one ps, or on all if it is None.
+    def lower(self, counters: Values) -> None:
+        """Lower the scale on its ps after gradients that were not finite.
 
-        They are not assigned, since another worker may have lowered the scale in the meantime.
+        Workers whose gradients had the same scale lower it once.
         """
-        for variable in self.variables:
-            view = view_of(variable)
-            if ps in (None, view.shard.ps):
-                view.assign_add(values[variable] - counters[variable])
+        lowered = self.lowered(counters)
+        scale = view_of(self._scale)
+        with tf.device(scale.device):
+            scale.assign(tf.minimum(scale.read(), lowered[self._scale]))
+        view_of(self._steps).assign(lowered[self._steps])
+
+    def raise_(self) -> None:
+        """Count finite gradients, and raise the scale after enough of them; on their ps.
+
+        Nobody else may write at the same time.
+        """
+        self.assign(self.raised(VariableMap((v, view_of(v).read()) for v in self.variables)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import keras
 import tensorflow as tf
@@ -87,6 +87,8 @@ class UpdateStep:
         self._kernel = KERNELS.get(stock)
         self._corrected = RATES.get(stock)
         self._compiles = stock in _COMPILED
+        sgd = keras.optimizers.SGD
+        self._subtracts_once = rule is sgd.update_step and not optimizer.momentum
         self._compiled: dict[Any, Any] = {}
 
     def rate(self, rate: tf.Tensor, dtype: tf.DType) -> Rate:
@@ -97,6 +99,21 @@ class UpdateStep:
         number = tf.cast(self._optimizer.iterations + 1, dtype)
         return Rate(rate, self._corrected(self._optimizer, rate, number))
 
+    def is_one_op(self, view: PsView) -> bool:
+        """Whether the update of what `view` shows is one op, which holds the variables' locks."""
+        return self._subtracts_once or self._has_kernel(view) or self._has_xla(view)
+
+    def _has_kernel(self, view: View) -> TypeGuard[ShardView]:
+        return self._kernel is not None and isinstance(view, ShardView) and view.dtype in _DTYPES
+
+    def _has_xla(self, view: View) -> TypeGuard[ShardView]:
+        return (
+            self._compiles
+            and isinstance(view, ShardView)
+            and view.dtype in _DTYPES
+            and view.shard.num_elements >= _LEAST_COMPILED
+        )
+
     def __call__(self, gradient: tf.Tensor, view: View, rate: Rate) -> None:
         """Update the part of a variable that `view` shows; in its `ViewScope`, on its device.
 
@@ -105,9 +122,8 @@ class UpdateStep:
             view: the view.
             rate: the result of `self.rate` for the view's dtype.
         """
-        if not isinstance(view, ShardView) or view.dtype not in _DTYPES:
-            self._optimizer.update_step(gradient, view, rate.plain)
-        elif self._kernel is not None:
+        if self._has_kernel(view):
+            assert self._kernel is not None
             slots = [slot.value for slot in _keras.slots(self._optimizer, view)]
             arguments = KernelArguments(
                 optimizer=self._optimizer,
@@ -117,7 +133,7 @@ class UpdateStep:
                 rate=rate.corrected,
             )
             self._kernel(arguments)
-        elif self._compiles and view.shard.num_elements >= _LEAST_COMPILED:
+        elif self._has_xla(view):
             self._run_compiled(gradient, view, rate.plain)
         else:
             self._optimizer.update_step(gradient, view, rate.plain)

@@ -7,7 +7,7 @@ import math
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -100,6 +100,38 @@ def _shard_of(
     make: Callable[..., tf.Tensor], shape: tuple[int, ...], offset: tuple[int, ...]
 ) -> Callable[[], tf.Tensor]:
     return lambda: make(partition_shape=shape, partition_offset=offset)
+
+
+@contextlib.contextmanager
+def traced_on(ps: int) -> Iterator[list[tf.Operation]]:
+    """Give a list that has, after the block, the ops on a ps that were traced in it."""
+    graph = tf.compat.v1.get_default_graph()
+    before = len(graph.get_operations())
+    ops: list[tf.Operation] = []
+    yield ops
+    device = ps_device(ps)
+    ops += [op for op in graph.get_operations()[before:] if op.device == device]
+
+
+@contextlib.contextmanager
+def locked(ps: int, after: Sequence[tf.Tensor]) -> Iterator[None]:
+    """Trace the block's ops on a ps so that those of another such block do not run in between.
+
+    The lock is one for all functions of all workers. It is held only while the ps works: it is
+    taken when what came from the worker is there. An op of the block may wait for another ps only
+    if no block on that one waits for this ps.
+
+    Args:
+        ps: the index of the ps.
+        after: what the block needs; the lock is taken when these tensors have been computed.
+    """
+    with tf.device(ps_device(ps)), tf.control_dependencies(list(after)):
+        mutex = tf.raw_ops.MutexV2(container="", shared_name="tfps_update")
+        lock = tf.raw_ops.MutexLock(mutex=mutex)
+    with traced_on(ps) as ops, tf.control_dependencies([lock]):
+        yield
+    with tf.device(ps_device(ps)), tf.control_dependencies(ops):
+        tf.raw_ops.ConsumeMutexLock(mutex_lock=lock)
 
 
 def take_number(counter: tf.Variable) -> tf.Tensor:

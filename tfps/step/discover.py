@@ -32,6 +32,8 @@ class Demand:
             variables are in the order in which the computation first uses them.
         tables: the variables of which it only looks up rows.
         written: the variables that it assigns to.
+        moved: those of them that it moves: by adding to them, or by a moving average. What several
+            workers moved adds up; what they assign else does not.
         applied: its optimizers, each with the variables that it updates.
         sums: the variables to which it only adds, and nothing that depends on the variable itself.
         lookup_tables: its lookup tables: for the `ref()` of the handle, an eager tensor, the dtypes
@@ -44,6 +46,7 @@ class Demand:
     whole: tuple[keras.Variable, ...]
     tables: tuple[keras.Variable, ...]
     written: tuple[keras.Variable, ...]
+    moved: tuple[keras.Variable, ...]
     applied: tuple[tuple[keras.optimizers.Optimizer, list[keras.Variable]], ...]
     sums: tuple[keras.Variable, ...]
     lookup_tables: dict[Any, tuple[tf.DType, tf.DType]]
@@ -71,6 +74,7 @@ def discover(computation: Callable[[Any], Any], batch_spec: Any) -> Demand:
         whole=tuple(whole),
         tables=tuple(by_row),
         written=tuple(v for v in probe.placeholders if v in probe.written),
+        moved=tuple(v for v in probe.placeholders if v in probe.written and probe.is_moved(v)),
         applied=tuple(probe.applied),
         sums=tuple(v for v in probe.placeholders if probe.is_sum(v)),
         lookup_tables=_lookup_tables(graph),
@@ -143,6 +147,17 @@ class _Probe(StepScope):
         placeholder = self.placeholders[variable]
         return final is None or _is_plus(final, placeholder)
 
+    def is_moved(self, variable: keras.Variable) -> bool:
+        """Whether the computation adds to `variable`, or takes a moving average of it.
+
+        A trained variable always counts as moved: others' updates are to stay.
+        """
+        final = super().get_current_value(variable)
+        placeholder = self.placeholders[variable]
+        is_trained = any(variable is v for _, variables in self.applied for v in variables)
+        is_average = placeholder.dtype.is_floating and _is_linear(final, placeholder)
+        return is_trained or is_average or _is_plus(final, placeholder)
+
     def _watched(self, variable: keras.Variable) -> tf.Tensor:
         placeholder = self._placeholder_of(variable)
         if variable.trainable:
@@ -179,6 +194,21 @@ def _is_plus(value: tf.Tensor, start: tf.Tensor) -> bool:
     if len(dependent) != 1 or (value.op.type == "Sub" and dependent[0] is not value.op.inputs[0]):
         return False
     return _is_plus(dependent[0], start)
+
+
+def _is_linear(value: tf.Tensor, start: tf.Tensor) -> bool:
+    """Whether `value` is a multiple of `start`, element by element, plus something without it."""
+    if value is start:
+        return True
+    factors = value.op.inputs
+    dependent = [i for i in factors if start.op in _ancestors([i.op])]
+    if value.op.type in ("Mul", "RealDiv", "Div"):
+        is_divided = value.op.type == "Mul" or (dependent and dependent[0] is factors[0])
+        if len(dependent) != 1 or not is_divided:
+            return False
+    elif value.op.type not in ("Add", "AddV2", "AddN", "Cast", "Identity", "Neg", "Sub"):
+        return False
+    return bool(dependent) and all(_is_linear(i, start) for i in dependent)
 
 
 def _is_dense_integer(indices: Any) -> bool:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfps.params.variable_map import Values, VariableMap
 from tfps.step.compute import Applied, Computed, ComputeFunction, compute
-from tfps.step.push import Pushed, push, push_differences
+from tfps.step.push import Pushed, push, push_written
 from tfps.step.step import Step
 from tfps.transport.messages import Wire, buckets
 from tfps.transport.pull import Pull, Versions, pull
@@ -61,7 +61,7 @@ class Moves:
         tables = list(zip(demand.tables, demand.row_ids(batch), strict=True))
 
         def pull_all() -> Pull:
-            return pull(step.whole, tables, self.wire, self._begin())
+            return pull(step.whole, tables, self.wire, self._begin(), step.global_steps)
 
         if step.gate is None:
             return pull_all()
@@ -69,7 +69,7 @@ class Moves:
 
     def pull_whole(self) -> Pull:
         """Read from the ps the variables that are pulled whole."""
-        return pull(self.step.whole, [], self.wire, self._begin())
+        return pull(self.step.whole, [], self.wire, self._begin(), self.step.global_steps)
 
     def _begin(self) -> dict[Effect, Versions]:
         return {effect: effect.begin() for effect in self.step.effects}
@@ -101,8 +101,9 @@ class Moves:
     def push(self, computed: Computed, pulled: Pull) -> Pushed:
         """Send gradients and differences to the ps, which apply them."""
         step = self.step
-        differences = [(v, computed.values[v] - pulled.whole[v]) for v in step.written]
-        pushed = push_differences(differences, self.wire)
+        moved = [(v, computed.values[v] - pulled.whole[v]) for v in step.moved]
+        assigned = [(v, computed.values[v]) for v in step.assigned]
+        pushed = push_written(moved, assigned, self.wire)
         if step.replica is not None:
             step.replica.write(VariableMap((v, computed.values[v]) for v in step.written))
         for applied in computed.applied:

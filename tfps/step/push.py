@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfps.optimizer.views import RowView
 from tfps.params.shards import shards
-from tfps.params.variable_map import Values, VariableMap
+from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.step.compute import Applied
 from tfps.step.step import StepOptimizer
 from tfps.transport.messages import Wire
@@ -172,10 +172,9 @@ class _GradientPush:
     def _drop(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Lower the loss scale instead of an update."""
         assert self._optimizer.loss_scale is not None
-        lowered = self._optimizer.loss_scale.lowered(self._pulled.whole)
-        self._optimizer.loss_scale.assign(lowered)
+        self._optimizer.lower_loss_scale(self._pulled.whole)
         if self._replica is not None:
-            self._replica.write(lowered)
+            self._replica.write(self._optimizer.loss_scale.lowered(self._pulled.whole))
         self._skip()
         return tf.ones([], tf.int64), total([], self._wire.num_ps), self._zero
 
@@ -223,11 +222,20 @@ def deliver(
     return Pushed(dropped=tf.zeros([], tf.int64), sent_bytes=sent, applied=[applied])
 
 
-def push_differences(differences: DenseValues, wire: Wire) -> Pushed:
-    """Add to each variable, on its ps, the difference that a worker made to it."""
-    received, byte_counts = send(differences)
-    for difference in (d for push in received for d in push.decoded()):
-        difference.shard.variable.assign_add(difference.value, read_value=False)
+def push_written(differences: DenseValues, values: DenseValues, wire: Wire) -> Pushed:
+    """Write to variables, each on its ps.
+
+    Args:
+        differences: what is added to a variable.
+        values: what a variable is set to; of several workers' values, the last one counts.
+        wire: the format in which parameters and gradients travel, but for these.
+    """
+    replaced = VariableSet(variable for variable, _ in values)
+    received, byte_counts = send([*differences, *values])
+    for sent in (s for push in received for s in push.decoded()):
+        variable = sent.shard.variable
+        write = variable.assign if sent.variable in replaced else variable.assign_add
+        write(sent.value, read_value=False)
     return _sent(byte_counts, wire)
 
 

@@ -95,7 +95,9 @@ class Step:
         metrics: the metric state that it updates.
         seeds: the states of its seed generators, with their initial values.
         optimizers: its optimizers.
-        written: the other variables that it assigns to.
+        written: the other variables that it assigns to: those in `moved` and `assigned`.
+        moved: those by whose differences the workers change them.
+        assigned: those of which the last value counts.
         whole: the variables that a step pulls whole.
         gate: lets a step start; None if steps start at once.
         window: the steps between a pull and a push; None if each step pulls and pushes.
@@ -131,6 +133,9 @@ class Step:
         counters = [c for optimizer in self._all_optimizers for c in optimizer.counters]
         used = VariableSet(v for v in [*counters, *self.demand.whole] if v not in own)
         self.written = [v for v in self.demand.written if v not in own]
+        moved = VariableSet(self.demand.moved)
+        self.moved = [v for v in self.written if v in moved]
+        self.assigned = [v for v in self.written if v not in moved]
         updated = [v for parts in self.optimizers.values() for v in parts.variables]
         changing = VariableSet([*counters, *self.written, *updated])
         self.whole = [v for v in used if v in changing]

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfps.params.variable_map import Values, VariableMap
 from tfps.step.compute import Applied, Computed, ComputeFunction
 from tfps.step.moves import Moves
-from tfps.step.push import Pushed, deliver, push_differences, push_row_differences
+from tfps.step.push import Pushed, deliver, push_row_differences, push_written
 from tfps.step.repeat import Batches, State
 from tfps.step.step import StepOptimizer
 from tfps.transport.pull import Pull
@@ -196,12 +196,13 @@ class WindowMoves:
     def push(self, pulled: Pull) -> Pushed:
         """Send how the copy differs from `pulled`; the outer optimizer applies it on the ps."""
         share = 1 / self._step.num_workers
-        written = [
+        moved = [
             (v, self._moved(v, pulled) * (tf.cast(share, v.dtype) if _is_real(v) else 1))
-            for v in self._step.written
+            for v in self._step.moved
         ]
         counted = [(v, self._moved(v, pulled)) for v in self._step.global_steps]
-        pushed = push_differences([*written, *counted], self._moves.wire)
+        assigned = [(v, self._replica.value(v)) for v in self._step.assigned]
+        pushed = push_written([*moved, *counted], assigned, self._moves.wire)
         for optimizer in self._step.optimizers.values():
             pushed += self._push(optimizer, pulled, share)
         return pushed

@@ -47,6 +47,7 @@ def pull(
     tables: Sequence[tuple[keras.Variable, Sequence[tf.Tensor]]],
     wire: Wire,
     start_versions: Mapping[Any, Versions],
+    counters: Sequence[keras.Variable] = (),
 ) -> Pull:
     """Read the parameters of a step; to be called in a function that runs on a worker.
 
@@ -57,11 +58,13 @@ def pull(
         wire: the format in which they travel.
         start_versions: for each effect the versions at which the step starts, on the ps. The
             parameters are read after them.
+        counters: variables of `whole` that count updates: the others are read after them.
     """
     requests = [request_rows(table, lookups) for table, lookups in tables]
     requested = rows_by_ps(requests)
     ids_on_ps, sent = _send_ids(requested)
-    values, received, versions = _receive(whole, requested, ids_on_ps, wire, start_versions)
+    first = [shard for variable in counters for shard in shards(variable)]
+    values, received, versions = _receive(whole, requested, ids_on_ps, wire, start_versions, first)
     return Pull(
         whole=VariableMap((variable, _joined(variable, values)) for variable in whole),
         rows=VariableMap(
@@ -102,6 +105,7 @@ def _receive(
     ids_on_ps: _IdsOnPs,
     wire: Wire | None,
     start_versions: Mapping[Any, Versions],
+    first: Sequence[Shard] = (),
 ) -> tuple[_Received, list[ByteCount], dict[Any, Versions]]:
     """Receive whole variables and rows; without a wire, uncoded.
 
@@ -128,14 +132,23 @@ def _receive(
     versions: dict[Any, dict[int, tf.Tensor]] = {effect: {} for effect in start_versions}
     for ps, of_ps in messages(coded, wire.buckets if wire else {}).items():
         on_ps = {effect: found[ps] for effect, found in start_versions.items() if ps in found}
+        with tf.device(ps_device(ps)):
+            counted = {shard: read(shard) for shard in first if shard.ps == ps}
+        earlier = [*on_ps.values(), *counted.values()]
         for number, message in enumerate(of_ps):
-            with tf.device(ps_device(ps)), tf.control_dependencies(list(on_ps.values())):
+            with tf.device(ps_device(ps)), tf.control_dependencies(earlier):
                 payloads = [
-                    Payload(bundle=bundle, tensors=[read(shard) for shard in bundle.shards])
+                    Payload(
+                        bundle=bundle,
+                        tensors=[
+                            counted[shard] if shard in counted else read(shard)
+                            for shard in bundle.shards
+                        ],
+                    )
                     for bundle in message
                 ]
-            first = list(on_ps.values()) if number == 0 else []
-            received, on_worker = transfer(payloads, sender=ps_device(ps), extra=first)
+            extra = list(on_ps.values()) if number == 0 else []
+            received, on_worker = transfer(payloads, sender=ps_device(ps), extra=extra)
             for effect, version in zip(on_ps, on_worker, strict=False):
                 versions[effect][ps] = version
             for bundle in received:

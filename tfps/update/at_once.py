@@ -16,7 +16,7 @@ from tfps.optimizer.update_step import UpdateScalars
 from tfps.params.placement import ps_device
 from tfps.params.shards import shards
 from tfps.params.variable_map import Values
-from tfps.params.variables import take_number, variables_on
+from tfps.params.variables import variables_on
 from tfps.transport.pull import Versions
 from tfps.transport.send import ReceivedPush
 from tfps.update.effect import Effect, Measured
@@ -97,21 +97,15 @@ class AtOnce(Effect):
     def take(self, pushes: Sequence[ReceivedPush], counters: Values) -> tf.Tensor:
         graph = tf.compat.v1.get_default_graph()
         before = len(graph.get_operations()) if self._confirms else 0
-        scalars: dict[int, UpdateScalars] = {}
+        numbers = self.optimizer.apply(
+            [gradient for push in pushes for gradient in push.decoded()],
+            counters,
+            {push.ps: functools.partial(self._scalars, push) for push in pushes},
+            versions={p.ps: self._versions[p.ps] for p in pushes if p.ps != self._home},
+        )
         for push in pushes:
-            scalars[push.ps], start = push.header
-            if push.ps != self._home:
-                with tf.device(ps_device(push.ps)):
-                    number = take_number(self._versions[push.ps])
-                staleness = self._count(push.ps, number, start)
-                if self._rate_scale is not None:
-                    with tf.device(ps_device(push.ps)):
-                        factor = self._rate_scale(staleness)
-                    scalars[push.ps] = scalars[push.ps].scaled(factor)
-        gradients = [gradient for push in pushes for gradient in push.decoded()]
-        number = self.optimizer.apply(gradients, counters, scalars)
-        if self._home in scalars:
-            self._count(self._home, number, scalars[self._home].step)
+            scalars, start = push.header
+            self._count(push.ps, numbers[push.ps], scalars.step if start is None else start)
         if not self._confirms:
             return tf.zeros([], tf.int64)
         traced = graph.get_operations()[before:]
@@ -120,20 +114,27 @@ class AtOnce(Effect):
             device = ps_device(push.ps)
             on_ps = [op for op in traced if op.device == device]
             with tf.device(device), tf.control_dependencies(on_ps):
-                receipts.append(tf.identity(scalars[push.ps].step))
+                receipts.append(tf.identity(numbers[push.ps]))
         return tf.add_n(receipts)
 
-    def _count(self, ps: int, number: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-        """Count the staleness of update `number`, whose step started at `start`; return it."""
+    def _scalars(self, push: ReceivedPush) -> UpdateScalars:
+        """Return the scalars for the updates of a push, on its ps."""
+        scalars: UpdateScalars
+        scalars, start = push.header
+        if self._rate_scale is None:
+            return scalars
+        with tf.device(ps_device(push.ps)):
+            version = self._versions[push.ps].read_value()
+            return scalars.scaled(self._rate_scale(_staleness(version, start)))
+
+    def _count(self, ps: int, number: tf.Tensor, start: tf.Tensor) -> None:
+        """Count the staleness of update `number`, whose step started at `start`."""
         with tf.device(ps_device(ps)):
-            # Below 0 if one of the worker's own steps was counted and made no update.
-            staleness = tf.maximum(number - start, 0)
             tf.raw_ops.ResourceScatterAdd(
                 resource=self._histograms[ps],
-                indices=tf.minimum(staleness, STALENESS_BINS - 1),
+                indices=tf.minimum(_staleness(number, start), STALENESS_BINS - 1),
                 updates=tf.ones([], tf.int64),
             )
-            return staleness
 
     @override
     def skip(self, start: Versions, worker: tf.Tensor) -> None:
@@ -149,6 +150,11 @@ class AtOnce(Effect):
             if self._counts_staleness:
                 found.staleness[ps] = histograms
         return found
+
+
+def _staleness(number: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+    # Below 0 if one of the worker's own steps was counted and made no update.
+    return tf.maximum(number - start, 0)
 
 
 def _handle_of_this_worker(variables: Sequence[tf.Variable]) -> tf.Tensor:

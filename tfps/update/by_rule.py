@@ -117,9 +117,8 @@ class _MeanOfGradients:
     def apply(self, last: list[tf.Tensor], gradients: tf.Tensor) -> None:
         header = self._push.with_tensors(last).header
         means = self._sums.take(gradients)
-        self._optimizer.apply(
-            means, header.counters, {self._push.ps: header.scalars}, ps=self._push.ps
-        )
+        ps = self._push.ps
+        self._optimizer.apply(means, header.counters, {ps: lambda: header.scalars}, ps=ps)
 
 
 class _Sums:

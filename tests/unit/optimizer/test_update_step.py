@@ -15,6 +15,7 @@ from keras import optimizers
 
 from tfps.optimizer import apply, update_step, views
 from tfps.optimizer.apply import PsOptimizer
+from tfps.params import variables
 from tfps.params.shards import Shard, shards
 from tfps.params.variable_map import VariableMap
 from tfps.transport.send import ShardGradient
@@ -87,7 +88,7 @@ SOME = ["SGD", "momentum", "AdamW", "Adamax", "Adadelta", "Ftrl", "Adagrad", "RM
 
 @pytest.fixture(autouse=True)
 def _this_process_is_the_ps(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (apply, views):
+    for module in (apply, variables, views):
         monkeypatch.setattr(module, "ps_device", lambda ps: "/device:CPU:0")
     monkeypatch.setattr("tfps.params.shards._ps_of", lambda variable, piece: 0)
 
@@ -121,7 +122,7 @@ def applied(
             for v, g in zip(variables, gradients, strict=True)
         ]
         scalars = served.scalars({g.dtype for g in gradients}, counters)
-        served.apply(by_shard, counters, {0: scalars})
+        served.apply(by_shard, counters, {0: lambda: scalars})
 
     specs = [tf.TensorSpec(v.shape, v.dtype) for v in variables]
     return tf.function(update, autograph=False).get_concrete_function(specs)
@@ -301,7 +302,7 @@ def table_update(make: Make, **arguments: Any) -> tuple[keras.Variable, Any]:
         shard = Shard(variable=table.value, ps=0, first_row=0)
         scalars = served.scalars({gradient.dtype}, counters)
         by_rows = ShardGradient(variable=table, shard=shard, value=gradient, ids=tf.constant(IDS))
-        served.apply([by_rows], counters, {0: scalars})
+        served.apply([by_rows], counters, {0: lambda: scalars})
 
     spec = tf.TensorSpec([len(IDS), WIDTH])
     return table, tf.function(update, autograph=False).get_concrete_function(spec)

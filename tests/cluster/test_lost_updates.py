@@ -1,0 +1,122 @@
+"""Updates that all workers push at the same time: none is lost, whatever the optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import optimizers
+
+from tests.cluster.conftest import MakeStrategy
+
+pytestmark = pytest.mark.timeout(180)
+
+STEPS = 300
+BATCH = np.array([[3, 1]]), np.zeros((1, 1), "float32")
+
+
+class Counting(optimizers.Optimizer):
+    """Counts updates in a slot variable, and subtracts the count."""
+
+    def build(self, variables: Any) -> None:
+        if not self.built:
+            super().build(variables)
+            self.counts = [self.add_variable_from_reference(v, "count") for v in variables]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        count = self.counts[self._get_variable_index(variable)]
+        self.assign(count, count + gradient)
+        self.assign(variable, variable - count * keras.ops.cast(learning_rate, variable.dtype))
+
+
+class Sum(keras.Model):
+    """Has a gradient of 1 for two rows of a table, and for all of two variables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = keras.layers.Embedding(4, 8, embeddings_initializer="ones")
+        self.small = self.add_weight(shape=(4,), initializer="ones", name="small")
+        self.large = self.add_weight(shape=(80, 80), initializer="ones", name="large")
+        self.table.build()
+        self.built = True
+
+    def call(self, ids: Any) -> Any:
+        sums = [keras.ops.sum(self.table(ids)), keras.ops.sum(self.small)]
+        return keras.ops.reshape(sum(sums) + keras.ops.sum(self.large), (1, 1))
+
+
+def touched(value: np.ndarray) -> np.ndarray:
+    """Return the rows that are looked up, if `value` is of the table."""
+    return value[[1, 3]] if value.shape == (4, 8) else value
+
+
+def trained(optimizer: optimizers.Optimizer) -> Sum:
+    model = Sum()
+    model.compile(optimizer, lambda _, y: keras.ops.mean(y), steps_per_execution=25)
+    model.fit(tf.data.Dataset.from_tensors(BATCH).repeat(), steps_per_epoch=STEPS, verbose=0)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:Optimizer Counting updates")
+def test_each_update_counts_in_slots_averages_and_weights(make_strategy: MakeStrategy) -> None:
+    with make_strategy(2).scope():
+        model = trained(Counting(1.0, use_ema=True, ema_momentum=0.5))
+    assert int(model.optimizer.iterations) == STEPS
+    weights, average = 1 - np.cumsum(np.arange(1.0, STEPS + 1)), 0.0
+    for number, weight in enumerate(weights):
+        average = weight if number == 0 else 0.5 * average + 0.5 * weight
+    for count, weight in zip(model.optimizer.counts, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(touched(count.numpy()), STEPS)
+        # At the end of training, Keras sets the weights to their averages.
+        np.testing.assert_allclose(touched(weight), average, rtol=1e-6)
+
+
+STOCK = {
+    "SGD": lambda: optimizers.SGD(0.01),
+    "momentum": lambda: optimizers.SGD(0.01, momentum=0.9, weight_decay=0.01),
+    "RMSprop": lambda: optimizers.RMSprop(0.001, rho=0.99, momentum=0.5),
+    "Lion": lambda: optimizers.Lion(0.001),
+    "Adagrad": lambda: optimizers.Adagrad(0.01),
+    "Adadelta": lambda: optimizers.Adadelta(0.1),
+    "Adam": lambda: optimizers.Adam(0.001),
+    "Adamax": lambda: optimizers.Adamax(0.001),
+    "Nadam": lambda: optimizers.Nadam(0.001),
+    "Ftrl": lambda: optimizers.Ftrl(0.01),
+}
+# Their rate is corrected by the step that a worker pulled: other updates may come in between.
+CORRECTED = {"Adam", "Adamax", "Nadam"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STOCK)
+def test_slots_and_weights_are_those_of_so_many_steps(
+    make_strategy: MakeStrategy, name: str
+) -> None:
+    with make_strategy(2).scope():
+        model = trained(STOCK[name]())
+    plain = trained(STOCK[name]())
+    both = zip(
+        [*model.optimizer.variables, *model.weights],
+        [*plain.optimizer.variables, *plain.weights],
+        strict=True,
+    )
+    for ours, theirs in both:
+        is_weight = any(theirs is weight for weight in plain.weights)
+        tolerance = 0.05 if is_weight and name in CORRECTED else 1e-4
+        found, expected = (touched(v.numpy()) for v in (ours, theirs))
+        np.testing.assert_allclose(found, expected, rtol=tolerance, err_msg=ours.path)
+
+
+@pytest.mark.parametrize("accumulated", [pytest.param(None, marks=pytest.mark.slow), 3])
+def test_the_loss_scale_is_raised_once_in_so_many_batches(
+    strategy: Any, accumulated: int | None
+) -> None:
+    with strategy.scope():
+        sgd = optimizers.SGD(2.0**-12, gradient_accumulation_steps=accumulated)
+        scaled = optimizers.LossScaleOptimizer(sgd, initial_scale=16.0, dynamic_growth_steps=50)
+        model = trained(scaled)
+    assert float(model.optimizer.dynamic_scale) == 16 * 2 ** (STEPS // 50)
+    assert int(model.optimizer.step_counter) == STEPS % 50
