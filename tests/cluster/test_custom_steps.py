@@ -142,16 +142,34 @@ def test_a_compute_loss_of_ones_own_gives_what_it_gives_in_plain_keras(
 class OwnTest(keras.Sequential):
     def test_step(self, data: Any) -> Any:
         x, y = data
-        return {"error": keras.ops.max(keras.ops.abs(self(x) - y)), "ones": keras.ops.ones(())}
+        error = keras.ops.max(keras.ops.abs(self(x) - y))
+        return {
+            **super().test_step(data),
+            "error": error,
+            "one": 1.0,
+            "text": "a",
+            "two": np.int64(2),
+        }
 
 
 def test_a_test_step_of_its_own_gives_the_logs(strategy: tfps.ParameterServerStrategy) -> None:
     with strategy.scope():
-        model = OwnTest([keras.layers.Dense(1)])
+        model = OwnTest([keras.Input((3,)), keras.layers.Dense(1)])
         model.compile("sgd", "mse")
-    logs = model.evaluate(X, Y, return_dict=True, verbose=0)
-    assert set(logs) == {"error", "ones"}
-    assert logs["ones"] == 1.0
+    plain = OwnTest([keras.Input((3,)), keras.layers.Dense(1)])
+    plain.compile("sgd", "mse")
+    plain.set_weights(model.get_weights())
+    logs, expected = (
+        m.evaluate(X, Y, batch_size=8, return_dict=True, verbose=0) for m in (model, plain)
+    )
+    # A metric's result is of all batches, and everything else of the last batch.
+    assert logs["loss"] == pytest.approx(expected["loss"])
+    assert {name: logs[name] for name in ("one", "text", "two")} == {
+        "one": 1,
+        "text": b"a",
+        "two": 2,
+    }
+    assert set(logs) == set(expected)
 
 
 class Halving(keras.optimizers.Optimizer):

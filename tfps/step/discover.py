@@ -39,6 +39,7 @@ class Demand:
         lookup_tables: its lookup tables: for the `ref()` of the handle, an eager tensor, the dtypes
             of keys and values.
         outputs: what it returned, as symbolic tensors of a graph that is never run.
+        metric_results: the keys of those of them, in a dictionary, that follow from metric state.
         row_ids: a function from a batch to the ids of the lookups: for each of `tables` a list of
             int tensors of any shape, in the order of the lookups.
     """
@@ -51,6 +52,7 @@ class Demand:
     sums: tuple[keras.Variable, ...]
     lookup_tables: dict[Any, tuple[tf.DType, tf.DType]]
     outputs: Any
+    metric_results: frozenset[str]
     row_ids: Callable[[Any], list[list[tf.Tensor]]]
 
 
@@ -79,6 +81,7 @@ def discover(computation: Callable[[Any], Any], batch_spec: Any) -> Demand:
         sums=tuple(v for v in probe.placeholders if probe.is_sum(v)),
         lookup_tables=_lookup_tables(graph),
         outputs=outputs,
+        metric_results=frozenset(_from_any(outputs, probe.metric_state())),
         row_ids=_RowIds(graph, placeholders, list(by_row.values())),
     )
 
@@ -157,6 +160,10 @@ class _Probe(StepScope):
         is_trained = any(variable is v for _, variables in self.applied for v in variables)
         is_average = placeholder.dtype.is_floating and _is_linear(final, placeholder)
         return is_trained or is_average or _is_plus(final, placeholder)
+
+    def metric_state(self) -> list[tf.Tensor]:
+        """Return the placeholders of metric state."""
+        return [p for v, p in self.placeholders.items() if v.synchronization == "on_read"]
 
     def _watched(self, variable: keras.Variable) -> tf.Tensor:
         placeholder = self._placeholder_of(variable)
@@ -241,6 +248,14 @@ def _ancestors(ops: list[Any]) -> set[Any]:
             found.add(op)
             stack.extend(tensor.op for tensor in op.inputs)
     return found
+
+
+def _from_any(outputs: Any, tensors: list[tf.Tensor]) -> list[str]:
+    """Return the keys of `outputs`, if it is a dictionary, whose tensor depends on some tensors."""
+    if not isinstance(outputs, dict):
+        return []
+    ops = {tensor.op for tensor in tensors}
+    return [name for name, x in outputs.items() if tf.is_tensor(x) and ops & _ancestors([x.op])]
 
 
 @dataclasses.dataclass(frozen=True)

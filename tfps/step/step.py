@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfps import _keras
 from tfps.optimizer.apply import PsOptimizer
@@ -117,10 +118,10 @@ class Step:
             NotImplementedError: if the workers' parts of a metric's state could not be merged, or
                 an optimizer is one that a ps cannot run.
         """
-        self.computation = computation
+        self.computation = _returning_tensors(computation)
         self.num_workers = settings.num_workers
         self.jit_compile = settings.jit_compile
-        self.demand: Demand = discover(computation, batch_spec)
+        self.demand: Demand = discover(self.computation, batch_spec)
         self.optimizers = {
             optimizer: self._prepared(optimizer, variables, settings)
             for optimizer, variables in self.demand.applied
@@ -255,3 +256,14 @@ class Step:
                 )
             copies.append(RowCopy(table, [] if optimizer is None else optimizer.slots_of(table)))
         return copies
+
+
+def _returning_tensors(computation: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return `computation` whose numbers and strings are tensors, as what a tf.function returns."""
+
+    def as_tensor(leaf: Any) -> Any:
+        if leaf is None or (tf.is_tensor(leaf) and not isinstance(leaf, tf.Tensor)):
+            return leaf
+        return leaf if tf.is_symbolic_tensor(leaf) else tf.identity(leaf)
+
+    return lambda batch: tf.nest.map_structure(as_tensor, computation(batch))

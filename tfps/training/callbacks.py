@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 Logs = dict[str, Any]
@@ -49,8 +50,11 @@ def batch_hooks(
 
 
 def as_floats(logs: Logs) -> Logs:
-    """Return logs whose scalar tensors are floats, as callbacks expect."""
-    return {
-        name: float(value) if tf.is_tensor(value) and value.shape.rank == 0 else value
-        for name, value in logs.items()
-    }
+    """Return logs whose scalar tensors are floats, or strings in arrays, as callbacks expect."""
+
+    def as_float(value: Any) -> Any:
+        if not (tf.is_tensor(value) and value.shape.rank == 0):
+            return value
+        return np.asarray(value.numpy(), object) if value.dtype == tf.string else float(value)
+
+    return {name: as_float(value) for name, value in logs.items()}

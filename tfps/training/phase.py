@@ -134,15 +134,22 @@ class Phase:
         self._begin()
         logs: Logs = {}
         # As in Keras, the logs hold what a train_step or test_step of the user's own returned last.
-        outputs = self.program.demand.outputs
-        own_logs = isinstance(outputs, dict) and set(outputs) != set(model.get_metrics_result())
+        # Metrics' results are those of all workers.
+        demand = self.program.demand
+        returned = demand.outputs if isinstance(demand.outputs, dict) else {}
+        merged = demand.metric_results & set(model.get_metrics_result())
+        with_output = not merged.issuperset(returned)
 
         def logs_after(result: Result) -> Logs:
             self.metrics.assign()
-            return as_floats(result.output if own_logs else model.get_metrics_result())
+            results = model.get_metrics_result()
+            if returned:
+                last = result.output if with_output else {}
+                results = {n: results[n] if n in merged else last[n] for n in returned}
+            return as_floats(results)
 
         result = None
-        for result in self._results(with_output=own_logs):
+        for result in self._results(with_output=with_output):
             if hooks:
                 hooks[0](self.steps_run)
             self._count(result)
