@@ -7,7 +7,6 @@ that ps. A view's `assign`, `assign_add` and `assign_sub` are TensorFlow's nativ
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -188,26 +187,36 @@ class PsOptimizer:
         numbers: dict[int, tf.Tensor] = {}
         step = counters[self.global_step]
         home = view_of(self.global_step).shard.ps
+        averages = self.counts and bool(_keras.moving_averages(self._keras))
+
+        def number(counter: tf.Variable, after: Sequence[tf.Operation]) -> tf.Tensor:
+            with tf.device(ps_device(at)), tf.control_dependencies(after):
+                return take_number(counter)
+
         # The home comes first: its number is for the others, too.
         for at in sorted(self.ps, key=home.__ne__) if ps is None else [ps]:
             here = [gradient for gradient in gradients if gradient.shard.ps == at]
-            with self._alone(at, here, several=ps is None):
-                if at == home:
-                    counters = counters | self._update_shared(counters)
+            counts = self.counts and at == home
+            with self._alone(at, here, several=ps is None) as end:
                 with traced_on(at) as updates:
+                    if at == home:
+                        counters = counters | self._update_shared(counters)
                     if here:
                         used = scalars[at]()
                         for gradient in here:
                             self._update(gradient, counters, used)
-                with tf.device(ps_device(at)), tf.control_dependencies(updates):
-                    if at in versions:
-                        numbers[at] = take_number(versions[at])
-                    if at == home and self.counts:
-                        step = numbers[at] = take_number(native(self.global_step))
-                        if self.loss_scale is not None:
-                            self.loss_scale.raise_()
-                if self.counts:
+                if counts and self.loss_scale is not None:
+                    with tf.device(ps_device(at)):
+                        self.loss_scale.raise_()
+                if averages:
+                    if counts:
+                        step = numbers[at] = number(native(self.global_step), updates)
                     move_averages(self._keras, step, at)
+            # A pull reads what counts. So it comes after the block's end, which needs no message.
+            if counts and not averages:
+                numbers[at] = number(native(self.global_step), end)
+            if at in versions:
+                numbers[at] = number(versions[at], end)
         return numbers
 
     def count(self, counters: Values) -> None:
@@ -222,8 +231,10 @@ class PsOptimizer:
 
     def _alone(
         self, ps: int, gradients: Sequence[ShardGradient], *, several: bool
-    ) -> AbstractContextManager[None]:
+    ) -> AbstractContextManager[list[tf.Operation]]:
         """Let no other update of this kind run at the same time, if it would be lost.
+
+        The context gives a list that has, after the block, the ops that end it.
 
         Args:
             ps: the index of the ps.
@@ -237,7 +248,7 @@ class PsOptimizer:
         )
         if shared or (several and (averaged or not all(map(self._is_one_op, gradients)))):
             return locked(ps, [gradient.value for gradient in gradients])
-        return contextlib.nullcontext()
+        return traced_on(ps)
 
     def _is_one_op(self, gradient: ShardGradient) -> bool:
         """Whether an update is one op, which holds the locks of its variables."""

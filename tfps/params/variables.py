@@ -114,7 +114,7 @@ def traced_on(ps: int) -> Iterator[list[tf.Operation]]:
 
 
 @contextlib.contextmanager
-def locked(ps: int, after: Sequence[tf.Tensor]) -> Iterator[None]:
+def locked(ps: int, after: Sequence[tf.Tensor]) -> Iterator[list[tf.Operation]]:
     """Trace the block's ops on a ps so that those of another such block do not run in between.
 
     The lock is one for all functions of all workers. It is held only while the ps works: it is
@@ -124,14 +124,18 @@ def locked(ps: int, after: Sequence[tf.Tensor]) -> Iterator[None]:
     Args:
         ps: the index of the ps.
         after: what the block needs; the lock is taken when these tensors have been computed.
+
+    Yields:
+        A list that has, after the block, the op that releases the lock.
     """
-    with tf.device(ps_device(ps)), tf.control_dependencies(list(after)):
+    device, end = ps_device(ps), list[tf.Operation]()
+    with tf.device(device), tf.control_dependencies(list(after)):
         mutex = tf.raw_ops.MutexV2(container="", shared_name="tfps_update")
         lock = tf.raw_ops.MutexLock(mutex=mutex)
     with traced_on(ps) as ops, tf.control_dependencies([lock]):
-        yield
-    with tf.device(ps_device(ps)), tf.control_dependencies(ops):
-        tf.raw_ops.ConsumeMutexLock(mutex_lock=lock)
+        yield end
+    with tf.device(device), tf.control_dependencies(ops):
+        end.append(tf.raw_ops.ConsumeMutexLock(mutex_lock=lock))
 
 
 def take_number(counter: tf.Variable) -> tf.Tensor:
