@@ -168,6 +168,7 @@ class PsOptimizer:
         *,
         versions: Mapping[int, tf.Variable] = MappingProxyType({}),
         ps: int | None = None,
+        paced: bool = False,
     ) -> dict[int, tf.Tensor]:
         """Update the parameters on their ps, and count one update.
 
@@ -179,6 +180,8 @@ class PsOptimizer:
             versions: for some ps, by their index, a variable that counts the updates there, int64.
             ps: the index of the only ps to write to, if each ps makes its updates by itself, one
                 after the other. None writes to all; other functions may do so at the same time.
+            paced: whether gradients come one after the other, and a pull is not to wait for all:
+                each is applied by itself, and a number does not wait for the updates.
 
         Returns:
             For the ps of `versions`, and the ps of the global step, by their index: the number of
@@ -197,10 +200,16 @@ class PsOptimizer:
         for at in sorted(self.ps, key=home.__ne__) if ps is None else [ps]:
             here = [gradient for gradient in gradients if gradient.shard.ps == at]
             counts = self.counts and at == home
+            if at == home and _keras.has_shared_update(self._keras):
+                with locked(at, [counters[self.global_step]]):
+                    counters = counters | self._update_shared(counters)
+            if paced:
+                for gradient in here:
+                    with self._alone(at, [gradient], several=ps is None):
+                        self._update(gradient, counters, scalars[at]())
+                here = []
             with self._alone(at, here, several=ps is None) as end:
                 with traced_on(at) as updates:
-                    if at == home:
-                        counters = counters | self._update_shared(counters)
                     if here:
                         used = scalars[at]()
                         for gradient in here:
@@ -241,12 +250,11 @@ class PsOptimizer:
             gradients: the gradients of its shards.
             several: whether several functions make updates at the same time.
         """
-        at_home = ps == view_of(self.global_step).shard.ps
-        shared = at_home and (self.loss_scale is not None or _keras.has_shared_update(self._keras))
+        scaled = self.loss_scale is not None and ps == view_of(self.global_step).shard.ps
         averaged = self.counts and any(
             view.shard.ps == ps for view, _ in averaged_shards(self._keras)
         )
-        if shared or (several and (averaged or not all(map(self._is_one_op, gradients)))):
+        if scaled or (several and (averaged or not all(map(self._is_one_op, gradients)))):
             return locked(ps, [gradient.value for gradient in gradients])
         return traced_on(ps)
 
@@ -274,8 +282,6 @@ class PsOptimizer:
 
     def _update_shared(self, counters: Values) -> Values:
         """Update the variables that the updates of all others read; return their new values."""
-        if not _keras.has_shared_update(self._keras):
-            return VariableMap()
         now = VariableMap([(self.global_step, view_of(self.global_step).read())])
         with ViewScope(counters | now) as scope:
             _keras.update_shared(self._keras, scope.rate(self._keras))

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tfps.params.variable_map import Values, VariableMap
@@ -61,7 +62,7 @@ class Moves:
         tables = list(zip(demand.tables, demand.row_ids(batch), strict=True))
 
         def pull_all() -> Pull:
-            return pull(step.whole, tables, self.wire, self._begin(), step.global_steps)
+            return pull(step.whole, tables, self.wire, self._begin(), self._first())
 
         if step.gate is None:
             return pull_all()
@@ -69,7 +70,11 @@ class Moves:
 
     def pull_whole(self) -> Pull:
         """Read from the ps the variables that are pulled whole."""
-        return pull(self.step.whole, [], self.wire, self._begin(), self.step.global_steps)
+        return pull(self.step.whole, [], self.wire, self._begin(), self._first())
+
+    def _first(self) -> list[keras.Variable]:
+        # They wait for the whole push; the first messages of a paced one are not to wait.
+        return [] if self.paced else self.step.global_steps
 
     def _begin(self) -> dict[Effect, Versions]:
         return {effect: effect.begin() for effect in self.step.effects}

@@ -262,8 +262,10 @@ def _returning_tensors(computation: Callable[[Any], Any]) -> Callable[[Any], Any
     """Return `computation` whose numbers and strings are tensors, as what a tf.function returns."""
 
     def as_tensor(leaf: Any) -> Any:
-        if leaf is None or (tf.is_tensor(leaf) and not isinstance(leaf, tf.Tensor)):
+        dense = tf.Tensor | tf.Variable | keras.Variable
+        is_composite = tf.is_tensor(leaf) and not isinstance(leaf, dense)
+        if leaf is None or is_composite or tf.is_symbolic_tensor(leaf):
             return leaf
-        return leaf if tf.is_symbolic_tensor(leaf) else tf.identity(leaf)
+        return tf.identity(leaf)
 
     return lambda batch: tf.nest.map_structure(as_tensor, computation(batch))

@@ -132,7 +132,7 @@ def _receive(
     versions: dict[Any, dict[int, tf.Tensor]] = {effect: {} for effect in start_versions}
     for ps, of_ps in messages(coded, wire.buckets if wire else {}).items():
         on_ps = {effect: found[ps] for effect, found in start_versions.items() if ps in found}
-        with tf.device(ps_device(ps)):
+        with tf.device(ps_device(ps)), tf.control_dependencies(list(on_ps.values())):
             counted = {shard: read(shard) for shard in first if shard.ps == ps}
         earlier = [*on_ps.values(), *counted.values()]
         for number, message in enumerate(of_ps):

@@ -68,6 +68,7 @@ class ReceivedPush:
         ids: for each shard of which only rows were sent, their indices in the shard.
         variables: for each shard the whole variable.
         header: any structure of tensors that was sent with the gradients.
+        paced: whether it came in several messages, one after the other.
     """
 
     ps: int
@@ -75,6 +76,7 @@ class ReceivedPush:
     ids: Mapping[Shard, tf.Tensor]
     variables: Mapping[Shard, keras.Variable]
     header: Any
+    paced: bool = False
 
     @property
     def tensors(self) -> list[tf.Tensor]:
@@ -243,4 +245,5 @@ def _send_to(
         ids={of_shard.shard: on_ps for of_shard, on_ps in zip(rows, first, strict=False)},
         variables=cut.variables,
         header=rebuild(first[len(rows) :]),
+        paced=paced and len(messages) > 1,
     ), byte_counts

@@ -102,6 +102,7 @@ class AtOnce(Effect):
             counters,
             {push.ps: functools.partial(self._scalars, push) for push in pushes},
             versions={p.ps: self._versions[p.ps] for p in pushes if p.ps != self._home},
+            paced=any(push.paced for push in pushes),
         )
         for push in pushes:
             scalars, start = push.header
