@@ -112,11 +112,13 @@ def _import_tensorflow_without_keras() -> None:
     # TensorFlow imports Keras if it can. A server has no models, and starts in half the time and
     # with 100 MB less. A third of what is left would be the garbage collector's, for no garbage.
     sys.modules.setdefault("keras", None)  # type: ignore[arg-type]
+    collects = gc.isenabled()
     gc.disable()
     try:
         importlib.import_module("tensorflow")
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
         if sys.modules["keras"] is None:
             del sys.modules["keras"]
 

@@ -159,7 +159,7 @@ class _Probe(StepScope):
         placeholder = self.placeholders[variable]
         is_trained = any(variable is v for _, variables in self.applied for v in variables)
         is_average = placeholder.dtype.is_floating and _is_linear(final, placeholder)
-        return is_trained or is_average or _is_plus(final, placeholder)
+        return is_trained or is_average or self.is_sum(variable)
 
     def metric_state(self) -> list[tf.Tensor]:
         """Return the placeholders of metric state."""

@@ -144,8 +144,7 @@ class Phase:
             self.metrics.assign()
             results = model.get_metrics_result()
             if returned:
-                last = result.output if with_output else {}
-                results = {n: results[n] if n in merged else last[n] for n in returned}
+                results = {n: results[n] if n in merged else result.output[n] for n in returned}
             return as_floats(results)
 
         result = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from tfps.optimizer.update_step import UpdateScalars
 from tfps.params.placement import ps_device
 from tfps.params.shards import shards
 from tfps.params.variable_map import Values
-from tfps.params.variables import variables_on
+from tfps.params.variables import traced_on, variables_on
 from tfps.transport.pull import Versions
 from tfps.transport.send import ReceivedPush
 from tfps.update.effect import Effect, Measured
@@ -95,27 +96,24 @@ class AtOnce(Effect):
 
     @override
     def take(self, pushes: Sequence[ReceivedPush], counters: Values) -> tf.Tensor:
-        graph = tf.compat.v1.get_default_graph()
-        before = len(graph.get_operations()) if self._confirms else 0
-        numbers = self.optimizer.apply(
-            [gradient for push in pushes for gradient in push.decoded()],
-            counters,
-            {push.ps: functools.partial(self._scalars, push) for push in pushes},
-            versions={p.ps: self._versions[p.ps] for p in pushes if p.ps != self._home},
-            paced=any(push.paced for push in pushes),
-        )
-        for push in pushes:
-            scalars, start = push.header
-            self._count(push.ps, numbers[push.ps], scalars.step if start is None else start)
+        with contextlib.ExitStack() as stack:
+            traced = {push.ps: stack.enter_context(traced_on(push.ps)) for push in pushes}
+            numbers = self.optimizer.apply(
+                [gradient for push in pushes for gradient in push.decoded()],
+                counters,
+                {push.ps: functools.partial(self._scalars, push) for push in pushes},
+                versions={p.ps: self._versions[p.ps] for p in pushes if p.ps != self._home},
+                paced=any(push.paced for push in pushes),
+            )
+            for push in pushes:
+                scalars, start = push.header
+                self._count(push.ps, numbers[push.ps], scalars.step if start is None else start)
         if not self._confirms:
             return tf.zeros([], tf.int64)
-        traced = graph.get_operations()[before:]
         receipts = []
-        for push in pushes:
-            device = ps_device(push.ps)
-            on_ps = [op for op in traced if op.device == device]
-            with tf.device(device), tf.control_dependencies(on_ps):
-                receipts.append(tf.identity(numbers[push.ps]))
+        for ps, ops in traced.items():
+            with tf.device(ps_device(ps)), tf.control_dependencies(ops):
+                receipts.append(tf.identity(numbers[ps]))
         return tf.add_n(receipts)
 
     def _scalars(self, push: ReceivedPush) -> UpdateScalars:
