@@ -69,6 +69,7 @@ def test_a_compiled_step_learns_what_a_traced_one_does(
     assert compiled(model)
     for ours, theirs in zip(model.get_weights(), traced.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert not overlap or not compiled(traced)
     if overlap:  # which changes nothing in evaluate and predict
         assert model.predict(IDS, verbose=0).shape == (44, 1)
     else:

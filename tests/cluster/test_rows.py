@@ -190,6 +190,20 @@ def test_an_id_out_of_range_is_an_error(make_strategy: Any, num_shards: int, bad
     model.fit(IDS, TARGETS, verbose=0)  # and leaves the workers working
 
 
+def test_rows_that_all_workers_push_lose_no_update(make_strategy: Any) -> None:
+    with make_strategy(1).scope():
+        ids = keras.Input((64,), dtype="int32")
+        table = keras.layers.Embedding(64, 256, embeddings_initializer="zeros")
+        model = keras.Model(ids, keras.ops.sum(table(ids), axis=(1, 2)))
+        model.compile(
+            keras.optimizers.SGD(1.0), lambda _, y: keras.ops.mean(y), steps_per_execution=50
+        )
+    batch = np.arange(64)[None], np.zeros((1, 1))
+    data = tf.data.Dataset.from_tensors(batch).repeat()
+    model.fit(data, steps_per_epoch=400, verbose=0)
+    np.testing.assert_array_equal(model.get_weights()[0], np.full((64, 256), -400.0))
+
+
 @pytest.mark.parametrize(
     ("num_shards", "optimizer"),
     [(2, "ftrl"), *(pytest.param(n, o, marks=SLOW) for n, o in ((1, "adam"), (2, "rmsprop")))],
