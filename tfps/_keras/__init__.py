@@ -39,7 +39,9 @@ from tfps._keras.models import (
 )
 from tfps._keras.optimizers import (
     StandIn,
+    changed_by,
     clip_gradients,
+    counters,
     decays,
     global_step_variable,
     has_shared_update,
@@ -62,9 +64,11 @@ __all__ = [
     "StepScope",
     "assignments",
     "build",
+    "changed_by",
     "check_compiled",
     "clip_gradients",
     "concatenate",
+    "counters",
     "decays",
     "first_epoch",
     "global_step_variable",

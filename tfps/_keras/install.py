@@ -21,6 +21,7 @@ from keras_hub.src.utils.pipeline_model import PipelineModel
 
 from tfps._keras.interface import Hooks, KerasStrategy, StepScope
 from tfps._keras.variables import count_assignment, native
+from tfps._tensorflow import inline_functions
 
 TESTED_VERSIONS = {"tensorflow": "2.21", "keras": "3.15", "keras-hub": "0.32"}
 
@@ -44,6 +45,7 @@ def install() -> None:
     _wrap(BaseOptimizer, "apply", _apply)
     _wrap(keras.optimizers.LossScaleOptimizer, "apply", _apply)
     _wrap(TFOptimizer, "_var_key", _var_key)
+    inline_functions(lambda: _step_scope() is not None)
     for name in ("fit", "evaluate", "predict"):
         _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
         _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))

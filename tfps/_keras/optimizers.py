@@ -67,6 +67,23 @@ def learning_rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Varia
     return rate if isinstance(rate, keras.Variable) else None
 
 
+def counters(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the scalars that `optimizer.apply` reads: the count, the rate, and the loss scale."""
+    (inner,) = without_wrappers(optimizer)
+    rate = learning_rate_variable(inner)
+    scale = []
+    if inner is not optimizer and optimizer.built:
+        scale = [optimizer.dynamic_scale, optimizer.step_counter]
+    return [global_step_variable(inner), *([] if rate is None else [rate]), *scale]
+
+
+def changed_by(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the optimizer's own variables that `optimizer.apply` changes."""
+    (inner,) = without_wrappers(optimizer)
+    rate = learning_rate_variable(inner)
+    return [variable for variable in optimizer.variables if variable is not rate]
+
+
 def moving_averages(
     optimizer: keras.optimizers.Optimizer,
 ) -> list[tuple[keras.Variable, keras.Variable]]:

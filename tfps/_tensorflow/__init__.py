@@ -14,6 +14,9 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `eager.executor.new_executor` | a call to a ps that takes long must not delay the calls of other threads |
 | `ConcreteFunction._captured_inputs`, `replace_capture_with_deferred_capture`, `FuncGraph.capture_call_time_value` | each worker gets its own copy, once, of the tensors that a function captures |
 | `tf.__internal__.FuncGraph` | a step is traced to find out which variables it uses; the graph is never run |
+| `FuncGraph.outer_graph`, `inputs`, `outputs`, `captures`, `capture` | a step may read and write variables in the graphs of branches and loops |
+| `control_flow_v2_func_graphs.WhileBodyFuncGraph`, `WhileCondFuncGraph` | what a loop does is done several times |
+| `polymorphic_function.Function.__call__`, `_python_function`, `_autograph`, `autograph_util.py_func_from_autograph`, `ag_ctx.ControlStatusCtx` | a step traces its tf.functions with it: their own traces hold the values of an earlier trace |
 | `tf.__internal__.CompositeTensor` | the components of ragged and sparse tensors are sent like other tensors |
 | `eager.tape.variable_accessed` | makes the active tapes watch a tensor that was pulled for a variable |
 | `eager.context.Context.remove_function`, `atomic_function.RUNTIME_FUNCTION_REFS` | functions that Python has dropped are removed when no worker runs one, not by the garbage collector |
@@ -27,11 +30,13 @@ from tfps._tensorflow.functions import (
     FuncGraph,
     capture_at_call,
     captures,
+    inline_functions,
     is_composite,
     remove_dropped_functions,
     replace_capture,
     watch,
 )
+from tfps._tensorflow.graphs import in_current_graph, is_loop, passed_in
 from tfps._tensorflow.strategy import ShardedVariable, Strategy, VariableCreation
 from tfps._tensorflow.workers import on_own_stream, on_worker, workers
 
@@ -43,9 +48,13 @@ __all__ = [
     "capture_at_call",
     "captures",
     "find_devices",
+    "in_current_graph",
+    "inline_functions",
     "is_composite",
+    "is_loop",
     "on_own_stream",
     "on_worker",
+    "passed_in",
     "remove_dropped_functions",
     "replace_capture",
     "set_log_level",

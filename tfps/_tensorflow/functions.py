@@ -7,9 +7,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.python.autograph.core import ag_ctx
 from tensorflow.python.eager import context, tape
-from tensorflow.python.eager.polymorphic_function import atomic_function
+from tensorflow.python.eager.polymorphic_function import (
+    atomic_function,
+    autograph_util,
+    polymorphic_function,
+)
 
 FuncGraph = tf.__internal__.FuncGraph
 
@@ -81,6 +87,31 @@ def replace_capture(function: Any, tensor: tf.Tensor, make: Callable[[], tf.Tens
     """Have a concrete function use the result of `make`, at each call, for a captured tensor."""
     spec = tf.TensorSpec(tensor.shape, tensor.dtype)
     function.replace_capture_with_deferred_capture(tensor, make, spec)
+
+
+def inline_functions(inlines: Callable[[], bool]) -> None:
+    """Have calls of a tf.function trace it anew, as part of the caller, where `inlines()` is true.
+
+    A tf.function keeps its traces. One that was made in another graph has the values that variables
+    had there.
+    """
+    call = polymorphic_function.Function.__call__
+
+    @functools.wraps(call)
+    def inline(function: Any, *args: Any, **kwargs: Any) -> Any:
+        if not inlines():
+            return call(function, *args, **kwargs)
+        body = function._python_function
+        if function._autograph:
+            body = autograph_util.py_func_from_autograph(body)
+        args, kwargs = tf.nest.map_structure(
+            lambda leaf: tf.constant(leaf) if isinstance(leaf, np.ndarray) else leaf, (args, kwargs)
+        )
+        # Where the caller is not converted, AutoGraph would not convert what it calls.
+        with ag_ctx.ControlStatusCtx(status=ag_ctx.Status.UNSPECIFIED):
+            return body(*args, **kwargs)
+
+    polymorphic_function.Function.__call__ = inline
 
 
 def watch(tensor: tf.Tensor) -> None:

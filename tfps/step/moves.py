@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ import keras
 import tensorflow as tf
 
 from tfps.params.variable_map import Values, VariableMap
-from tfps.step.compute import Applied, Computed, ComputeFunction, compute
-from tfps.step.push import Pushed, push, push_written
+from tfps.step.compute import Computed, ComputeFunction, InlineApply, compute
+from tfps.step.inline import InlinePush
+from tfps.step.push import Pushed, push, push_assigned, push_written
 from tfps.step.step import Step
 from tfps.transport.messages import Wire, buckets
 from tfps.transport.pull import Pull, Versions, pull
@@ -79,25 +81,53 @@ class Moves:
     def _begin(self) -> dict[Effect, Versions]:
         return {effect: effect.begin() for effect in self.step.effects}
 
-    def compute(self, batch: Any, pulled: Pull, metrics: Sequence[tf.Tensor]) -> Computed:
-        """Run the model on `batch`, with the pulled values and the metric state so far."""
+    def compute(
+        self,
+        batch: Any,
+        pulled: Pull,
+        metrics: Sequence[tf.Tensor],
+        inline: InlineApply | None = None,
+    ) -> Computed:
+        """Run the model on `batch`, with the pulled values and the metric state so far.
+
+        Args:
+            batch: the batch.
+            pulled: the pulled values.
+            metrics: the metric state.
+            inline: what the calls of `apply` do whose effect the step sees; None lets them push.
+        """
+        step = self.step
+        if inline is None:
+            inline = InlinePush(step, self.wire, self.worker, pulled)
+        run = functools.partial(self._compute, inline)
         whole = pulled.whole | self.frozen
-        own = VariableMap(zip(self.step.metrics, metrics, strict=True)) | self._seed_values(pulled)
-        if not (self.step.jit_compile and _suits_xla(batch)):
-            return self._compute(batch, whole, pulled.rows, own)
+        own = VariableMap(zip(step.metrics, metrics, strict=True)) | self._seed_values(pulled)
+        if not (step.is_compiled and _suits_xla(batch)):
+            return run(batch, whole, pulled.rows, own)
         rows = VariableMap((table, _padded(rows)) for table, rows in pulled.rows.items())
-        function = ComputeFunction(self._compute, batch, whole, rows, own, jit_compile=True)
+        function = ComputeFunction(run, batch, whole, rows, own, jit_compile=True)
         return _unpadded(function(batch, whole, rows, own), pulled.rows)
 
     def _compute(
         self,
+        inline: InlineApply,
         batch: Any,
         whole: Values,
         rows: VariableMap[Rows],
         own: Values,
     ) -> Computed:
-        kept = [*self.step.metrics, *self.step.written]
-        return compute(self.step.computation, batch, whole=whole, rows=rows, own=own, kept=kept)
+        step = self.step
+        return compute(
+            step.computation,
+            batch,
+            whole=whole,
+            rows=rows,
+            own=own,
+            kept=[*step.metrics, *step.written],
+            calls=step.demand.applied,
+            variables=step.variables,
+            inline=inline,
+        )
 
     def metrics(self, computed: Computed) -> list[tf.Tensor]:
         """Return the metric state after a step."""
@@ -106,24 +136,35 @@ class Moves:
     def push(self, computed: Computed, pulled: Pull) -> Pushed:
         """Send gradients and differences to the ps, which apply them."""
         step = self.step
-        moved = [(v, computed.values[v] - pulled.whole[v]) for v in step.moved]
-        assigned = [(v, computed.values[v]) for v in step.assigned]
-        pushed = push_written(moved, assigned, self.wire)
-        if step.replica is not None:
-            step.replica.write(VariableMap((v, computed.values[v]) for v in step.written))
+        pushed = self._push_written(computed, pulled)
         for applied in computed.applied:
-            optimizer = step.optimizers[applied.optimizer]
             pushed += push(
-                optimizer,
+                step.calls[applied.number],
                 applied,
-                pulled,
+                dataclasses.replace(pulled, whole=pulled.whole | applied.counters),
                 self.wire,
                 self.worker,
                 replica=step.replica,
                 paced=self.paced,
             )
         if step.gate is not None:
-            step.gate.end(self.worker, pushed.applied)
+            sums = [] if computed.sums is None else [computed.sums]
+            step.gate.end(self.worker, [*pushed.applied, *sums])
+        return pushed
+
+    def _push_written(self, computed: Computed, pulled: Pull) -> Pushed:
+        """Send what the step assigned to variables."""
+        step, values = self.step, computed.values
+        bases = pulled.whole | computed.bases
+        moved = [(v, values[v] - bases[v]) for v in step.moved]
+        certain = [(v, values[v]) for v in step.assigned if v not in computed.assigned]
+        pushed = push_written(moved, certain, self.wire)
+        for variable in step.assigned:
+            if variable in computed.assigned:
+                is_assigned = computed.assigned[variable]
+                pushed += push_assigned(variable, values[variable], is_assigned, self.wire)
+        if step.replica is not None:
+            step.replica.write(VariableMap((v, values[v]) for v in step.written))
         return pushed
 
     def _seed_values(self, pulled: Pull) -> Values:
@@ -132,9 +173,8 @@ class Moves:
         No two workers, and no two steps of one worker, draw the same numbers; a run of one worker
         can be repeated.
         """
-        step = tf.zeros([], tf.int64)
-        if self.step.optimizers:
-            step = pulled.whole[self.step.global_steps[0]]
+        steps = [pulled.whole[counter] for counter in self.step.global_steps]
+        step = tf.add_n([tf.zeros([], tf.int64), *steps])
         values: Values = VariableMap()
         for seed, initial in self.step.seeds:
             state = tf.constant(initial)
@@ -171,8 +211,8 @@ def _unpadded(computed: Computed, pulled: VariableMap[Rows]) -> Computed:
     return dataclasses.replace(
         computed,
         applied=[
-            Applied(
-                optimizer=applied.optimizer,
+            dataclasses.replace(
+                applied,
                 gradients=[
                     (v, g if g is None or v not in sizes else g[: sizes[v]])
                     for v, g in applied.gradients

@@ -64,8 +64,8 @@ class WorkerProgram:
                 an optimizer is one that a ps cannot run.
         """
         self._spec = batch_spec
+        self._settings = settings
         self._wire = settings.wire
-        self._overlap = settings.overlap
         self._dispatches: dict[tuple[Any, ...], Dispatch] = {}
         self._step = Step(computation, batch_spec, settings)
         self.demand: Demand = self._step.demand
@@ -84,13 +84,24 @@ class WorkerProgram:
 
     @property
     def overlaps(self) -> bool:
-        """Whether steps pull and push while others compute."""
-        return self._overlap and bool(self._step.optimizers)
+        """Whether steps pull and push while others compute; a step that pushes inline does not."""
+        return (
+            self._settings.overlap and bool(self._step.calls) and not self._step.inline_state.calls
+        )
 
     @property
     def window(self) -> int:
         """The number of steps between a pull and a push, all in one dispatch."""
         return 1 if self._step.window is None else self._step.window.steps
+
+    def steps_until(self, boundary: int, step: int) -> int:
+        """Return the number of steps, of all workers, that take the global step to `boundary`.
+
+        No update is left half done: a synchronous one takes a step of each worker.
+        """
+        share = self._settings.policy.share(self._settings.num_workers)
+        steps_per_update = max(1, round(share * self._settings.num_workers))
+        return (boundary - step) * steps_per_update
 
     @property
     def boundaries(self) -> tuple[int, ...]:

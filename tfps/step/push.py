@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 
 from tfps.optimizer.views import RowView
 from tfps.params.shards import shards
 from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.step.compute import Applied
-from tfps.step.step import StepOptimizer
+from tfps.step.step import StepApply
 from tfps.transport.messages import Wire
 from tfps.transport.pull import Pull
 from tfps.transport.rows import RowRequest
@@ -51,7 +52,7 @@ class Pushed:
 
 
 def push(
-    optimizer: StepOptimizer,
+    call: StepApply,
     applied: Applied,
     pulled: Pull,
     wire: Wire,
@@ -60,10 +61,10 @@ def push(
     replica: Replica | None = None,
     paced: bool = False,
 ) -> Pushed:
-    """Send the gradients of one optimizer to their ps, where they take effect.
+    """Send the gradients of a call of `apply` to their ps, where they take effect.
 
     Args:
-        optimizer: the optimizer.
+        call: the call.
         applied: its gradients.
         pulled: what they were computed from.
         wire: the format in which they travel.
@@ -72,11 +73,11 @@ def push(
         paced: whether the messages to a ps follow one another, if the gradients are computed at
             once: what the first message updates can then be pulled while others are on their way.
     """
-    return _GradientPush(optimizer, pulled, wire, worker, replica=replica, paced=paced).run(applied)
+    return _GradientPush(call, pulled, wire, worker, replica=replica, paced=paced).run(applied)
 
 
 class _GradientPush:
-    """The push of one optimizer's gradients, traced in a worker's function.
+    """The push of the gradients of a call of `apply`, traced in a worker's function.
 
     Each of its branches returns the number of dropped updates, int64; the bytes that were sent; and
     the receipt of the updates (see `Effect.take`).
@@ -84,7 +85,7 @@ class _GradientPush:
 
     def __init__(
         self,
-        optimizer: StepOptimizer,
+        call: StepApply,
         pulled: Pull,
         wire: Wire,
         worker: tf.Tensor,
@@ -92,8 +93,8 @@ class _GradientPush:
         replica: Replica | None,
         paced: bool,
     ) -> None:
-        self._step_optimizer = optimizer
-        self._optimizer = optimizer.optimizer
+        self._call = call
+        self._optimizer = call.optimizer
         self._pulled = pulled
         self._wire = wire
         self._worker = worker
@@ -123,7 +124,7 @@ class _GradientPush:
         )
 
     def _push_or_accumulate(self, gradients: Gradients) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        accumulator = self._step_optimizer.accumulator
+        accumulator = self._call.accumulator
         if accumulator is None:
             return self._zero, *self._update(gradients, self._pulled.requests)
 
@@ -149,7 +150,7 @@ class _GradientPush:
         if self._replica is not None:
             self._replica.apply(self._optimizer, whole)
         rows = [(r, clipped[r.variable]) for r in requests if r.variable in clipped]
-        dense_effect, rows_effect = self._step_optimizer.dense, self._step_optimizer.rows
+        dense_effect, rows_effect = self._call.dense, self._call.rows
         if rows_effect is dense_effect:
             pushed = self._deliver(dense_effect, list(whole.items()), rows)
         else:
@@ -164,7 +165,7 @@ class _GradientPush:
             rows,
             self._pulled,
             self._wire,
-            self._step_optimizer.codec_state,
+            self._call.codec_state,
             self._worker,
             paced=self._paced,
         )
@@ -179,7 +180,7 @@ class _GradientPush:
         return tf.ones([], tf.int64), total([], self._wire.num_ps), self._zero
 
     def _skip(self) -> None:
-        for effect in self._step_optimizer.effects:
+        for effect in self._call.effects:
             effect.skip(self._pulled.start_versions[effect], self._worker)
 
 
@@ -237,6 +238,18 @@ def push_written(differences: DenseValues, values: DenseValues, wire: Wire) -> P
         write = variable.assign if sent.variable in replaced else variable.assign_add
         write(sent.value, read_value=False)
     return _sent(byte_counts, wire)
+
+
+def push_assigned(
+    variable: keras.Variable, value: tf.Tensor, is_assigned: tf.Tensor, wire: Wire
+) -> Pushed:
+    """Set a variable to a value on its ps, if it was assigned to."""
+    sent_bytes = tf.cond(
+        is_assigned,
+        lambda: push_written([], [(variable, value)], wire).sent_bytes,
+        lambda: total([], wire.num_ps),
+    )
+    return dataclasses.replace(Pushed.nothing(wire.num_ps), sent_bytes=sent_bytes)
 
 
 def push_row_differences(differences: RowValues, wire: Wire) -> Pushed:

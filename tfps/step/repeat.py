@@ -55,6 +55,10 @@ class State(NamedTuple):
         traffic = tf.stack([tf.zeros_like(pushed.sent_bytes), pushed.sent_bytes], axis=1)
         return self._replace(dropped=self.dropped + pushed.dropped, traffic=self.traffic + traffic)
 
+    def with_sums(self, sums: tf.Tensor) -> State:
+        """Return the state after pushes and pulls whose sums these are: see `InlineState.sums`."""
+        return self._replace(dropped=self.dropped + sums[0, 0, 0], traffic=self.traffic + sums[1:])
+
 
 class Batches:
     """The batches of a dispatch; in a worker's function."""
@@ -116,7 +120,7 @@ class Repeat:
             pulled, now = self._pull(batch, state)
             computed = self._moves.compute(batch, pulled, now.metrics)
             unpushed = _Unpushed(computed=computed, pulled=pulled)
-            now = self._push(unpushed, self._with_metrics(computed, now))
+            now = self._push(unpushed, self._after(computed, now))
             output = computed.output if state.has_output else ()
             return tf.ones([], tf.int64), now._replace(output=output)
 
@@ -257,10 +261,12 @@ class Repeat:
     def _compute(self, batch: Any, pulled: Pull, state: State) -> tuple[_Unpushed, State]:
         computed = self._function(batch, pulled, state.metrics)
         unpushed = _Unpushed(computed=computed, pulled=pulled)
-        return unpushed, self._with_metrics(computed, state)
+        return unpushed, self._after(computed, state)
 
-    def _with_metrics(self, computed: Computed, state: State) -> State:
-        return state._replace(metrics=self._moves.metrics(computed))
+    def _after(self, computed: Computed, state: State) -> State:
+        """Return the state after a computation."""
+        state = state._replace(metrics=self._moves.metrics(computed))
+        return state if computed.sums is None else state.with_sums(computed.sums)
 
     def _push(self, unpushed: _Unpushed, state: State) -> State:
         return state.with_push(self._moves.push(unpushed.computed, unpushed.pulled))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,11 +16,13 @@ from tfps.params.placement import NEGLIGIBLE_BYTES
 from tfps.params.shards import shards
 from tfps.params.variable_map import VariableMap, VariableSet
 from tfps.step.discover import Demand, check_sums, discover
+from tfps.step.inline_state import InlineState
+from tfps.step.probe import ApplyCall
 from tfps.transport.messages import Wire
 from tfps.update.asynchronous import Asynchronous
 from tfps.update.effect import Effect, Measured
 from tfps.update.gate import Gate
-from tfps.update.policy import Policy, Window
+from tfps.update.policy import Policy
 from tfps.update.ps_program import PsProgram
 from tfps.worker.accumulate import Accumulator
 from tfps.worker.cache import Cache
@@ -28,6 +30,7 @@ from tfps.worker.codec_state import CodecState
 from tfps.worker.frozen import Frozen
 from tfps.worker.replica import Replica
 from tfps.worker.row_copy import RowCopy
+from tfps.worker.step_variables import StepVariables
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,12 +55,12 @@ class StepSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StepOptimizer:
-    """One of a step's optimizers, and what it needs on the worker and on the ps.
+class StepApply:
+    """A call of an optimizer's `apply` in a step, and what it needs on the worker and on the ps.
 
     Attributes:
         optimizer: the optimizer.
-        variables: the variables that it updates.
+        call: the call.
         dense: how gradients of whole variables take effect.
         rows: how gradients of rows take effect; the same object if there is no difference.
         accumulator: adds up gradients on the worker; None if each is pushed.
@@ -65,7 +68,7 @@ class StepOptimizer:
     """
 
     optimizer: PsOptimizer
-    variables: list[keras.Variable]
+    call: ApplyCall
     dense: Effect
     rows: Effect
     accumulator: Accumulator | None
@@ -75,6 +78,11 @@ class StepOptimizer:
     def effects(self) -> list[Effect]:
         """The effects, each once."""
         return [self.dense] if self.rows is self.dense else [self.dense, self.rows]
+
+    @property
+    def variables(self) -> Sequence[keras.Variable]:
+        """The variables that it updates."""
+        return self.call.variables
 
     def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
@@ -95,11 +103,14 @@ class Step:
         demand: what the computation asks of the parameters.
         metrics: the metric state that it updates.
         seeds: the states of its seed generators, with their initial values.
-        optimizers: its optimizers.
+        calls: the calls of its optimizers' `apply`, in order.
+        optimizers: for each of them, one call of all variables that it updates.
         written: the other variables that it assigns to: those in `moved` and `assigned`.
         moved: those by whose differences the workers change them.
         assigned: those of which the last value counts.
         whole: the variables that a step pulls whole.
+        variables: stand for those that must be variables while the step runs.
+        inline_state: what the calls keep whose effect the step sees.
         gate: lets a step start; None if steps start at once.
         window: the steps between a pull and a push; None if each step pulls and pushes.
         replica: a worker's copy of `whole`; None if steps compute on what they pull.
@@ -122,10 +133,14 @@ class Step:
         self.num_workers = settings.num_workers
         self.jit_compile = settings.jit_compile
         self.demand: Demand = discover(self.computation, batch_spec)
-        self.optimizers = {
-            optimizer: self._prepared(optimizer, variables, settings)
-            for optimizer, variables in self.demand.applied
-        }
+        if _build_optimizers(self.demand.applied):
+            self.demand = discover(self.computation, batch_spec)
+        self.window = settings.policy.window(self.num_workers) if self.demand.applied else None
+        self.optimizers = [
+            self._prepared(optimizer, settings)
+            for optimizer in dict.fromkeys(call.optimizer for call in self.demand.applied)
+        ]
+        self.calls = self._calls(settings)
         self.metrics = [v for v in self.demand.whole if v.synchronization == "on_read"]
         check_sums(self.demand, self.metrics)
         seeds = [v for v in self.demand.whole if _keras.is_seed_state(v)]
@@ -137,16 +152,19 @@ class Step:
         moved = VariableSet(self.demand.moved)
         self.moved = [v for v in self.written if v in moved]
         self.assigned = [v for v in self.written if v not in moved]
-        updated = [v for parts in self.optimizers.values() for v in parts.variables]
-        changing = VariableSet([*counters, *self.written, *updated])
+        changing = VariableSet([*counters, *self.written])
+        for parts in self.optimizers:
+            changing |= VariableSet([*parts.variables, *_keras.changed_by(parts.call.optimizer)])
         self.whole = [v for v in used if v in changing]
         self.frozen = Frozen([v for v in used if v not in changing])
-        self.gate: Gate | None = None
-        self.window: Window | None = None
+        self.variables = StepVariables(self.demand.live, self.demand.tables)
+        self.inline_state = InlineState(
+            [call for call in self.calls if call.call.is_inline], settings.wire.num_ps
+        )
         self.replica: Replica | None = None
+        self.gate: Gate | None = None
         if self.optimizers:
             self.gate = settings.policy.gate(self.num_workers, self._make_cache)
-            self.window = settings.policy.window(self.num_workers)
         if self.window is not None:
             self._make_replica()
         self.row_copies = self._row_copies() if self.window else []
@@ -154,7 +172,7 @@ class Step:
     @property
     def _applied(self) -> list[PsOptimizer]:
         """The optimizers that the computation applies."""
-        return [parts.optimizer for parts in self.optimizers.values()]
+        return [parts.optimizer for parts in self.optimizers]
 
     @property
     def _all_optimizers(self) -> list[PsOptimizer]:
@@ -164,7 +182,12 @@ class Step:
     @property
     def effects(self) -> list[Effect]:
         """How gradients take effect, for all optimizers."""
-        return [effect for parts in self.optimizers.values() for effect in parts.effects]
+        return list(dict.fromkeys(effect for call in self.calls for effect in call.effects))
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether XLA compiles what a worker computes: it cannot push, or keep step variables."""
+        return self.jit_compile and not (self.demand.live or self.inline_state.calls)
 
     @property
     def versions(self) -> list[tuple[Effect, int]]:
@@ -198,25 +221,19 @@ class Step:
 
     def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
-        for optimizer in self.optimizers.values():
-            optimizer.prepare()
-        for part in (self.gate, self.replica, *self.row_copies):
+        for call in self.calls:
+            call.prepare()
+        for part in (self.gate, self.replica, self.variables, self.inline_state, *self.row_copies):
             if part is not None:
                 part.prepare()
 
-    def _prepared(
-        self,
-        optimizer: keras.optimizers.Optimizer,
-        variables: list[keras.Variable],
-        settings: StepSettings,
-    ) -> StepOptimizer:
-        if not optimizer.built:
-            optimizer.build(variables)
+    def _prepared(self, optimizer: keras.optimizers.Optimizer, settings: StepSettings) -> StepApply:
+        calls = [call for call in self.demand.applied if call.optimizer is optimizer]
+        variables = list(VariableSet(v for call in calls for v in call.variables))
         for inner in _keras.without_wrappers(optimizer):
             settings.policy.check_optimizer(inner, lazy_rows=settings.lazy_rows)
         ps_optimizer = PsOptimizer(optimizer, lazy_rows=settings.lazy_rows)
         dense = settings.policy.effect(ps_optimizer, self.num_workers)
-        rows = settings.policy.effect_of_rows(ps_optimizer, self.num_workers, dense)
         accumulator = None
         if ps_optimizer.steps_per_update > 1:
             accumulator = Accumulator(
@@ -225,14 +242,29 @@ class Step:
                 self.demand.tables,
                 ps_optimizer.global_step,
             )
-        return StepOptimizer(
+        return StepApply(
             optimizer=ps_optimizer,
-            variables=variables,
+            call=dataclasses.replace(calls[0], variables=variables),
             dense=dense,
-            rows=rows,
+            rows=settings.policy.effect_of_rows(ps_optimizer, self.num_workers, dense),
             accumulator=accumulator,
             codec_state=CodecState(),
         )
+
+    def _calls(self, settings: StepSettings) -> list[StepApply]:
+        """Return the calls of `apply`, each with effects of its own; windows have one push."""
+        unused = {parts.call.optimizer: parts for parts in self.optimizers}
+        calls = []
+        for call in self.demand.applied:
+            parts = unused.pop(call.optimizer, None)
+            if parts is None:
+                parts = next(p for p in self.optimizers if p.call.optimizer is call.optimizer)
+                if self.window is None:
+                    dense = settings.policy.effect(parts.optimizer, self.num_workers)
+                    rows = settings.policy.effect_of_rows(parts.optimizer, self.num_workers, dense)
+                    parts = dataclasses.replace(parts, dense=dense, rows=rows)
+            calls.append(dataclasses.replace(parts, call=call))
+        return calls
 
     def _make_replica(self) -> Replica:
         self.replica = Replica(self.whole, self._applied, self.demand.tables)
@@ -243,7 +275,7 @@ class Step:
 
     def _row_copies(self) -> list[RowCopy]:
         owners = VariableMap(
-            (v, parts.optimizer) for parts in self.optimizers.values() for v in parts.variables
+            (v, parts.optimizer) for parts in self.optimizers for v in parts.variables
         )
         copies = []
         for table in self.demand.tables:
@@ -256,6 +288,15 @@ class Step:
                 )
             copies.append(RowCopy(table, [] if optimizer is None else optimizer.slots_of(table)))
         return copies
+
+
+def _build_optimizers(applied: Sequence[ApplyCall]) -> bool:
+    """Build the optimizers that are not built yet; return whether there were any."""
+    unbuilt = [call for call in applied if not call.optimizer.built]
+    for optimizer in dict.fromkeys(call.optimizer for call in unbuilt):
+        calls = [call for call in unbuilt if call.optimizer is optimizer]
+        optimizer.build(list(VariableSet(v for call in calls for v in call.variables)))
+    return bool(unbuilt)
 
 
 def _returning_tensors(computation: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -11,13 +11,14 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from typing_extensions import override
 
-from tfps.params.variable_map import Values, VariableMap
-from tfps.step.compute import Applied, Computed, ComputeFunction
+from tfps.params.variable_map import Values, VariableMap, VariableSet
+from tfps.step.compute import Applied, Computed, ComputeFunction, InlineApply
 from tfps.step.moves import Moves
 from tfps.step.push import Pushed, deliver, push_row_differences, push_written
 from tfps.step.repeat import Batches, State
-from tfps.step.step import StepOptimizer
+from tfps.step.step import StepApply
 from tfps.transport.pull import Pull
 from tfps.transport.rows import RowRequest
 from tfps.transport.tree import take_apart
@@ -98,7 +99,12 @@ class WindowInputs:
 
 
 class WindowMoves:
-    """The moves of the steps of a window, in one trace of a worker's function."""
+    """The moves of the steps of a window, in one trace of a worker's function.
+
+    Attributes:
+        step: what a step is made of.
+        num_ps: the number of ps.
+    """
 
     def __init__(self, moves: Moves) -> None:
         """Take the moves of single steps."""
@@ -106,7 +112,8 @@ class WindowMoves:
         assert step.window is not None
         assert step.replica is not None
         self._moves = moves
-        self._step = step
+        self.step = step
+        self.num_ps = moves.wire.num_ps
         self._window = step.window
         self._replica: Replica = step.replica
         self._copies: VariableMap[RowCopy] = VariableMap(
@@ -120,16 +127,18 @@ class WindowMoves:
             copy.clear()
         kept = []
         if self._window.keeps_copy:
-            kept = [v for parts in self._step.optimizers.values() for v in self._whole(parts)]
+            kept = [v for parts in self.step.optimizers for v in self._whole(parts)]
         self._replica.load(pulled.whole, keep=kept)
         return pulled
 
-    def _whole(self, optimizer: StepOptimizer) -> list[keras.Variable]:
-        return [v for v in optimizer.variables if v not in self._copies]
+    def _whole(self, optimizer: StepApply) -> list[keras.Variable]:
+        """Return the variables of an optimizer that are copied whole."""
+        copied = VariableSet(self.step.whole)
+        return [v for v in optimizer.variables if v in copied]
 
     def look_up(self, batch: Any) -> WindowInputs:
         """Return what a step on `batch` computes on; pull the rows that the copy does not have."""
-        demand, moves = self._step.demand, self._moves
+        demand, moves = self.step.demand, self._moves
         nothing = tf.zeros([moves.wire.num_ps, 2], tf.int64)
         pulled = Pull(
             whole=self._replica.read(),
@@ -151,7 +160,8 @@ class WindowMoves:
 
     def compute(self, batch: Any, inputs: WindowInputs, metrics: Sequence[tf.Tensor]) -> Computed:
         """Run the model on `batch`."""
-        return self._moves.compute(batch, inputs.pulled, metrics)
+        inline = _WindowInline(self, inputs)
+        return self._moves.compute(batch, inputs.pulled, metrics, inline)
 
     def metrics(self, computed: Computed) -> list[tf.Tensor]:
         """Return the metric state after a step."""
@@ -162,16 +172,16 @@ class WindowMoves:
 
         With a loss scale, gradients that are not finite are dropped, and the scale is lowered.
         """
-        self._replica.write(VariableMap((v, computed.values[v]) for v in self._step.written))
-        dropped = tf.zeros([], tf.int64)
+        self._replica.write(VariableMap((v, computed.values[v]) for v in self.step.written))
+        dropped = tf.zeros([], tf.int64) if computed.sums is None else computed.sums[0, 0, 0]
         for applied in computed.applied:
-            dropped += self._follow(self._step.optimizers[applied.optimizer], applied, inputs)
+            dropped += self.apply(applied, inputs)
         return dropped
 
-    def _follow(
-        self, optimizer: StepOptimizer, applied: Applied, inputs: WindowInputs
-    ) -> tf.Tensor:
-        ps_optimizer, values = optimizer.optimizer, inputs.pulled.whole
+    def apply(self, applied: Applied, inputs: WindowInputs) -> tf.Tensor:
+        """Apply gradients to the copy; return the number of dropped updates, int64."""
+        ps_optimizer = self.step.calls[applied.number].optimizer
+        values = inputs.pulled.whole | applied.counters
         gradients = ps_optimizer.unscaled(applied.gradients, values)
 
         def step() -> tf.Tensor:
@@ -193,21 +203,41 @@ class WindowMoves:
         good = ps_optimizer.are_good(gradients)
         return step() if good is None else tf.cond(good, step, drop)
 
+    def write_inline(self, call: StepApply) -> None:
+        """Write to the copy what the step has assigned to variables that a call changes."""
+        variables = self.step.variables
+        written = [v for v in self.step.written if v in call.call.written]
+        self._replica.write(VariableMap((v, variables.read(v)) for v in written))
+
+    def read_inline(self, call: StepApply, inputs: WindowInputs) -> None:
+        """Read from the copy what a call has changed, and the step uses."""
+        variables = self.step.variables
+        for variable in call.call.used:
+            copy = self._copies.get(variable)
+            if copy is None:
+                value = self._replica.value(variable)
+            else:
+                value = copy.rows(inputs.positions[variable])
+            variables.load(VariableMap([(variable, value)]))
+
     def push(self, pulled: Pull) -> Pushed:
         """Send how the copy differs from `pulled`; the outer optimizer applies it on the ps."""
-        share = 1 / self._step.num_workers
+        share = 1 / self.step.num_workers
+        # What an optimizer updates is pushed with what it has made of it.
+        optimized = VariableSet(v for parts in self.step.optimizers for v in self._whole(parts))
         moved = [
             (v, self._moved(v, pulled) * (tf.cast(share, v.dtype) if _is_real(v) else 1))
-            for v in self._step.moved
+            for v in self.step.moved
+            if v not in optimized
         ]
-        counted = [(v, self._moved(v, pulled)) for v in self._step.global_steps]
-        assigned = [(v, self._replica.value(v)) for v in self._step.assigned]
+        counted = [(v, self._moved(v, pulled)) for v in self.step.global_steps]
+        assigned = [(v, self._replica.value(v)) for v in self.step.assigned]
         pushed = push_written([*moved, *counted], assigned, self._moves.wire)
-        for optimizer in self._step.optimizers.values():
+        for optimizer in self.step.optimizers:
             pushed += self._push(optimizer, pulled, share)
         return pushed
 
-    def _push(self, optimizer: StepOptimizer, pulled: Pull, share: float) -> Pushed:
+    def _push(self, optimizer: StepApply, pulled: Pull, share: float) -> Pushed:
         """Push one optimizer's differences; the outer gradient is the negative difference."""
         moves, scale = self._moves, optimizer.optimizer.loss_scale
         if scale is not None:
@@ -240,6 +270,32 @@ class WindowMoves:
 
     def _moved(self, variable: keras.Variable, pulled: Pull) -> tf.Tensor:
         return self._replica.value(variable) - pulled.whole[variable]
+
+
+class _WindowInline(InlineApply):
+    """Applies the gradients in the middle of a computation to the copy; in one trace."""
+
+    def __init__(self, moves: WindowMoves, inputs: WindowInputs) -> None:
+        self._moves = moves
+        self._inputs = inputs
+        self._state = moves.step.inline_state
+
+    @override
+    def begin(self) -> None:
+        if self._state.calls:
+            self._state.begin({})
+
+    @override
+    def apply(self, applied: Applied) -> None:
+        call = self._moves.step.calls[applied.number]
+        self._moves.write_inline(call)
+        dropped = self._moves.apply(applied, self._inputs)
+        self._state.add(tf.zeros([self._moves.num_ps, 2, 2], tf.int64), dropped)
+        self._moves.read_inline(call, self._inputs)
+
+    @override
+    def end(self) -> tf.Tensor | None:
+        return self._state.sums() if self._state.calls else None
 
 
 def _is_real(variable: keras.Variable) -> bool:

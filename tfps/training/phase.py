@@ -182,8 +182,8 @@ class Phase:
             step, count = 0, remaining
             if boundaries := self.program.boundaries:
                 step = self.program.global_step
-                until_next = min((b - step for b in boundaries if b > step), default=None)
-                count = min((n for n in (until_next, remaining) if n is not None), default=None)
+                until = [self.program.steps_until(b, step) for b in boundaries if b > step]
+                count = min([*until, *([] if remaining is None else [remaining])], default=None)
             dispatch = self.program.dispatch(
                 most_steps=self.steps_per_dispatch, with_output=with_output, step=step
             )

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+from typing_extensions import override
 
 from tfps.params.placement import ps_device
+from tfps.step.compute import Applied, InlineApply
 from tfps.step.moves import Moves
 from tfps.step.step import Step
 from tfps.training.feed import Feed
@@ -123,6 +125,14 @@ def _timed(call: Callable[[int], Any], size: int) -> float:
     return time.perf_counter() - start_s
 
 
+class _NotApplied(InlineApply):
+    """Lets calls of `apply` do nothing."""
+
+    @override
+    def apply(self, applied: Applied) -> None:
+        return
+
+
 def _compute(step: Step, wire: Wire) -> Callable[..., tf.Tensor]:
     """Return a function of (batch, number of steps, worker) that pulls once and computes steps.
 
@@ -135,7 +145,7 @@ def _compute(step: Step, wire: Wire) -> Callable[..., tf.Tensor]:
         metrics = [tf.zeros(v.shape, v.dtype) for v in step.metrics]
 
         def body(done: tf.Tensor, kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            computed = moves.compute(batch, pulled, metrics)
+            computed = moves.compute(batch, pulled, metrics, _NotApplied())
             gradients = [
                 gradient
                 for applied in computed.applied

@@ -130,12 +130,14 @@ def _receive(
     values: _Received = {}
     byte_counts = []
     versions: dict[Any, dict[int, tf.Tensor]] = {effect: {} for effect in start_versions}
-    for ps, of_ps in messages(coded, wire.buckets if wire else {}).items():
+    by_ps = messages(coded, wire.buckets if wire else {})
+    with_version = {ps for found in start_versions.values() for ps in found}
+    for ps in sorted({*by_ps, *with_version}):
         on_ps = {effect: found[ps] for effect, found in start_versions.items() if ps in found}
         with tf.device(ps_device(ps)), tf.control_dependencies(list(on_ps.values())):
             counted = {shard: read(shard) for shard in first if shard.ps == ps}
         earlier = [*on_ps.values(), *counted.values()]
-        for number, message in enumerate(of_ps):
+        for number, message in enumerate(by_ps.get(ps, [[]])):
             with tf.device(ps_device(ps)), tf.control_dependencies(earlier):
                 payloads = [
                     Payload(

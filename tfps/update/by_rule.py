@@ -62,6 +62,11 @@ class ByRule(Effect):
         return {ps: answers.read() for ps, answers in self._answers.items()}
 
     @override
+    def give_back(self, start: Versions) -> None:
+        for ps, answers in self._answers.items():
+            answers.put_back(start[ps])
+
+    @override
     def headers(
         self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
     ) -> dict[int, Any]:

@@ -48,6 +48,10 @@ class Effect(abc.ABC):
         Parameters are to be read afterwards.
         """
 
+    def give_back(self, start: Versions) -> None:
+        """Leave to the next step what `begin` returned to this one."""
+        return
+
     @abc.abstractmethod
     def headers(
         self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values

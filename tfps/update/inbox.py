@@ -154,6 +154,11 @@ class Answers:
         answer.set_shape([])
         return answer
 
+    def put_back(self, answer: tf.Tensor) -> None:
+        """Let this worker read an answer again; in its function, on the ps."""
+        with tf.device(ps_device(self.ps)):
+            tf.raw_ops.QueueEnqueueV2(handle=self._handle, components=[answer])
+
     def close(self) -> None:
         """Close the queues: whoever waits for an answer gets an error; on the chief."""
         for answers in self._queues:

@@ -79,8 +79,11 @@ class RowCopy:
             for base in (False, True):
                 grown = tf.concat([self._read(index, base=base), rows.values], axis=0)
                 self._write(index, grown, base=base)
-        values = tf.gather(self._read(0), positions)
-        return Rows(values=values, inverse=request.inverse), positions, pulled
+        return Rows(values=self.rows(positions), inverse=request.inverse), positions, pulled
+
+    def rows(self, positions: tf.Tensor) -> tf.Tensor:
+        """Return the rows at some positions."""
+        return tf.gather(self._read(0), positions)
 
     def update(self, positions: tf.Tensor, gradient: tf.Tensor) -> RowUpdate:
         """Return the update of some rows by a gradient, to be applied by an optimizer."""
