@@ -122,7 +122,7 @@ class ComputeScope(StepScope):
         """
         pulled = in_current_graph(pulled)
         if not variable.trainable:
-            return pulled if written is None else written
+            return pulled if written is None else tf.stop_gradient(written)
         watch(pulled)
         return pulled if written is None else _instead_of(pulled, written)
 

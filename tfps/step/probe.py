@@ -27,6 +27,7 @@ class ApplyCall:
         is_inline: whether its push cannot wait for the end of the computation: the call is in a
             branch or a loop, or what it changes is used afterwards.
         is_certain: whether it is outside of branches and loops, so that it runs once.
+        is_repeated: whether it is in a loop.
         used: the variables that it changes and the computation uses afterwards.
         written: the variables that it changes and the computation has assigned to.
     """
@@ -35,6 +36,7 @@ class ApplyCall:
     variables: Sequence[keras.Variable]
     is_inline: bool
     is_certain: bool
+    is_repeated: bool
     used: VariableSet
     written: VariableSet
 
@@ -217,6 +219,7 @@ class Probe(StepScope):
             variables=apply.variables,
             is_inline=bool(used) or not is_certain or bool(changed & changed_later),
             is_certain=is_certain,
+            is_repeated=bool(loops),
             used=used,
             written=VariableSet(v for v in written if v in changed),
         )

@@ -31,10 +31,12 @@ class Dispatch:
             last two int64 scalars. It stops early when the iterator ends. It returns a report, to
             be read with the program's `format`, and the last step's output, if that is wanted.
         ps_programs: the programs that must run on the ps at the same time.
+        in_step: whether each worker goes on only after one step of every other worker.
     """
 
     function: Callable[[Any, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Any]]
     ps_programs: Sequence[PsProgram]
+    in_step: bool
 
 
 class WorkerProgram:
@@ -170,7 +172,9 @@ class WorkerProgram:
                 tf.data.IteratorSpec(self._spec), number, number
             )
             keep_captures(traced, self.demand.lookup_tables)
-            self._dispatches[name] = Dispatch(function=traced, ps_programs=self._step.ps_programs)
+            self._dispatches[name] = Dispatch(
+                function=traced, ps_programs=self._step.ps_programs, in_step=self._step.in_step
+            )
         return self._dispatches[name]
 
 

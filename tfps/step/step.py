@@ -54,7 +54,7 @@ class StepSettings:
     jit_compile: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class StepApply:
     """A call of an optimizer's `apply` in a step, and what it needs on the worker and on the ps.
 
@@ -206,6 +206,16 @@ class Step:
         """The programs that run on the ps while workers run what was traced last."""
         programs = [program for effect in self.effects for program in effect.programs.values()]
         return programs if self.gate is None else [*programs, self.gate.program]
+
+    @property
+    def in_step(self) -> bool:
+        """Whether each worker is to go on only after one step of every other worker.
+
+        An `apply` in a loop may run more often on one worker than on another. This one then goes on
+        to its next step, or to the end of its data, for the other not to wait for it.
+        """
+        is_repeated = any(call.call.is_repeated for call in self.calls)
+        return not is_repeated and any(program.in_step for program in self.ps_programs)
 
     def measured(self, num_ps: int) -> Measured:
         """Return the ps' counts of updates since training began."""

@@ -16,7 +16,7 @@ from typing_extensions import override
 from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.step.compute import Applied, Computed, ComputeFunction, InlineApply
 from tfps.step.moves import Moves
-from tfps.step.push import Pushed, deliver, push_row_differences, push_written
+from tfps.step.push import Pushed, deliver, push_assigned, push_row_differences, push_written
 from tfps.step.repeat import Batches, State
 from tfps.step.step import StepApply
 from tfps.transport.pull import Pull
@@ -225,14 +225,18 @@ class WindowMoves:
         share = 1 / self.step.num_workers
         # What an optimizer updates is pushed with what it has made of it.
         optimized = VariableSet(v for parts in self.step.optimizers for v in self._whole(parts))
+        sums = VariableSet(self.step.demand.sums)
         moved = [
-            (v, self._moved(v, pulled) * (tf.cast(share, v.dtype) if _is_real(v) else 1))
+            (v, self._moved(v, pulled) * (1 if v in sums else tf.cast(share, v.dtype)))
             for v in self.step.moved
             if v not in optimized
         ]
         counted = [(v, self._moved(v, pulled)) for v in self.step.global_steps]
-        assigned = [(v, self._replica.value(v)) for v in self.step.assigned]
-        pushed = push_written([*moved, *counted], assigned, self._moves.wire)
+        pushed = push_written([*moved, *counted], [], self._moves.wire)
+        for variable in self.step.assigned:
+            value = self._replica.value(variable)
+            differs = tf.reduce_any(tf.not_equal(value, pulled.whole[variable]))
+            pushed += push_assigned(variable, value, differs, self._moves.wire)
         for optimizer in self.step.optimizers:
             pushed += self._push(optimizer, pulled, share)
         return pushed
@@ -296,7 +300,3 @@ class _WindowInline(InlineApply):
     @override
     def end(self) -> tf.Tensor | None:
         return self._state.sums() if self._state.calls else None
-
-
-def _is_real(variable: keras.Variable) -> bool:
-    return bool(tf.as_dtype(variable.dtype).is_floating)

@@ -137,7 +137,9 @@ class Phase:
         # Metrics' results are those of all workers.
         demand = self.program.demand
         returned = demand.outputs if isinstance(demand.outputs, dict) else {}
-        merged = demand.metric_results & set(model.get_metrics_result())
+        results = set(model.get_metrics_result())
+        # Keras takes a dictionary with the metrics' names for their results.
+        merged = results if results == set(returned) else demand.metric_results & results
         with_output = not merged.issuperset(returned)
 
         def logs_after(result: Result) -> Logs:
@@ -226,6 +228,7 @@ class Phase:
                 workers=self.workers.num_workers,
                 steps=steps,
                 steps_per_dispatch=self.steps_per_dispatch,
+                in_step=dispatch.in_step,
             )
             run.start(self.workers)
             for result in run.results():

@@ -62,11 +62,6 @@ class PsThreads:
         for thread in self._threads:
             thread.join()
 
-    @property
-    def in_step(self) -> bool:
-        """Whether each worker goes on only after one step of every other worker."""
-        return any(program.in_step for program in self._programs)
-
     def add_worker(self, worker: int) -> None:
         """Make a worker a member again that has been removed."""
         for program in self._send(Kind.JOINED, worker):

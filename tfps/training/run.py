@@ -58,6 +58,7 @@ class Run:
         workers: int,
         steps: int | None,
         steps_per_dispatch: int,
+        in_step: bool,
     ) -> None:
         """Describe the run; `start` starts it.
 
@@ -70,6 +71,7 @@ class Run:
             workers: the number of workers.
             steps: the number of steps to run; None to read all data to its end.
             steps_per_dispatch: the most steps of one dispatch.
+            in_step: whether each worker goes on only after one step of every other worker.
         """
         self._feed = feed
         self._function = function
@@ -77,6 +79,7 @@ class Run:
         ps_threads.on_error = self._fail
         self._remaining = steps
         self._steps_per_dispatch = steps_per_dispatch
+        self._in_step = in_step
         self._changed = threading.Condition()
         self._with_data = set(range(workers))
         self._members = set(range(workers))
@@ -202,7 +205,7 @@ class Run:
     def _share(self, worker: int) -> int:
         """Return the most of the remaining steps that a worker may take."""
         assert self._remaining is not None
-        if not self._ps_threads.in_step:
+        if not self._in_step:
             return self._remaining
         taken = self._taken_by_members()
         behind = max(taken, default=0) - self._taken[worker]
@@ -221,7 +224,7 @@ class Run:
             return False
         # Where workers go in step, none takes more steps than the others will run, too.
         taken = self._taken_by_members()
-        return not (self._ps_threads.in_step and taken) or self._taken[worker] <= min(taken)
+        return not (self._in_step and taken) or self._taken[worker] <= min(taken)
 
     def _is_done(self, worker: int) -> bool:
         failed = self._error is not None

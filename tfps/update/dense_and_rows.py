@@ -67,3 +67,7 @@ class DenseAndRows(Policy):
     @override
     def effect_of_rows(self, optimizer: PsOptimizer, num_workers: int, dense: Effect) -> Effect:
         return self.rows.effect(optimizer.without_count(), num_workers)
+
+    @override
+    def share(self, num_workers: int) -> float:
+        return self.dense.share(num_workers)

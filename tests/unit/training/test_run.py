@@ -102,6 +102,7 @@ def make(
         workers=workers,
         steps=steps,
         steps_per_dispatch=per_dispatch,
+        in_step=False,
     )
 
 
