@@ -50,6 +50,41 @@ class Kept(keras.layers.Layer):
         return x
 
 
+class Branching(keras.layers.Layer):
+    """Counts in a branch and in a loop, and draws a mask for each row."""
+
+    def build(self, input_shape: Any) -> None:
+        self.dropout = keras.layers.Dropout(0.5)
+        self.large, self.distinct = (keras.metrics.Sum(name=name) for name in ("large", "distinct"))
+        zero = {"shape": (), "initializer": "zeros", "trainable": False}
+        self.branches = self.add_weight(name="branches", **zero)
+        self.rounds = self.add_weight(name="rounds", dtype="int64", **zero)
+        self.last = self.add_weight(name="last", **zero)
+        self.mean = self.add_weight(name="mean", **zero)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if training:
+            keras.ops.cond(x[0, 0] > 29, lambda: self.large_batch(x), lambda: x)
+            keras.ops.while_loop(lambda i: i < 3, self.round, [0])
+            ones = keras.ops.ones((24,))
+            rows = keras.ops.map(lambda _: self.dropout(ones, training=True), x)
+            masks = keras.ops.sum(keras.ops.cast(rows > 0, "float32") * 2.0 ** np.arange(24), -1)
+            self.distinct.update_state(tf.size(tf.unique(masks)[0]))
+        return x
+
+    def large_batch(self, x: Any) -> Any:
+        self.branches.assign_add(keras.ops.sum(x))
+        self.large.update_state(x)
+        self.last.assign(x[0, 0])
+        self.mean.assign(0.5 * self.mean + 0.5 * 8.0)
+        return x
+
+    def round(self, i: Any) -> Any:
+        self.rounds.assign_add(1)
+        self.rounds.assign_add(keras.ops.cast(i, "int64"))
+        return [i + 1]
+
+
 class Mask(keras.layers.Layer):
     """Gives what dropout made of ones, as a number that tells masks apart."""
 
@@ -79,6 +114,22 @@ def test_what_a_model_adds_is_exact_and_what_it_assigns_is_whole(
     model.evaluate(x, x, verbose=0)
     model.predict(x, verbose=0)  # Keras calls the layer there, too
     assert float(np.asarray(total.seen)) == 4 * x.sum()
+
+
+def test_state_may_be_written_in_branches_and_loops(make_strategy: MakeStrategy) -> None:
+    with make_strategy(2).scope():
+        branching = Branching()
+        model = keras.Sequential([keras.Input((1,)), branching, keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    x = np.arange(60, dtype="float32")[:, None]
+    history = model.fit(x, x, batch_size=2, epochs=2, shuffle=False, verbose=0).history
+    assert float(branching.branches.numpy()) == 2 * x[30:].sum()
+    assert int(branching.rounds.numpy()) == 2 * 30 * (3 + 0 + 1 + 2)
+    assert float(branching.last.numpy()) in x[30::2]
+    assert history["large"] == [x[30:].sum()] * 2
+    assert history["distinct"] == [60] * 2
+    # A moving average of a constant, by all workers' differences: it comes close, and not above.
+    assert 7.9 < float(branching.mean.numpy()) <= 8.0 + 4.0 * (NUM_WORKERS - 1)
 
 
 def test_moving_statistics_come_to_those_of_the_data(

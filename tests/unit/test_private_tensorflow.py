@@ -46,6 +46,21 @@ NAMES = [
     ),
     ("tensorflow.python.framework.func_graph", "FuncGraph.capture_call_time_value", None),
     ("tensorflow", "__internal__.FuncGraph", None),
+    ("tensorflow.python.framework.func_graph", "FuncGraph.captures", None),
+    ("tensorflow.python.framework.func_graph", "FuncGraph.capture", None),
+    ("tensorflow.python.ops.control_flow_v2_func_graphs", "WhileBodyFuncGraph", None),
+    ("tensorflow.python.ops.control_flow_v2_func_graphs", "WhileCondFuncGraph", None),
+    (
+        "tensorflow.python.eager.polymorphic_function.polymorphic_function",
+        "Function.__call__",
+        ["self", "args", "kwds"],
+    ),
+    (
+        "tensorflow.python.eager.polymorphic_function.autograph_util",
+        "py_func_from_autograph",
+        ["python_func", "autograph_options"],
+    ),
+    ("tensorflow.python.autograph.core.ag_ctx", "ControlStatusCtx", ["status", "options"]),
     ("tensorflow", "__internal__.CompositeTensor", None),
     ("tensorflow", "__internal__.distribute.ShardedVariable._serialize_to_tensors", ["self"]),
     (

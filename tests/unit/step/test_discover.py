@@ -122,3 +122,69 @@ def test_nothing_is_written_to_the_variables() -> None:
     discover(lambda x: layer(x + 7.0, training=True), spec)
     for value, now in zip(before, layer.variables, strict=True):
         np.testing.assert_array_equal(value, now.numpy())
+
+
+def apply_to(optimizer: Any, *variables: keras.Variable) -> None:
+    with tf.GradientTape() as tape:
+        total = tf.add_n([tf.reduce_sum(tf.convert_to_tensor(v)) for v in variables])
+    optimizer.apply(tape.gradient(total, list(variables)), list(variables))
+
+
+def in_branch(apply: Any, ids: Any) -> None:
+    tf.cond(tf.reduce_sum(ids) > 0, apply, lambda: None)
+
+
+def in_loop(apply: Any, ids: Any) -> None:
+    tf.while_loop(lambda i: i < 3, lambda i: (apply(), i + 1)[1:], [0])
+
+
+@pytest.mark.parametrize("place", ["last", "read", "assigned", "again", "in a branch", "in a loop"])
+def test_what_a_call_of_apply_changes_and_the_rest_of_the_step_uses(place: str) -> None:
+    a, b = variable(3, name="a"), variable(2, name="b")
+    optimizer = keras.optimizers.SGD(1.0, momentum=0.9)
+    optimizer.build([a, b])
+
+    def computation(ids: Any) -> Any:
+        if place.startswith("in"):
+            (in_branch if place == "in a branch" else in_loop)(lambda: apply_to(optimizer, a), ids)
+            return ids
+        apply_to(optimizer, a, b)
+        if place == "read":
+            return ids, tf.convert_to_tensor(a)
+        if place == "assigned":
+            b.assign(tf.zeros([2]))
+        if place == "again":
+            apply_to(optimizer, b)
+        return ids
+
+    demand = discover(computation, IDS)
+    call = demand.applied[0]
+    used = {"last": [], "read": [a], "assigned": [b], "in a branch": []}
+    step = optimizer.iterations
+    expected = {**used, "again": [b, step], "in a loop": [a, step]}[place]
+    assert {id(v) for v in call.used} == {id(v) for v in expected}
+    assert (call.is_inline, call.is_certain) == (place != "last", not place.startswith("in"))
+    assert call.is_repeated == (place == "in a loop")
+    assert {id(v) for v in demand.live} == {id(v) for v in expected}
+    assert [c.is_inline for c in demand.applied[1:]] == [False] * (place == "again")
+
+
+def test_what_is_added_in_a_branch_or_a_loop_is_a_sum_and_anything_else_is_not() -> None:
+    total, mean, queue, carried = (variable(name=n, trainable=False) for n in "abcd")
+
+    def body(i: Any, x: Any) -> Any:
+        total.assign_add(x)
+        mean.assign(0.9 * mean + 0.1 * x)
+        queue.assign(x)
+        carried.assign_add(x)
+        return i + 1, x + tf.convert_to_tensor(carried)
+
+    def computation(ids: Any) -> Any:
+        tf.cond(tf.reduce_sum(ids) > 0, lambda: total.assign_add(2.0), lambda: 0.0)
+        tf.while_loop(lambda i, _: i < 3, body, [0, tf.cast(tf.reduce_sum(ids), tf.float32)])
+        return ids
+
+    demand = discover(computation, IDS)
+    assert {v.name for v in demand.live} == {v.name for v in demand.written} == set("abcd")
+    assert {v.name for v in demand.sums} == {"a"}
+    assert {v.name for v in demand.moved} == {"a", "b"}
