@@ -105,6 +105,7 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
                 below 1, or `update` does not suit the cluster or `overlap`.
         """
         _keras.install()
+        _tensorflow.inline_functions(_keras.in_step)
         _tensorflow.find_devices()
         resolver = cluster_resolver or default_resolver()
         addresses = resolver.cluster_spec().as_dict()

@@ -7,6 +7,7 @@ import inspect
 import re
 
 import pytest
+import tensorflow as tf
 
 from tests.unit.private_names import check
 from tfps._tensorflow import cpp_log
@@ -109,3 +110,8 @@ def test_a_private_attribute_is_where_it_was(module: str, name: str, attributes:
             f"This release's {module}.{name} has no {attribute}, which tfps/_tensorflow/ uses; its "
             "table there says what for."
         )
+
+
+def test_a_tf_function_has_its_python_function_and_whether_autograph_converts_it() -> None:
+    function = tf.function(len, autograph=False)
+    assert (function._python_function, function._autograph) == (len, False)

@@ -25,7 +25,7 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 
 from __future__ import annotations
 
-from tfps._keras.install import TESTED_VERSIONS, install, warn_of_untested_versions
+from tfps._keras.install import TESTED_VERSIONS, in_step, install, warn_of_untested_versions
 from tfps._keras.interface import Hooks, KerasStrategy, StepScope
 from tfps._keras.models import (
     build,
@@ -73,6 +73,7 @@ __all__ = [
     "first_epoch",
     "global_step_variable",
     "has_shared_update",
+    "in_step",
     "install",
     "is_seed_state",
     "learning_rate_variable",

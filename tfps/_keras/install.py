@@ -21,7 +21,6 @@ from keras_hub.src.utils.pipeline_model import PipelineModel
 
 from tfps._keras.interface import Hooks, KerasStrategy, StepScope
 from tfps._keras.variables import count_assignment, native
-from tfps._tensorflow import inline_functions
 
 TESTED_VERSIONS = {"tensorflow": "2.21", "keras": "3.15", "keras-hub": "0.32"}
 
@@ -45,7 +44,6 @@ def install() -> None:
     _wrap(BaseOptimizer, "apply", _apply)
     _wrap(keras.optimizers.LossScaleOptimizer, "apply", _apply)
     _wrap(TFOptimizer, "_var_key", _var_key)
-    inline_functions(lambda: _step_scope() is not None)
     for name in ("fit", "evaluate", "predict"):
         _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
         _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))
@@ -138,6 +136,11 @@ def _var_key(original: Any, optimizer: Any, variable: Any) -> Any:
     if isinstance(variable, keras.Variable) and _step_scope() is not None:
         variable = native(variable)
     return original(optimizer, variable)
+
+
+def in_step() -> bool:
+    """Whether a `train_step`, or a step of another kind, is being traced."""
+    return _step_scope() is not None
 
 
 def _step_scope() -> StepScope | None:

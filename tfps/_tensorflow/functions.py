@@ -89,8 +89,11 @@ def replace_capture(function: Any, tensor: tf.Tensor, make: Callable[[], tf.Tens
     function.replace_capture_with_deferred_capture(tensor, make, spec)
 
 
+@functools.cache
 def inline_functions(inlines: Callable[[], bool]) -> None:
     """Have calls of a tf.function trace it anew, as part of the caller, where `inlines()` is true.
+
+    Once per process; elsewhere calls go on as they are.
 
     A tf.function keeps its traces. One that was made in another graph has the values that variables
     had there.

@@ -42,7 +42,7 @@ class InlineState:
     def __init__(self, calls: Sequence[Call], num_ps: int) -> None:
         """Take the calls, and the number of ps."""
         self.calls = list(calls)
-        self._num_ps = num_ps
+        self._ps = num_ps
         effects = [effect for call in calls for effect in call.effects]
         keys = [(effect, ps) for effect in effects for ps in effect.versioned]
         self._index = {key: 1 + len(self.calls) + i for i, key in enumerate(keys)}
@@ -54,7 +54,7 @@ class InlineState:
 
     def begin(self, start: Mapping[Any, Versions]) -> None:
         """Begin a step, which starts at these versions of effects."""
-        self._variables.write(0, tf.zeros([self._num_ps + 1, 2, 2], tf.int64))
+        self._variables.write(0, tf.zeros([self._ps + 1, 2, 2], tf.int64))
         for call in self.calls:
             self.set_turn(call, Turn.HELD)
             self.set_versions({e: start[e] for e in call.effects if e in start})
@@ -98,10 +98,10 @@ class InlineState:
 
         `[0, 0, 0]` is the number of updates that were dropped, `[1:]` the bytes.
         """
-        return self._variables.read(0, tf.int64, [self._num_ps + 1, 2, 2])
+        return self._variables.read(0, tf.int64, [self._ps + 1, 2, 2])
 
     def _make(self) -> list[tf.Variable]:
-        sums = tf.zeros([self._num_ps + 1, 2, 2], tf.int64)
+        sums = tf.zeros([self._ps + 1, 2, 2], tf.int64)
         zero = tf.zeros([], tf.int64)
         scalars = [tf.Variable(zero, trainable=False) for _ in [*self.calls, *self._index]]
         return [tf.Variable(sums, trainable=False), *scalars]

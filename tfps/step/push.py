@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from tfps.optimizer.views import RowView
 from tfps.params.shards import shards
 from tfps.params.variable_map import Values, VariableMap, VariableSet
+from tfps.params.variables import locked
 from tfps.step.compute import Applied
 from tfps.step.step import StepApply
 from tfps.transport.messages import Wire
@@ -233,10 +235,15 @@ def push_written(differences: DenseValues, values: DenseValues, wire: Wire) -> P
     """
     replaced = VariableSet(variable for variable, _ in values)
     received, byte_counts = send([*differences, *values])
-    for sent in (s for push in received for s in push.decoded()):
-        variable = sent.shard.variable
-        write = variable.assign if sent.variable in replaced else variable.assign_add
-        write(sent.value, read_value=False)
+    for push in received:
+        sent = push.decoded()
+        # Nothing is to come between what an update of several ops reads and what it writes.
+        is_trained = any(each.variable.trainable for each in sent)
+        with locked(push.ps, push.tensors) if is_trained else contextlib.nullcontext():
+            for each in sent:
+                variable = each.shard.variable
+                write = variable.assign if each.variable in replaced else variable.assign_add
+                write(each.value, read_value=False)
     return _sent(byte_counts, wire)
 
 
