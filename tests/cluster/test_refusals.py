@@ -176,33 +176,3 @@ def test_an_untested_version_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(_keras.TESTED_VERSIONS, "keras", "3.14")
     with pytest.warns(UserWarning, match=r"tested with keras 3.14, and 3\.15\.\d+ is installed"):
         _keras.warn_of_untested_versions()
-
-
-@pytest.mark.parametrize("shards", [1, 2])
-def test_tensorflows_tutorial_loop_runs_unsharded_and_explains_itself_sharded(
-    make_strategy: MakeStrategy, shards: int
-) -> None:
-    strategy = make_strategy(shards)
-    with strategy.scope():
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        optimizer = keras.optimizers.SGD(0.1)
-        optimizer.build(model.trainable_variables)
-    before = model.get_weights()[0]
-
-    @tf.function
-    def step() -> None:
-        def replica() -> None:
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean((model(X) - Y) ** 2)
-            gradients = tape.gradient(loss, model.trainable_variables)
-            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-
-        strategy.run(replica)
-
-    if shards == 1:
-        strategy.coordinator.schedule(step)
-        strategy.coordinator.join()
-        assert np.any(model.get_weights()[0] != before)
-    else:
-        with pytest.raises(AttributeError, match=r"lies in 2 shards.*strategy\.loop"):
-            step.get_concrete_function()

@@ -15,6 +15,8 @@ from tfps._tensorflow import cpp_log
 STRATEGY = "tensorflow.python.distribute.parameter_server_strategy_v2"
 COORDINATOR = "tensorflow.python.distribute.coordinator.cluster_coordinator"
 DISTRIBUTE = "tensorflow.python.distribute.distribute_lib"
+SHARDED = "tensorflow.python.distribute.sharded_variable"
+CHECKPOINT = "tensorflow.python.checkpoint.checkpoint"
 FUNCTION = "tensorflow.python.eager.polymorphic_function.concrete_function"
 NAMES = [
     (STRATEGY, "ParameterServerStrategyV2._connect_to_cluster", ["self", "coordinator_name"]),
@@ -69,6 +71,19 @@ NAMES = [
         "__internal__.distribute.ShardedVariable._restore_from_tensors",
         ["self", "restored_tensors"],
     ),
+    ("tensorflow", "__internal__.distribute.ShardedVariable._type_spec", None),
+    (SHARDED, "ShardedVariableSpec._serialize", ["self"]),
+    (SHARDED, "ShardedVariableSpec._from_components", ["self", "variables"]),
+    (
+        "tensorflow.python.framework.composite_tensor_gradient",
+        "CompositeTensorGradientProtocol",
+        None,
+    ),
+    (
+        CHECKPOINT,
+        "_CheckpointRestoreCoordinator.restore_saveables",
+        ["self", "tensor_saveables", "python_positions", "registered_savers", "reader"],
+    ),
     ("tensorflow.python.eager.context", "Context.remove_function", ["self", "name"]),
     (
         "tensorflow.python.eager.polymorphic_function.atomic_function",
@@ -101,6 +116,11 @@ def test_a_private_function_is_where_it_was(
         (STRATEGY, "ParameterServerStrategyV2", ["_cluster_resolver", "_num_workers", "_num_ps"]),
         (DISTRIBUTE, "StrategyBase", ["_extended", "_retrace_functions_for_each_device"]),
         (FUNCTION, "ConcreteFunction", ["_captured_inputs"]),
+        (
+            CHECKPOINT,
+            "_CheckpointRestoreCoordinator",
+            ["object_graph_proto", "object_by_proto_id", "shape_map"],
+        ),
     ],
 )
 def test_a_private_attribute_is_where_it_was(module: str, name: str, attributes: list[str]) -> None:

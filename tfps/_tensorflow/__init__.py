@@ -9,6 +9,9 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `StrategyBase._extended`, `StrategyExtendedV2._retrace_functions_for_each_device` | TensorFlow's strategy creates its extended object itself; tfps replaces it |
 | `ParameterServerStrategyV2._connect_to_cluster`, `_cluster_resolver`, `_num_workers`, `_num_ps` | a second strategy of one process must not connect again |
 | `tf.__internal__.distribute.ShardedVariable`, its `_serialize_to_tensors` and `_restore_from_tensors` | a checkpoint has the whole value, so that it restores into any number of shards |
+| `ShardedVariable._type_spec`, `distribute.sharded_variable.ShardedVariableSpec`, its `_serialize` and `_from_components` | a split variable that is passed to a tf.function stays one of tfps |
+| `CompositeTensor.__composite_gradient__` | a tape differentiates by a split variable |
+| `checkpoint.checkpoint._CheckpointRestoreCoordinator.restore_saveables`, `object_graph_proto`, `object_by_proto_id`, `shape_map` | TensorFlow restores a checkpoint of other shapes where variables lie on several tasks |
 | `ClusterCoordinator._cluster.workers` (`executor`, `device_name`, `failure_handler.wait_on_failure`) | to run a function on a given worker, with the coordinator's own handling of failures |
 | `eager.context.executor_scope` | the same |
 | `eager.executor.new_executor` | a call to a ps that takes long must not delay the calls of other threads |
@@ -37,7 +40,8 @@ from tfps._tensorflow.functions import (
     watch,
 )
 from tfps._tensorflow.graphs import in_current_graph, is_loop, passed_in
-from tfps._tensorflow.strategy import ShardedVariable, Strategy, VariableCreation
+from tfps._tensorflow.sharded import ShardedVariable
+from tfps._tensorflow.strategy import Strategy, VariableCreation
 from tfps._tensorflow.workers import on_own_stream, on_worker, workers
 
 __all__ = [

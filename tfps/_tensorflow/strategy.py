@@ -6,46 +6,16 @@ import abc
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.python.distribute.parameter_server_strategy_v2 import (
     ParameterServerStrategyV2Extended,
 )
 
+from tfps._tensorflow.checkpoints import check_shapes_before_restoring
 from tfps._tensorflow.functions import defer_removal_of_functions
+from tfps._tensorflow.sharded import ShardedVariable
 
-_VALUE = "VARIABLE_VALUE"  # TensorFlow's name for the value in a checkpoint
 _connected: list[dict[str, Any]] = []  # the cluster of this process; empty until it is connected
-
-
-class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
-    """TensorFlow's variable over several shards, which NumPy, and so Keras's saving, can read."""
-
-    @property
-    def handle(self) -> Any:
-        """What TensorFlow's tape asks a variable for; a sharded variable has none.
-
-        Raises:
-            AttributeError: always, with what to do.
-        """
-        raise AttributeError(
-            f"Variable {self.name!r} lies in {len(self.variables)} shards, and a tape cannot "
-            "differentiate by it as a whole. Train it by model.fit or strategy.loop, or make the "
-            "strategy without a variable_partitioner for a loop of coordinator.schedule."
-        )
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self.numpy(), dtype=dtype)
-
-    def _serialize_to_tensors(self) -> dict[str, tf.Tensor]:
-        """Give tf.train.Checkpoint the whole value, so that it restores into any shards.
-
-        The value passes through the chief's memory, as it does for every file that Keras writes.
-        """
-        return {_VALUE: tf.convert_to_tensor(self)}
-
-    def _restore_from_tensors(self, restored: dict[str, tf.Tensor]) -> Any:
-        return self.assign(restored[_VALUE])
 
 
 class VariableCreation(ParameterServerStrategyV2Extended):
@@ -62,7 +32,7 @@ class VariableCreation(ParameterServerStrategyV2Extended):
         """Create a variable: whole, or in as many shards as the partitioner says."""
         created = super()._create_variable(next_creator, **kwargs)
         if isinstance(created, tf.__internal__.distribute.ShardedVariable):
-            return ShardedVariable(created.variables, name=kwargs["name"])
+            return ShardedVariable(created.variables, name=kwargs.get("name") or "Variable")
         return created
 
     @abc.abstractmethod
@@ -114,5 +84,6 @@ class Strategy(tf.distribute.ParameterServerStrategy):
             self._num_workers, self._num_ps = len(spec["worker"]), len(spec["ps"])
             return
         defer_removal_of_functions()
+        check_shapes_before_restoring()
         super()._connect_to_cluster(coordinator_name)
         _connected[:] = [spec]

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 from tfps import _keras
 from tfps.params.shards import shards
@@ -28,6 +29,23 @@ _BY_WHOLE_VARIABLE = (
     keras.optimizers.Lamb,
     keras.optimizers.Muon,
 )
+
+
+def check_variables(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable | tf.Variable]
+) -> None:
+    """Check that a step can pull and push the variables that `optimizer` updates in it.
+
+    Raises:
+        NotImplementedError: if one is a tf.Variable.
+    """
+    for variable in variables:
+        if not isinstance(variable, keras.Variable):
+            raise NotImplementedError(
+                f"{type(optimizer).__name__} updates {variable.name!r}, which is a tf.Variable, "
+                "and a step pulls and pushes Keras's variables only. Make it by the layer's "
+                "add_weight(...), or as a keras.Variable(...)."
+            )
 
 
 def check_shards(

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfps import _keras
 from tfps.optimizer.apply import PsOptimizer
+from tfps.optimizer.limits import check_variables
 from tfps.params.placement import NEGLIGIBLE_BYTES
 from tfps.params.shards import shards
 from tfps.params.variable_map import VariableMap, VariableSet
@@ -302,6 +303,8 @@ class Step:
 
 def _build_optimizers(applied: Sequence[ApplyCall]) -> bool:
     """Build the optimizers that are not built yet; return whether there were any."""
+    for call in applied:
+        check_variables(call.optimizer, call.variables)
     unbuilt = [call for call in applied if not call.optimizer.built]
     for optimizer in dict.fromkeys(call.optimizer for call in unbuilt):
         calls = [call for call in unbuilt if call.optimizer is optimizer]
