@@ -75,7 +75,8 @@ class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
         first, *others = index if isinstance(index, list | tuple) and index else [index]
         num_rows = int(self.shape[0])
         if _is_slice_of_numbers(first):
-            rows: range = range(num_rows)[first]
+            selected: slice = first
+            rows = range(num_rows)[selected]
             if len(rows) < num_rows:
                 return self.sparse_read(np.arange(rows.start, rows.stop, rows.step))[:, *others]
         elif _is_number(first) and -num_rows <= first < num_rows:
