@@ -60,7 +60,6 @@ def trained(optimizer: optimizers.Optimizer) -> Sum:
     return model
 
 
-@pytest.mark.filterwarnings("ignore:Optimizer Counting updates")
 def test_each_update_counts_in_slots_averages_and_weights(make_strategy: MakeStrategy) -> None:
     with make_strategy(2).scope():
         model = trained(Counting(1.0, use_ema=True, ema_momentum=0.5))

@@ -115,27 +115,6 @@ def test_a_layer_made_outside_of_the_scope_is_named(
         model.fit(X, Y, verbose=0)
 
 
-@pytest.mark.parametrize("make_optimizer", [keras.optimizers.Lamb, keras.optimizers.Adafactor])
-def test_norms_of_a_split_variable_are_refused(
-    make_strategy: MakeStrategy, make_optimizer: Any
-) -> None:
-    with make_strategy(2).scope():
-        model = dense()
-        model.compile(make_optimizer(), "mse")
-    with pytest.raises(NotImplementedError, match="takes norms or means of a whole variable"):
-        model.fit(X, Y, verbose=0)
-
-
-def test_a_constraint_over_the_rows_of_a_split_variable_is_refused(
-    make_strategy: MakeStrategy,
-) -> None:
-    with make_strategy(2).scope():
-        model = dense(kernel_constraint=keras.constraints.MaxNorm(1.0, axis=0))
-        model.compile("sgd", "mse")
-    with pytest.raises(NotImplementedError, match="looks at all of its rows together"):
-        model.fit(X, Y, verbose=0)
-
-
 def test_an_error_in_a_data_function_reaches_the_caller(
     strategy: tfps.ParameterServerStrategy,
 ) -> None:

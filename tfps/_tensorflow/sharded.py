@@ -20,7 +20,13 @@ class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
     TensorFlow's own class gives the rows of a gather in the order of the shards, cuts off what is
     too long for an assignment, and cannot be indexed by tensors, read by NumPy (and so saved by
     Keras) or differentiated by.
+
+    Attributes:
+        updated_on: the index of the ps that makes all updates of it, on the whole value; None if
+            each shard is updated by the ps that holds it.
     """
+
+    updated_on: int | None = None
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> tf.Tensor:
         if dtype is not None and not tf.as_dtype(dtype).is_compatible_with(self.dtype):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +17,25 @@ from tfps._tensorflow.functions import defer_removal_of_functions
 from tfps._tensorflow.sharded import ShardedVariable
 
 _connected: list[dict[str, Any]] = []  # the cluster of this process; empty until it is connected
+
+
+@contextlib.contextmanager
+def _ps_that_see_ps() -> Iterator[None]:
+    """Let each ps see the others; TensorFlow's strategy shows a ps only the workers and the chief.
+
+    A ps that updates a variable whole reads and writes what others hold of it.
+    """
+    filters = tf.config.experimental.ClusterDeviceFilters
+    original = filters.set_device_filters
+
+    def set_device_filters(self: Any, job: str, task: int, devices: list[str]) -> None:
+        original(self, job, task, [*devices, "/job:ps"] if job == "ps" else devices)
+
+    filters.set_device_filters = set_device_filters
+    try:
+        yield
+    finally:
+        filters.set_device_filters = original
 
 
 class VariableCreation(ParameterServerStrategyV2Extended):
@@ -85,5 +105,6 @@ class Strategy(tf.distribute.ParameterServerStrategy):
             return
         defer_removal_of_functions()
         check_shapes_before_restoring()
-        super()._connect_to_cluster(coordinator_name)
+        with _ps_that_see_ps():
+            super()._connect_to_cluster(coordinator_name)
         _connected[:] = [spec]

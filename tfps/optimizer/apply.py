@@ -17,23 +17,23 @@ import tensorflow as tf
 
 from tfps import _keras
 from tfps.optimizer.averages import averaged_shards, move_averages
-from tfps.optimizer.limits import check_shards, has_keras_update, keeps_to_rows
+from tfps.optimizer.limits import has_keras_update, looks_at_whole
 from tfps.optimizer.loss_scale import LossScale
 from tfps.optimizer.update_step import Rate, UpdateScalars, UpdateStep
 from tfps.optimizer.views import (
     PsView,
     RowView,
-    ShardView,
     View,
     ViewScope,
     WorkerScope,
     WorkerView,
     view_of,
+    view_of_part,
 )
 from tfps.params.placement import ps_device
-from tfps.params.shards import native, shards
+from tfps.params.shards import native, update_whole, updated_on, updated_parts
 from tfps.params.variable_map import Values, VariableMap, VariableSet
-from tfps.params.variables import locked, take_number, traced_on
+from tfps.params.variables import awaited_on, locked, take_number, traced_on
 from tfps.transport.send import ShardGradient
 
 
@@ -71,7 +71,6 @@ class PsOptimizer:
         self._update_step = UpdateStep(self._keras)
         self._rate = _keras.learning_rate_variable(self._keras)
         self.optimized = _keras.optimized_variables(self._keras)
-        check_shards(self._keras, self.optimized)
 
     @property
     def global_step(self) -> keras.Variable:
@@ -104,6 +103,10 @@ class PsOptimizer:
                     excluded |= VariableSet(self.slots_of(variable))
         return [v for v in self._keras.variables if v not in excluded]
 
+    def update_whole(self) -> None:
+        """Have the variables of which an update looks at all elements be updated whole."""
+        update_whole(v for v in self.optimized if looks_at_whole(self._keras, v))
+
     def without_count(self) -> PsOptimizer:
         """Return the same optimizer, but its updates do not count in the global step."""
         other = copy.copy(self)
@@ -114,7 +117,7 @@ class PsOptimizer:
     def ps(self) -> list[int]:
         """The indices of the ps that updates write to."""
         written = [*self.optimized, *self.counters]
-        return sorted({shard.ps for variable in written for shard in shards(variable)})
+        return sorted({part.ps for variable in written for part in updated_parts(variable)})
 
     @property
     def steps_per_update(self) -> int:
@@ -205,10 +208,10 @@ class PsOptimizer:
                     counters = counters | self._update_shared(counters)
             if paced:
                 for gradient in here:
-                    with self._alone(at, [gradient], several=ps is None):
+                    with self._alone(at, [gradient], several=ps is None), awaited_on(at):
                         self._update(gradient, counters, scalars[at]())
                 here = []
-            with self._alone(at, here, several=ps is None) as end:
+            with self._alone(at, here, several=ps is None) as end, awaited_on(at):
                 with traced_on(at) as updates:
                     if here:
                         used = scalars[at]()
@@ -251,9 +254,7 @@ class PsOptimizer:
             several: whether several functions make updates at the same time.
         """
         scaled = self.loss_scale is not None and ps == view_of(self.global_step).shard.ps
-        averaged = self.counts and any(
-            view.shard.ps == ps for view, _ in averaged_shards(self._keras)
-        )
+        averaged = self.counts and bool(averaged_shards(self._keras, ps=ps))
         if scaled or (several and (averaged or not all(map(self._is_one_op, gradients)))):
             return locked(ps, [gradient.value for gradient in gradients])
         return traced_on(ps)
@@ -271,7 +272,7 @@ class PsOptimizer:
         """Return a view of what a gradient updates."""
         if gradient.ids is not None and self.goes_by_rows(gradient.variable):
             return RowView(gradient.variable, gradient.shard, gradient.ids)
-        return ShardView(gradient.variable, gradient.shard)
+        return view_of_part(gradient.variable, gradient.shard)
 
     def scalars(self, dtypes: Iterable[tf.DType], counters: Values) -> UpdateScalars:
         """Return the scalars for the updates of all shards of these dtypes; on the worker."""
@@ -293,7 +294,7 @@ class PsOptimizer:
         view, gradient = self._view(of_shard), of_shard.value
         counters = counters | VariableMap([(self.global_step, scalars.step)])
         with tf.device(view.device), ViewScope(counters, of_shard.variable, view):
-            if of_shard.ids is not None and isinstance(view, ShardView):
+            if of_shard.ids is not None and not isinstance(view, RowView):
                 gradient = tf.scatter_nd(of_shard.ids[:, None], gradient, view.shard.shape)
             self._write(of_shard.variable, view, gradient, scalars.rates)
 
@@ -345,6 +346,5 @@ class PsOptimizer:
 
     def goes_by_rows(self, table: keras.Variable) -> bool:
         """Whether a step updates only the rows of `table` that its batch looked up."""
-        if not self._lazy_rows:
-            return False
-        return has_keras_update(self._keras) and keeps_to_rows(table.constraint)
+        is_lazy = self._lazy_rows and updated_on(table) is None
+        return is_lazy and not looks_at_whole(self._keras, table)

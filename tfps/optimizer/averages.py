@@ -10,20 +10,28 @@ import tensorflow as tf
 
 from tfps import _keras
 from tfps.optimizer.views import ShardView
-from tfps.params.shards import shards
+from tfps.params.shards import shards, updated_on
 
 
-def averaged_shards(optimizer: keras.optimizers.Optimizer) -> list[tuple[ShardView, ShardView]]:
-    """Return each shard of a variable that has a moving average, with the shard of the average."""
+def averaged_shards(
+    optimizer: keras.optimizers.Optimizer, *, ps: int | None = None
+) -> list[tuple[ShardView, ShardView]]:
+    """Return each shard of a variable that has a moving average, with the shard of the average.
+
+    Args:
+        optimizer: the optimizer.
+        ps: the index of the ps that updates the shards; None returns the shards of all.
+    """
     return [
         (ShardView(variable, shard), ShardView(average, averaged))
         for variable, average in _keras.moving_averages(optimizer)
         for shard, averaged in zip(shards(variable), shards(average), strict=True)
+        if ps is None or ps == (shard.ps if updated_on(variable) is None else updated_on(variable))
     ]
 
 
 def move_averages(optimizer: keras.optimizers.Optimizer, number: tf.Tensor, ps: int) -> None:
-    """Update the moving averages on a ps, all rows included.
+    """Update the moving averages of what a ps updates, all rows included.
 
     Args:
         optimizer: the optimizer.
@@ -32,7 +40,7 @@ def move_averages(optimizer: keras.optimizers.Optimizer, number: tf.Tensor, ps: 
         ps: the index of the ps.
     """
     frequency = optimizer.ema_overwrite_frequency
-    averaged = [pair for pair in averaged_shards(optimizer) if pair[0].shard.ps == ps]
+    averaged = averaged_shards(optimizer, ps=ps)
     for view, average in averaged:
         with tf.device(view.device):
             momentum = tf.where(tf.equal(number, 0), 0.0, optimizer.ema_momentum)

@@ -1,15 +1,13 @@
-"""Limits: which optimizers and constraints cannot be used for parameters on several ps."""
+"""Limits: which optimizers and constraints look at more than one row, or cannot be used."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from tfps import _keras
-from tfps.params.shards import shards
 
 _BY_ELEMENT = (
     keras.optimizers.Adadelta,
@@ -23,11 +21,6 @@ _BY_ELEMENT = (
     keras.optimizers.RMSprop,
     keras.optimizers.SGD,
     keras.optimizers.ScheduleFreeAdamW,
-)
-_BY_WHOLE_VARIABLE = (
-    keras.optimizers.Adafactor,
-    keras.optimizers.Lamb,
-    keras.optimizers.Muon,
 )
 
 
@@ -48,37 +41,9 @@ def check_variables(
             )
 
 
-def check_shards(
-    optimizer: keras.optimizers.Optimizer, optimized: Sequence[keras.Variable]
-) -> None:
-    """Check that `optimizer` can update each shard of its variables by itself.
-
-    Raises:
-        NotImplementedError: if it cannot, or if a constraint of a variable cannot.
-    """
-    for variable in optimized:
-        if len(shards(variable)) == 1:
-            continue
-        if isinstance(optimizer, _BY_WHOLE_VARIABLE):
-            raise NotImplementedError(
-                f"{type(optimizer).__name__} takes norms or means of a whole variable, and a "
-                f"ps only sees a part of {variable.path!r}. Use a partitioner that does not "
-                "split it, or another optimizer."
-            )
-        if not keeps_to_rows(variable.constraint):
-            raise NotImplementedError(
-                f"The constraint {variable.constraint!r} of variable {variable.path!r} looks "
-                "at all of its rows together, and a ps only sees a part of them. Use a "
-                "partitioner that does not split it, or a constraint along another axis."
-            )
-        if not isinstance(optimizer, _BY_ELEMENT):
-            warnings.warn(
-                f"Optimizer {type(optimizer).__name__} updates {variable.path!r} shard by "
-                "shard. If its update_step looks at more than one element at a time, use a "
-                "partitioner that does not split the variable.",
-                stacklevel=2,
-            )
-            return
+def looks_at_whole(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
+    """Whether an update of `variable`, or its constraint, may look at all of its elements."""
+    return not (has_keras_update(optimizer) and keeps_to_rows(variable.constraint))
 
 
 def check_updates_per_ps(optimizer: keras.optimizers.Optimizer) -> None:

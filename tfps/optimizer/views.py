@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from tfps import _keras
 from tfps.params.placement import ps_device
-from tfps.params.shards import Shard, shards
+from tfps.params.shards import Shard, shards, updated_on
 from tfps.params.variable_map import Values, VariableMap
 
 
@@ -109,6 +109,52 @@ class ShardView(PsView):
             self.shard.variable.assign_sub(delta, read_value=False)
 
 
+class WholeView(PsView):
+    """A view of a whole variable on the ps that updates it, wherever its shards lie.
+
+    A write is several ops on several ps. So it has to run under the lock of the ps that updates.
+    """
+
+    def __init__(self, variable: keras.Variable, ps: int) -> None:
+        """View a variable, on the ps of an index."""
+        super().__init__(variable, Shard(variable=_keras.native(variable), ps=ps, first_row=0))
+        self._shards = [ShardView(variable, shard) for shard in shards(variable)]
+
+    @property
+    @override
+    def shape(self) -> tf.TensorShape:
+        return tf.TensorShape(self.shard.shape)
+
+    @override
+    def read(self) -> tf.Tensor:
+        values = [shard.read() for shard in self._shards]
+        with tf.device(self.device):
+            return tf.concat(values, axis=0) if len(values) > 1 else tf.identity(values[0])
+
+    @override
+    def assign(self, value: tf.Tensor) -> None:
+        for shard, piece in self._split(value):
+            shard.assign(piece)
+
+    @override
+    def assign_add(self, delta: tf.Tensor) -> None:
+        for shard, piece in self._split(delta):
+            shard.assign_add(piece)
+
+    @override
+    def assign_sub(self, delta: tf.Tensor) -> None:
+        for shard, piece in self._split(delta):
+            shard.assign_sub(piece)
+
+    def _split(self, value: tf.Tensor) -> list[tuple[ShardView, tf.Tensor]]:
+        with tf.device(self.device):
+            value = tf.broadcast_to(tf.cast(value, self.dtype), self.shape)
+            if len(self._shards) == 1:
+                return [(self._shards[0], value)]
+            pieces = tf.split(value, [view.shard.shape[0] for view in self._shards])
+            return list(zip(self._shards, pieces, strict=True))
+
+
 class RowView(PsView):
     """A view of some rows of a shard. Other rows are neither read nor updated (a lazy update)."""
 
@@ -187,7 +233,7 @@ class ViewScope(keras.StatelessScope):
     """A scope in which an optimizer's counters have pulled values, and its other variables views.
 
     The view of a slot variable shows the same shard, or the same rows, as the view of the variable
-    that is being updated.
+    that is being updated. It shows all of a slot variable that lies otherwise.
     """
 
     def __init__(
@@ -212,13 +258,21 @@ class ViewScope(keras.StatelessScope):
             return counter
         if self._variable is None or self._view is None:
             return view_of(variable)
-        firsts = [shard.first_row for shard in shards(self._variable)]
-        if len(shards(variable)) != len(firsts):
-            return view_of(variable)
-        slot = shards(variable)[firsts.index(self._view.shard.first_row)]
+        view, split = self._view.shard, shards(self._variable)
+        places = [(shard.ps, shard.first_row) for shard in split]
+        slots = shards(variable)
+        if isinstance(self._view, WholeView) or places != [(s.ps, s.first_row) for s in slots]:
+            return WholeView(variable, view.ps)
+        slot = slots[places.index((view.ps, view.first_row))]
         if isinstance(self._view, RowView) and tuple(variable.shape) == tuple(self._variable.shape):
             return RowView(variable, slot, self._view.ids)
         return ShardView(variable, slot)
+
+
+def view_of_part(variable: keras.Variable, part: Shard) -> PsView:
+    """Return the view of a part of a variable, one of its `updated_parts`."""
+    whole = updated_on(variable) is not None
+    return WholeView(variable, part.ps) if whole else ShardView(variable, part)
 
 
 def view_of(variable: keras.Variable) -> ShardView:

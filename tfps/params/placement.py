@@ -10,6 +10,9 @@ from typing import Any
 CHIEF_DEVICE = "/job:chief/replica:0/task:0/device:CPU:0"
 """The device of metric state, and of the results of workers."""
 
+PS_DEVICES = "/job:ps/"
+"""The beginning of the name of each ps' device."""
+
 NEGLIGIBLE_BYTES = 1 << 16
 """It is faster to send these bytes to a ps than to send a step's messages to one more ps."""
 

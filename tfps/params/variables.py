@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from tfps import _tensorflow
 from tfps._tensorflow import ShardedVariable
-from tfps.params.placement import CHIEF_DEVICE, ByteBalance, ps_device
+from tfps.params.placement import CHIEF_DEVICE, PS_DEVICES, ByteBalance, ps_device
 
 _thread = threading.local()
 
@@ -111,6 +111,18 @@ def traced_on(ps: int) -> Iterator[list[tf.Operation]]:
     yield ops
     device = ps_device(ps)
     ops += [op for op in graph.get_operations()[before:] if op.device == device]
+
+
+@contextlib.contextmanager
+def awaited_on(ps: int) -> Iterator[None]:
+    """Let a ps wait for the ops of the block that other ps run: one op there runs after them."""
+    graph, device = tf.compat.v1.get_default_graph(), ps_device(ps)
+    before = len(graph.get_operations())
+    yield
+    ops = [op for op in graph.get_operations()[before:] if op.device.startswith(PS_DEVICES)]
+    if elsewhere := [op for op in ops if op.device != device]:
+        with tf.device(device), tf.control_dependencies(elsewhere):
+            tf.no_op()
 
 
 @contextlib.contextmanager

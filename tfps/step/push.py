@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tfps.optimizer.views import RowView
+from tfps.optimizer.views import RowView, view_of_part
 from tfps.params.shards import shards
 from tfps.params.variable_map import Values, VariableMap, VariableSet
-from tfps.params.variables import locked
+from tfps.params.variables import awaited_on, locked
 from tfps.step.compute import Applied
 from tfps.step.step import StepApply
 from tfps.transport.messages import Wire
@@ -239,11 +239,12 @@ def push_written(differences: DenseValues, values: DenseValues, wire: Wire) -> P
         sent = push.decoded()
         # Nothing is to come between what an update of several ops reads and what it writes.
         is_trained = any(each.variable.trainable for each in sent)
-        with locked(push.ps, push.tensors) if is_trained else contextlib.nullcontext():
+        lock = locked(push.ps, push.tensors) if is_trained else contextlib.nullcontext()
+        with lock, awaited_on(push.ps):
             for each in sent:
-                variable = each.shard.variable
-                write = variable.assign if each.variable in replaced else variable.assign_add
-                write(each.value, read_value=False)
+                view = view_of_part(each.variable, each.shard)
+                write = view.assign if each.variable in replaced else view.assign_add
+                write(each.value)
     return _sent(byte_counts, wire)
 
 

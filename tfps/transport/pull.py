@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfps.params.placement import ps_device
-from tfps.params.shards import Shard, shards
+from tfps.params.shards import Shard, shards, updated_on
 from tfps.params.variable_map import Values, VariableMap
 from tfps.transport.messages import Wire, messages
 from tfps.transport.rows import RowRequest, Rows, ShardRows, request_rows, rows_by_ps
@@ -132,11 +132,20 @@ def _receive(
     versions: dict[Any, dict[int, tf.Tensor]] = {effect: {} for effect in start_versions}
     by_ps = messages(coded, wire.buckets if wire else {})
     with_version = {ps for found in start_versions.values() for ps in found}
-    for ps in sorted({*by_ps, *with_version}):
-        on_ps = {effect: found[ps] for effect, found in start_versions.items() if ps in found}
-        with tf.device(ps_device(ps)), tf.control_dependencies(list(on_ps.values())):
-            counted = {shard: read(shard) for shard in first if shard.ps == ps}
-        earlier = [*on_ps.values(), *counted.values()]
+    versions_on = {
+        ps: {effect: found[ps] for effect, found in start_versions.items() if ps in found}
+        for ps in sorted({*by_ps, *with_version})
+    }
+    counted: _Received = {}
+    for shard in first:
+        on_ps = versions_on[shard.ps]
+        with tf.device(ps_device(shard.ps)), tf.control_dependencies(list(on_ps.values())):
+            counted[shard] = read(shard)
+    variables = [*whole, *(rows.variable for of_ps in requested.values() for rows in of_ps)]
+    for ps, on_ps in versions_on.items():
+        updaters = {ps} | _updaters(variables, ps)
+        earlier = [version for each in updaters for version in versions_on[each].values()]
+        earlier += [value for shard, value in counted.items() if shard.ps in updaters]
         for number, message in enumerate(by_ps.get(ps, [[]])):
             with tf.device(ps_device(ps)), tf.control_dependencies(earlier):
                 payloads = [
@@ -159,6 +168,16 @@ def _receive(
                 byte_counts.append(count)
                 values.update(zip(split, tensors, strict=True))
     return values, byte_counts, dict(versions)
+
+
+def _updaters(variables: Sequence[keras.Variable], ps: int) -> set[int]:
+    """Return the indices of the ps that update what another one holds of some variables."""
+    found = set()
+    for variable in variables:
+        updater = updated_on(variable)
+        if updater is not None and any(shard.ps == ps for shard in shards(variable)):
+            found.add(updater)
+    return found
 
 
 def _joined(variable: keras.Variable, values: _Received) -> tf.Tensor:

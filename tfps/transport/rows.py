@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tfps.params.shards import Shard, shards
+from tfps.params.shards import Shard, shards, updated_parts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class RowRequest:
         ids: the indices of the unique rows, int64.
         ids_in_shards: for each shard, the indices of its requested rows in the shard, int32.
         positions: for each shard, the positions of its rows among the unique rows, int32.
+        parts: the shards.
     """
 
     variable: keras.Variable
@@ -42,10 +43,11 @@ class RowRequest:
     ids: tf.Tensor
     ids_in_shards: list[tf.Tensor]
     positions: list[tf.Tensor]
+    parts: Sequence[Shard]
 
     def stitched(self, received: Mapping[Shard, tf.Tensor]) -> tf.Tensor:
         """Return the unique rows, of shape `(num_unique, *width)`, from those of each shard."""
-        by_shard = [received[shard] for shard in shards(self.variable)]
+        by_shard = [received[shard] for shard in self.parts]
         return by_shard[0] if len(by_shard) == 1 else tf.dynamic_stitch(self.positions, by_shard)
 
     def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
@@ -53,6 +55,14 @@ class RowRequest:
         if len(self.positions) == 1:
             return [rows]
         return [tf.gather(rows, positions) for positions in self.positions]
+
+    def for_update(self) -> RowRequest:
+        """Return the request by the parts that are updated: all rows of one if it is the whole."""
+        parts = updated_parts(self.variable)
+        if len(parts) == len(self.parts):
+            return self
+        ids, positions = tf.cast(self.ids, tf.int32), tf.range(tf.size(self.ids))
+        return dataclasses.replace(self, ids_in_shards=[ids], positions=[positions], parts=parts)
 
 
 def request_rows(table: keras.Variable, lookups: Sequence[tf.Tensor]) -> RowRequest:
@@ -80,6 +90,7 @@ def request_rows(table: keras.Variable, lookups: Sequence[tf.Tensor]) -> RowRequ
         ids=unique,
         ids_in_shards=ids_in_shards,
         positions=positions,
+        parts=split,
     )
 
 
@@ -111,6 +122,6 @@ def rows_by_ps(requests: Sequence[RowRequest]) -> dict[int, list[ShardRows]]:
     """Return the requested rows of each ps, by its index, in the order of the requests."""
     by_ps: dict[int, list[ShardRows]] = collections.defaultdict(list)
     for request in requests:
-        for shard, ids in zip(shards(request.variable), request.ids_in_shards, strict=True):
+        for shard, ids in zip(request.parts, request.ids_in_shards, strict=True):
             by_ps[shard.ps].append(ShardRows(variable=request.variable, shard=shard, ids=ids))
     return dict(by_ps)

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfps.params.placement import ps_device
-from tfps.params.shards import Shard, shards
+from tfps.params.shards import Shard, updated_parts
 from tfps.transport.messages import Bundle, Message, Wire, messages
 from tfps.transport.rows import RowRequest, ShardRows, rows_by_ps
 from tfps.transport.transfer import ByteCount, Payload, receipt, transfer
@@ -125,7 +125,7 @@ def send(
     to_all: bool = False,
     paced: bool = False,
 ) -> tuple[list[ReceivedPush], list[ByteCount]]:
-    """Send values to the ps that own them; to be called in a worker's function.
+    """Send values to the ps that update their parameters; to be called in a worker's function.
 
     Args:
         whole: values of whole variables.
@@ -140,6 +140,7 @@ def send(
         What each ps received, in the order of their indices, and the bytes.
     """
     headers = headers or {}
+    rows = [(request.for_update(), value) for request, value in rows]
     cut = _Cut.of(whole, rows, wire)
     rows_of = rows_by_ps([request for request, _ in rows])
     by_ps = messages(cut.coded, wire.buckets if wire else {})
@@ -179,24 +180,25 @@ class _Cut:
     def of(cls, whole: DenseValues, rows: RowValues, wire: Wire | None) -> _Cut:
         cut = cls(values={}, variables={}, coded=[])
         for variable, value in whole:
-            split = shards(variable)
+            split = updated_parts(variable)
             pieces = [value]
             if len(split) > 1:
                 pieces = tf.split(value, [shard.shape[0] for shard in split])
-            cut._add(variable, pieces, wire, rows=False)
+            cut._add(variable, split, pieces, wire, rows=False)
         for request, value in rows:
-            cut._add(request.variable, request.split(value), wire, rows=True)
+            cut._add(request.variable, request.parts, request.split(value), wire, rows=True)
         return cut
 
     def _add(
         self,
         variable: keras.Variable,
+        split: Sequence[Shard],
         pieces: Sequence[tf.Tensor],
         wire: Wire | None,
         *,
         rows: bool,
     ) -> None:
-        for shard, piece in zip(shards(variable), pieces, strict=True):
+        for shard, piece in zip(split, pieces, strict=True):
             self.values[shard], self.variables[shard] = piece, variable
             codec = wire.pushing(variable, shard, rows=rows) if wire else Identity()
             self.coded.append((shard, codec))

@@ -35,6 +35,7 @@ class Effect(abc.ABC):
     def __init__(self, optimizer: PsOptimizer) -> None:
         """Take the optimizer."""
         self.optimizer = optimizer
+        optimizer.update_whole()
         self.programs: dict[int, PsProgram] = {}
 
     @abc.abstractmethod

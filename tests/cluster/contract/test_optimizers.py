@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from keras import optimizers
 
+import tfps
 from tests.cluster.conftest import MakeStrategy
 from tests.cluster.contract.conftest import Make, assert_learns, made_twice
 
@@ -66,27 +67,63 @@ def test_rows_take_the_steps_of_plain_keras(make: Make, name: str) -> None:
     same_steps(make, lambda: embedded(BY_ROW[name]()))
 
 
-def same_steps_or_refused(make_strategy: MakeStrategy, make_model: Any) -> None:
-    """A ps that holds a part of a table cannot look at all of it."""
-    same_steps(functools.partial(made_twice, make_strategy(1)), make_model)
-    with pytest.raises(NotImplementedError, match="partitioner that does not split it"):
-        same_steps(functools.partial(made_twice, make_strategy(2)), make_model)
+class OfTheUsersOwn(optimizers.Optimizer):
+    """Divides a step by the norm of the whole momentum."""
+
+    def build(self, variables: Any) -> None:
+        if not self.built:
+            super().build(variables)
+            self.momenta = [self.add_variable_from_reference(v, "momentum") for v in variables]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        momentum = self.momenta[self._get_variable_index(variable)]
+        self.assign(momentum, 0.9 * momentum + gradient)
+        rate = keras.ops.cast(learning_rate, variable.dtype) / (1 + keras.ops.norm(momentum))
+        self.assign_sub(variable, rate * momentum)
+
+
+SYNCHRONOUS = tfps.update.Synchronous()
+MAX_NORM = keras.constraints.MaxNorm(0.1, axis=0)
+WHOLE: dict[str, tuple[Callable[[], optimizers.Optimizer], dict[str, Any]]] = {
+    "Adafactor": (lambda: optimizers.Adafactor(0.05), {}),
+    "Lamb": (
+        lambda: optimizers.Lamb(
+            0.05, weight_decay=0.1, use_ema=True, ema_momentum=0.7, ema_overwrite_frequency=2
+        ),
+        {},
+    ),
+    "Muon": (lambda: optimizers.Muon(0.05, exclude_embeddings=False), {}),
+    "own": (lambda: OfTheUsersOwn(0.05), {}),
+    "constraint": (lambda: optimizers.Adam(0.05), {"embeddings_constraint": MAX_NORM}),
+    "regularizer": (
+        lambda: optimizers.SGD(0.05, clipnorm=0.1),
+        {"embeddings_regularizer": keras.regularizers.OrthogonalRegularizer(0.1)},
+    ),
+}
 
 
 @pytest.mark.parametrize(
-    "make_optimizer",
-    [pytest.param(optimizers.Lamb, marks=SLOW), optimizers.Adafactor, optimizers.Muon],
+    ("name", "shards", "update"),
+    [
+        ("Adafactor", 2, SYNCHRONOUS),
+        ("Lamb", 3, None),
+        pytest.param("constraint", 2, None, marks=SLOW),
+        ("constraint", 3, SYNCHRONOUS),
+        pytest.param("Lamb", 2, SYNCHRONOUS, marks=SLOW),
+        pytest.param("Muon", 2, SYNCHRONOUS, marks=SLOW),
+        pytest.param("own", 3, SYNCHRONOUS, marks=SLOW),
+        pytest.param("own", 2, None, marks=SLOW),
+        pytest.param("regularizer", 2, None, marks=SLOW),
+        *(pytest.param(name, 1, None, marks=SLOW) for name in WHOLE),
+    ],
 )
-def test_optimizers_that_look_at_a_whole_table_update_it_on_its_ps(
-    make_strategy: MakeStrategy, make_optimizer: Any
+def test_what_looks_at_a_whole_variable_updates_one_in_shards(
+    make_strategy: MakeStrategy, name: str, shards: int, update: tfps.update.Policy | None
 ) -> None:
-    same_steps_or_refused(make_strategy, lambda: embedded(make_optimizer(0.05)))
-
-
-def test_a_constraint_over_all_rows_of_a_table(make_strategy: MakeStrategy) -> None:
-    constraint = keras.constraints.MaxNorm(0.1, axis=0)
-    same_steps_or_refused(
-        make_strategy, lambda: embedded(optimizers.SGD(0.1), embeddings_constraint=constraint)
+    make_optimizer, arguments = WHOLE[name]
+    strategy = make_strategy(shards, update=update)
+    same_steps(
+        functools.partial(made_twice, strategy), lambda: embedded(make_optimizer(), **arguments)
     )
 
 
