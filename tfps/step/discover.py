@@ -28,6 +28,8 @@ class Demand:
         whole: the variables whose whole value it reads, or that it writes. These and the following
             variables are in the order in which the computation first uses them.
         tables: the variables of which it only looks up rows.
+        looked_up_whole: those in `whole` of which it looks up rows, each with the reason why they
+            are not in `tables`, and what to do.
         written: the variables that it assigns to.
         moved: those of them that it moves: by adding to them, or by a moving average. What several
             workers moved adds up; what they assign else does not.
@@ -45,6 +47,7 @@ class Demand:
 
     whole: tuple[keras.Variable, ...]
     tables: tuple[keras.Variable, ...]
+    looked_up_whole: VariableMap[str]
     written: tuple[keras.Variable, ...]
     moved: tuple[keras.Variable, ...]
     applied: tuple[ApplyCall, ...]
@@ -77,6 +80,7 @@ def discover(computation: Callable[[Any], Any], batch_spec: Any) -> Demand:
     return Demand(
         whole=tuple(whole),
         tables=tuple(by_row),
+        looked_up_whole=VariableMap((v, why) for v in whole if (why := probe.why_whole(v))),
         written=tuple(v for v in probe.placeholders if v in probe.written),
         moved=tuple(v for v in probe.placeholders if v in probe.written and probe.is_moved(v)),
         applied=tuple(applied),

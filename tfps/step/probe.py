@@ -192,6 +192,27 @@ class Probe(StepScope):
         is_trained = any(variable is v for apply in self._applied for v in apply.variables)
         return is_trained or is_average or self.is_sum(variable)
 
+    def why_whole(self, variable: keras.Variable) -> str | None:
+        """Return why a variable is read whole of which rows are looked up; None if none are."""
+        if variable in self.lookups and variable not in self.read | self.written:
+            return (
+                "the ids of a lookup depend on more than the inputs, or on a loop or branch. "
+                "Compute them from the inputs alone, and only the rows of a batch travel."
+            )
+        readers = _readers(self.placeholders[variable])
+        others = [op for op in readers if op.type != "GatherV2"]
+        if variable not in self.lookups and len(others) == len(readers):
+            return None
+        if others:
+            return (
+                f"{others[0].type} {others[0].name!r} reads all of it. If nothing but lookups read "
+                "it (untied output weights, no regularizer), only the rows of a batch would travel."
+            )
+        return (
+            "it is looked up by a function of TensorFlow, such as tf.gather. Use keras.ops.take("
+            "table, ids, axis=0) or keras.layers.Embedding, and only the rows of a batch travel."
+        )
+
     def metric_state(self) -> list[tf.Tensor]:
         """Return the placeholders of metric state."""
         return [p for v, p in self.placeholders.items() if v.synchronization == "on_read"]
@@ -260,3 +281,12 @@ def _is_dense_integer(indices: Any) -> bool:
     if isinstance(indices, tf.RaggedTensor | tf.SparseTensor | keras.KerasTensor):
         return False
     return bool(tf.as_dtype(getattr(indices, "dtype", tf.float32)).is_integer)
+
+
+def _readers(tensor: tf.Tensor) -> list[Any]:
+    """Return the ops that read `tensor`, also through a cast or in another form."""
+    readers = []
+    for op in tensor.consumers():
+        is_form = op.type in ("Cast", "Identity", "Reshape", "Transpose")
+        readers += _readers(op.outputs[0]) if is_form else [op]
+    return readers

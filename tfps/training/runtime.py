@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import keras
 
+from tfps.log import say
 from tfps.step.program import WorkerProgram
 from tfps.step.step import StepSettings
 from tfps.training.auto import Codecs
 from tfps.training.feed import Feed
 from tfps.training.pool import WorkerPool
+from tfps.training.whole_tables import describe_whole_tables
 
 Method = Literal["train_step", "test_step", "predict_step"]
 """The method of a model that a batch goes through, in fit, evaluate and predict."""
@@ -53,7 +55,8 @@ class Runtime:
 
         To be called in the strategy's scope.
         """
-        return WorkerProgram(step, feed.element_spec, self._training_settings(model, step, feed))
+        settings = self._training_settings(model, step, feed)
+        return _described(WorkerProgram(step, feed.element_spec, settings))
 
     def program(self, model: keras.Model, method: Method, feed: Feed) -> WorkerProgram:
         """Return the program of a method of `model` for batches of `feed`.
@@ -70,7 +73,8 @@ class Runtime:
             trains = method == "train_step"
             settings = self._training_settings(model, step, feed) if trains else self.settings
             settings = dataclasses.replace(settings, jit_compile=model.jit_compile)
-            programs.by_spec[key] = WorkerProgram(step, feed.element_spec, settings)
+            program = WorkerProgram(step, feed.element_spec, settings)
+            programs.by_spec[key] = _described(program) if trains else program
         return programs.by_spec[key]
 
     def _training_settings(
@@ -78,6 +82,13 @@ class Runtime:
     ) -> StepSettings:
         wire = self._codecs.wire(model, step, feed, self.workers, self.settings)
         return dataclasses.replace(self.settings, wire=wire)
+
+
+def _described(program: WorkerProgram) -> WorkerProgram:
+    """Return a program that trains, and say what to know of it."""
+    for sentence in describe_whole_tables(program.demand):
+        say(sentence)
+    return program
 
 
 class _Programs:

@@ -188,3 +188,24 @@ def test_what_is_added_in_a_branch_or_a_loop_is_a_sum_and_anything_else_is_not()
     assert {v.name for v in demand.live} == {v.name for v in demand.written} == set("abcd")
     assert {v.name for v in demand.sums} == {"a"}
     assert {v.name for v in demand.moved} == {"a", "b"}
+
+
+def test_why_a_table_is_whole() -> None:
+    tied, constant, lookup, chosen, dense = (variable(9, 2, name=n) for n in "abcde")
+    by_row = variable(9, 2)
+
+    def computation(ids: Any) -> Any:
+        rows = keras.ops.take(tied, ids, axis=0) + keras.ops.take(by_row, ids, axis=0)
+        rows += tf.gather(lookup, ids) + tf.nn.embedding_lookup(lookup, ids)
+        rows += keras.ops.take(chosen, tf.argmax(constant)[:1], axis=0)
+        rows += dense[0]
+        return keras.ops.matmul(keras.ops.cast(rows, "float16"), keras.ops.transpose(tied))
+
+    demand = discover(computation, IDS)
+    assert [v.name for v in demand.tables] == [by_row.name]
+    why = {v.name: reason for v, reason in demand.looked_up_whole.items()}
+    assert sorted(why) == ["a", "c", "d"]
+    assert "MatMul" in why["a"]
+    assert "untied output weights" in why["a"]
+    assert "keras.ops.take" in why["c"]
+    assert "inputs alone" in why["d"]
