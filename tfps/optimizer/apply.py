@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -19,7 +20,7 @@ from tfps import _keras
 from tfps.optimizer.averages import averaged_shards, move_averages
 from tfps.optimizer.limits import has_keras_update, looks_at_whole
 from tfps.optimizer.loss_scale import LossScale
-from tfps.optimizer.update_step import Rate, UpdateScalars, UpdateStep
+from tfps.optimizer.update_step import Rate, UpdateStep
 from tfps.optimizer.views import (
     PsView,
     RowView,
@@ -33,8 +34,24 @@ from tfps.optimizer.views import (
 from tfps.params.placement import ps_device
 from tfps.params.shards import native, update_whole, updated_on, updated_parts
 from tfps.params.variable_map import Values, VariableMap, VariableSet
-from tfps.params.variables import awaited_on, locked, take_number, traced_on
+from tfps.params.variables import awaited_on, locked, take_number, traced_on, variables_on
 from tfps.transport.send import ShardGradient
+
+
+class _Now(NamedTuple):
+    """What the updates of a push read on a ps.
+
+    Attributes:
+        counters: the values of the optimizer's counters, and of what its updates share.
+        rates: the learning rate for each dtype of the shards.
+    """
+
+    counters: Values
+    rates: Mapping[tf.DType, Rate]
+
+    def with_counters(self, values: Values) -> _Now:
+        """Return these with other values."""
+        return self._replace(counters=self.counters | values)
 
 
 class PsOptimizer:
@@ -71,6 +88,7 @@ class PsOptimizer:
         self._update_step = UpdateStep(self._keras)
         self._rate = _keras.learning_rate_variable(self._keras)
         self.optimized = _keras.optimized_variables(self._keras)
+        self._numbers: dict[int, tf.Variable] = {}
 
     @property
     def global_step(self) -> keras.Variable:
@@ -103,15 +121,39 @@ class PsOptimizer:
                     excluded |= VariableSet(self.slots_of(variable))
         return [v for v in self._keras.variables if v not in excluded]
 
-    def update_whole(self) -> None:
-        """Have the variables of which an update looks at all elements be updated whole."""
+    def place(self) -> None:
+        """Choose the ps that update variables whole, and let the ps number updates; on the chief.
+
+        Variables are updated whole if an update looks at all of their elements.
+        """
         update_whole(v for v in self.optimized if looks_at_whole(self._keras, v))
+        follows = self._rate is None or self._update_step.reads_step or self._keras.use_ema
+        for ps in self.ps if follows else ():
+            if ps not in self._numbers:
+                with variables_on(ps):
+                    self._numbers[ps] = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.restart()
 
     def without_count(self) -> PsOptimizer:
         """Return the same optimizer, but its updates do not count in the global step."""
         other = copy.copy(self)
         other.counts = False
         return other
+
+    def restart(self) -> None:
+        """Have all ps number their next updates from the global step on; to be called on the chief.
+
+        Nothing may be under way.
+        """
+        if self._numbers:
+            number = int(self.global_step.numpy()) // self.steps_per_update
+            for variable in self._numbers.values():
+                variable.assign(number)
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether an update depends on its number, so that each ps has to hear of all updates."""
+        return self.counts and bool(self._numbers)
 
     @property
     def ps(self) -> list[int]:
@@ -166,10 +208,10 @@ class PsOptimizer:
     def apply(
         self,
         gradients: Sequence[ShardGradient],
-        counters: Values,
-        scalars: Mapping[int, Callable[[], UpdateScalars]],
+        counters: Mapping[int, Values],
         *,
         versions: Mapping[int, tf.Variable] = MappingProxyType({}),
+        rate_scale: Callable[[int], tf.Tensor] | None = None,
         ps: int | None = None,
         paced: bool = False,
     ) -> dict[int, tf.Tensor]:
@@ -177,12 +219,12 @@ class PsOptimizer:
 
         Args:
             gradients: the gradients by shards, or by rows of shards, on their ps.
-            counters: the values of `self.counters`.
-            scalars: for each ps, by its index, a function that gives the result of `self.scalars`.
-                It is called where the updates of the ps are traced.
+            counters: for each ps that updates, by its index, the values of `self.counters`, there.
             versions: for some ps, by their index, a variable that counts the updates there, int64.
-            ps: the index of the only ps to write to, if each ps makes its updates by itself, one
-                after the other. None writes to all; other functions may do so at the same time.
+            rate_scale: a function of the index of a ps. It returns the factor of the learning rate,
+                and is called where the updates of the ps are traced. None is a factor of 1.
+            ps: the index of the only ps to write to, if each ps makes its updates by itself. None
+                writes to all.
             paced: whether gradients come one after the other, and a pull is not to wait for all:
                 each is applied by itself, and a number does not wait for the updates.
 
@@ -191,49 +233,50 @@ class PsOptimizer:
             the update, int64, on that ps. It is taken after the update.
         """
         numbers: dict[int, tf.Tensor] = {}
-        step = counters[self.global_step]
-        home = view_of(self.global_step).shard.ps
+        shared: Values = VariableMap()
         averages = self.counts and bool(_keras.moving_averages(self._keras))
 
         def number(counter: tf.Variable, after: Sequence[tf.Operation]) -> tf.Tensor:
             with tf.device(ps_device(at)), tf.control_dependencies(after):
                 return take_number(counter)
 
-        # The home comes first: its number is for the others, too.
-        for at in sorted(self.ps, key=home.__ne__) if ps is None else [ps]:
+        # The home comes first: what it computes is for the others, too.
+        for at in sorted(self.ps, key=self._home.__ne__) if ps is None else [ps]:
             here = [gradient for gradient in gradients if gradient.shard.ps == at]
-            counts = self.counts and at == home
-            if at == home and _keras.has_shared_update(self._keras):
-                with locked(at, [counters[self.global_step]]):
-                    counters = counters | self._update_shared(counters)
-            if paced:
+            dtypes = {gradient.shard.variable.dtype for gradient in here}
+            if paced and at in counters:
+                now = self._now(at, dtypes, counters[at], rate_scale)
                 for gradient in here:
-                    with self._alone(at, [gradient], several=ps is None), awaited_on(at):
-                        self._update(gradient, counters, scalars[at]())
-                here = []
-            with self._alone(at, here, several=ps is None) as end, awaited_on(at):
+                    with self._alone(at, [gradient]), awaited_on(at):
+                        self._update(gradient, now)
+            with self._alone(at, [] if paced else here) as end, awaited_on(at):
                 with traced_on(at) as updates:
-                    if here:
-                        used = scalars[at]()
+                    if at in counters and not paced:
+                        now = self._now(at, dtypes, counters[at], rate_scale)
+                        if at == self._home and _keras.has_shared_update(self._keras):
+                            shared = self._update_shared(now.counters)
                         for gradient in here:
-                            self._update(gradient, counters, used)
-                if counts and self.loss_scale is not None:
+                            self._update(gradient, now.with_counters(shared))
+                if self.counts and at == self._home and self.loss_scale is not None:
                     with tf.device(ps_device(at)):
                         self.loss_scale.raise_()
                 if averages:
-                    if counts:
-                        step = numbers[at] = number(native(self.global_step), updates)
+                    if at == self._home:
+                        numbers[at] = number(native(self.global_step), updates)
+                    by_home = numbers.get(self._home)
+                    step = now.counters[self.global_step] if by_home is None else by_home
                     move_averages(self._keras, step, at)
+                self._constrain(here)
             # A pull reads what counts. So it comes after the block's end, which needs no message.
-            if counts and not averages:
+            if self.counts and at == self._home and not averages:
                 numbers[at] = number(native(self.global_step), end)
             if at in versions:
                 numbers[at] = number(versions[at], end)
         return numbers
 
-    def count(self, counters: Values) -> None:
+    def count(self) -> None:
         """Count one batch that makes no update."""
-        self.apply([], counters, {})
+        self.apply([], {})
 
     def lower_loss_scale(self, counters: Values) -> None:
         """Lower the loss scale after gradients that were not finite."""
@@ -241,21 +284,28 @@ class PsOptimizer:
         with locked(view_of(self.global_step).shard.ps, [counters[self.global_step]]):
             self.loss_scale.lower(counters)
 
+    @property
+    def _home(self) -> int:
+        """The index of the ps of the global step."""
+        return view_of(self.global_step).shard.ps
+
     def _alone(
-        self, ps: int, gradients: Sequence[ShardGradient], *, several: bool
+        self, ps: int, gradients: Sequence[ShardGradient]
     ) -> AbstractContextManager[list[tf.Operation]]:
-        """Let no other update of this kind run at the same time, if it would be lost.
+        """Let no other update run at the same time, if one of the two would be lost.
+
+        If an update depends on its number, no other one with a later number comes before it.
 
         The context gives a list that has, after the block, the ops that end it.
 
         Args:
             ps: the index of the ps.
             gradients: the gradients of its shards.
-            several: whether several functions make updates at the same time.
         """
-        scaled = self.loss_scale is not None and ps == view_of(self.global_step).shard.ps
+        scaled = self.loss_scale is not None and ps == self._home
         averaged = self.counts and bool(averaged_shards(self._keras, ps=ps))
-        if scaled or (several and (averaged or not all(map(self._is_one_op, gradients)))):
+        numbered = self.is_numbered and bool(gradients)
+        if scaled or averaged or numbered or not all(map(self._is_one_op, gradients)):
             return locked(ps, [gradient.value for gradient in gradients])
         return traced_on(ps)
 
@@ -274,29 +324,52 @@ class PsOptimizer:
             return RowView(gradient.variable, gradient.shard, gradient.ids)
         return view_of_part(gradient.variable, gradient.shard)
 
-    def scalars(self, dtypes: Iterable[tf.DType], counters: Values) -> UpdateScalars:
-        """Return the scalars for the updates of all shards of these dtypes; on the worker."""
-        with ViewScope(counters) as scope:
-            rate = scope.rate(self._keras)
-            rates = {dtype: self._update_step.rate(rate, dtype) for dtype in dtypes}
-        return UpdateScalars(rates, counters[self.global_step])
+    def _now(
+        self,
+        ps: int,
+        dtypes: Iterable[tf.DType],
+        counters: Values,
+        rate_scale: Callable[[int], tf.Tensor] | None,
+    ) -> _Now:
+        """Return what the updates of a push read on a ps, besides gradients and slots.
+
+        Their step is that of the update on this ps, and not the one at which the worker began.
+        """
+        with tf.device(ps_device(ps)):
+            if self.is_numbered:
+                every = self.steps_per_update
+                step = take_number(self._numbers[ps]) * every + (every - 1)
+                counters = counters | VariableMap([(self.global_step, step)])
+            with ViewScope(counters) as scope:
+                rate = scope.rate(self._keras)
+                rates = {dtype: self._update_step.rate(rate, dtype) for dtype in dtypes}
+            if rate_scale is not None:
+                factor = rate_scale(ps)
+                rates = {dtype: of_dtype.scaled(factor) for dtype, of_dtype in rates.items()}
+        return _Now(counters, rates)
 
     def _update_shared(self, counters: Values) -> Values:
         """Update the variables that the updates of all others read; return their new values."""
-        now = VariableMap([(self.global_step, view_of(self.global_step).read())])
-        with ViewScope(counters | now) as scope:
+        with ViewScope(counters) as scope:
             _keras.update_shared(self._keras, scope.rate(self._keras))
         shared = _keras.shared_variables(self._keras)
         return VariableMap((v, view_of(v).read()) for v in shared)
 
-    def _update(self, of_shard: ShardGradient, counters: Values, scalars: UpdateScalars) -> None:
+    def _update(self, of_shard: ShardGradient, now: _Now) -> None:
         """Update a shard, or rows of it, on its ps."""
         view, gradient = self._view(of_shard), of_shard.value
-        counters = counters | VariableMap([(self.global_step, scalars.step)])
-        with tf.device(view.device), ViewScope(counters, of_shard.variable, view):
+        with tf.device(view.device), ViewScope(now.counters, of_shard.variable, view):
             if of_shard.ids is not None and not isinstance(view, RowView):
                 gradient = tf.scatter_nd(of_shard.ids[:, None], gradient, view.shard.shape)
-            self._write(of_shard.variable, view, gradient, scalars.rates)
+            self._write(of_shard.variable, view, gradient, now.rates)
+
+    def _constrain(self, gradients: Sequence[ShardGradient]) -> None:
+        """Apply the constraints of what gradients have updated; after the averages, as in Keras."""
+        for gradient in gradients:
+            constraint, view = gradient.variable.constraint, self._view(gradient)
+            if constraint is not None:
+                with tf.device(view.device):
+                    view.assign(constraint(view.read()))
 
     def _write(
         self,
@@ -315,8 +388,6 @@ class PsOptimizer:
             decay = tf.cast(optimizer.weight_decay, view.dtype)
             view.assign_sub(view.read() * decay * rate.plain)
         self._update_step(gradient, view, rate)
-        if variable.constraint is not None:
-            view.assign(variable.constraint(view.read()))
 
     def update_on_worker(
         self,
@@ -343,6 +414,8 @@ class PsOptimizer:
                 view = views[variable]
                 own = tf.cast(rate, view.dtype)
                 self._write(variable, view, gradient, {view.dtype: Rate(own, own)})
+                if variable.constraint is not None:
+                    view.assign(variable.constraint(view.read()))
 
     def goes_by_rows(self, table: keras.Variable) -> bool:
         """Whether a step updates only the rows of `table` that its batch looked up."""

@@ -35,11 +35,13 @@ def move_averages(optimizer: keras.optimizers.Optimizer, number: tf.Tensor, ps: 
 
     Args:
         optimizer: the optimizer.
-        number: the number of the update, int64. The first one sets the averages to the variables.
-            Every `ema_overwrite_frequency` updates the variables are set to their averages.
+        number: the number of the batch, int64. Those of the first update set the averages to the
+            variables. Those of every `ema_overwrite_frequency`-th update set the variables to their
+            averages.
         ps: the index of the ps.
     """
     frequency = optimizer.ema_overwrite_frequency
+    number = number // (optimizer.gradient_accumulation_steps or 1)  # as `optimizer.iterations`
     averaged = averaged_shards(optimizer, ps=ps)
     for view, average in averaged:
         with tf.device(view.device):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 import keras
@@ -37,6 +37,15 @@ _COMPILED = (
     keras.optimizers.ScheduleFreeAdamW,
 )
 
+_WITHOUT_STEP = (
+    keras.optimizers.Adadelta,
+    keras.optimizers.Adagrad,
+    keras.optimizers.Ftrl,
+    keras.optimizers.Lion,
+    keras.optimizers.RMSprop,
+    keras.optimizers.SGD,
+)
+
 
 class Rate(NamedTuple):
     """The learning rate of one step, for all shards of one dtype.
@@ -56,27 +65,14 @@ class Rate(NamedTuple):
         return Rate(self.plain * factor, self.corrected * factor)
 
 
-class UpdateScalars(NamedTuple):
-    """The scalars that the updates of all shards on a ps read in one step.
-
-    Attributes:
-        rates: the learning rate for each dtype of the shards.
-        step: the global step, int64.
-    """
-
-    rates: Mapping[tf.DType, Rate]
-    step: tf.Tensor
-
-    def scaled(self, factor: tf.Tensor) -> UpdateScalars:
-        """Return these with the learning rates multiplied by `factor`, a scalar of any dtype."""
-        return self._replace(rates={t: rate.scaled(factor) for t, rate in self.rates.items()})
-
-
 class UpdateStep:
     """An optimizer's `update_step`, in one op where possible.
 
     Rows of a table, a worker's own values, 16-bit dtypes, small shards without a kernel, and
     optimizers with an `update_step` of their own run the ops of `update_step`.
+
+    Attributes:
+        reads_step: whether the global step may make a difference, apart from the learning rate.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
@@ -87,6 +83,7 @@ class UpdateStep:
         self._kernel = KERNELS.get(stock)
         self._corrected = RATES.get(stock)
         self._compiles = stock in _COMPILED
+        self.reads_step = rule not in {c.update_step for c in _WITHOUT_STEP}
         sgd = keras.optimizers.SGD
         self._subtracts_once = rule is sgd.update_step and not optimizer.momentum
         self._compiled: dict[Any, Any] = {}

@@ -162,6 +162,7 @@ class WorkerProgram:
     def refresh(self) -> None:
         """Prepare for a run: workers pull again what may have changed of what they keep."""
         self._step.frozen.refresh()
+        self._step.restart_numbers()
         if self._step.replica is not None:
             self._step.replica.reset()
 

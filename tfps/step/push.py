@@ -10,7 +10,6 @@ import keras
 import tensorflow as tf
 
 from tfps.optimizer.views import RowView, view_of_part
-from tfps.params.shards import shards
 from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.params.variables import awaited_on, locked
 from tfps.step.compute import Applied
@@ -136,7 +135,7 @@ class _GradientPush:
 
         def accumulate() -> tuple[tf.Tensor, tf.Tensor]:
             accumulator.add(gradients)
-            self._optimizer.count(self._pulled.whole)
+            self._optimizer.count()
             if self._replica is not None:
                 self._replica.count(self._optimizer)
             self._skip()
@@ -209,15 +208,13 @@ def deliver(
         worker: the index of the worker, int64.
         paced: whether the messages to a ps follow one another.
     """
-    variables = [*(v for v, _ in whole), *(request.variable for request, _ in rows)]
-    dtypes = {shards(variable)[0].variable.dtype for variable in variables}
     received, byte_counts = send(
         whole,
         rows,
         wire=wire,
         state=state,
-        headers=effect.headers(pulled.start_versions[effect], worker, dtypes, pulled.whole),
-        to_all=effect.reaches_all,
+        headers=effect.headers(pulled.start_versions[effect], worker, pulled.whole),
+        to_all=effect.reaches_all or effect.optimizer.is_numbered,
         paced=paced,
     )
     applied = effect.take(received, pulled.whole)

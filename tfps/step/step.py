@@ -230,6 +230,11 @@ class Step:
         """The update counter of each optimizer."""
         return [optimizer.global_step for optimizer in self._applied]
 
+    def restart_numbers(self) -> None:
+        """Have all ps number updates from the optimizers' global steps on."""
+        for optimizer in self._all_optimizers:
+            optimizer.restart()
+
     def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
         for call in self.calls:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,9 @@ from typing_extensions import override
 
 from tfps._tensorflow import capture_at_call
 from tfps.optimizer.apply import PsOptimizer
-from tfps.optimizer.update_step import UpdateScalars
 from tfps.params.placement import ps_device
 from tfps.params.shards import shards
-from tfps.params.variable_map import Values
+from tfps.params.variable_map import Values, VariableMap
 from tfps.params.variables import traced_on, variables_on
 from tfps.transport.pull import Versions
 from tfps.transport.send import ReceivedPush
@@ -88,11 +87,9 @@ class AtOnce(Effect):
         return versions
 
     @override
-    def headers(
-        self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
-    ) -> dict[int, Any]:
-        scalars = self.optimizer.scalars(dtypes, counters)
-        return {ps: (scalars, start.get(ps)) for ps in self._staleness}
+    def headers(self, start: Versions, worker: tf.Tensor, counters: Values) -> dict[int, Any]:
+        own = VariableMap((v, counters[v]) for v in self.optimizer.counters)
+        return {ps: (own, start.get(ps)) for ps in self._staleness}
 
     @override
     def take(self, pushes: Sequence[ReceivedPush], counters: Values) -> tf.Tensor:
@@ -100,14 +97,17 @@ class AtOnce(Effect):
             traced = {push.ps: stack.enter_context(traced_on(push.ps)) for push in pushes}
             numbers = self.optimizer.apply(
                 [gradient for push in pushes for gradient in push.decoded()],
-                counters,
-                {push.ps: functools.partial(self._scalars, push) for push in pushes},
+                {push.ps: push.header[0] for push in pushes},
+                rate_scale=functools.partial(self._scale, {p.ps: p for p in pushes})
+                if self._rate_scale
+                else None,
                 versions={p.ps: self._versions[p.ps] for p in pushes if p.ps != self._home},
                 paced=any(push.paced for push in pushes),
             )
             for push in pushes:
-                scalars, start = push.header
-                self._count(push.ps, numbers[push.ps], scalars.step if start is None else start)
+                counters, start = push.header
+                step = counters[self.optimizer.global_step]
+                self._count(push.ps, numbers[push.ps], step if start is None else start)
         if not self._confirms:
             return tf.zeros([], tf.int64)
         receipts = []
@@ -116,15 +116,11 @@ class AtOnce(Effect):
                 receipts.append(tf.identity(numbers[ps]))
         return tf.add_n(receipts)
 
-    def _scalars(self, push: ReceivedPush) -> UpdateScalars:
-        """Return the scalars for the updates of a push, on its ps."""
-        scalars: UpdateScalars
-        scalars, start = push.header
-        if self._rate_scale is None:
-            return scalars
-        with tf.device(ps_device(push.ps)):
-            version = self._versions[push.ps].read_value()
-            return scalars.scaled(self._rate_scale(_staleness(version, start)))
+    def _scale(self, pushes: Mapping[int, ReceivedPush], ps: int) -> tf.Tensor:
+        """Return the factor of the learning rate of a push, on its ps."""
+        assert self._rate_scale is not None
+        _, start = pushes[ps].header
+        return self._rate_scale(_staleness(self._versions[ps].read_value(), start))
 
     def _count(self, ps: int, number: tf.Tensor, start: tf.Tensor) -> None:
         """Count the staleness of update `number`, whose step started at `start`."""

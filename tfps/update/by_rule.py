@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 from typing_extensions import override
 
 from tfps.optimizer.apply import PsOptimizer
-from tfps.optimizer.update_step import UpdateScalars
 from tfps.params.shards import Shard
 from tfps.params.variable_map import Values, VariableMap
 from tfps.params.variables import variables_on
@@ -28,12 +27,10 @@ class Header:
 
     Attributes:
         entry: `(kind, worker, version)`, int64: see `Kind`; the version at which the step started.
-        scalars: the learning rates and the global step.
         counters: the values of the optimizer's counters.
     """
 
     entry: tf.Tensor
-    scalars: UpdateScalars
     counters: Values
 
 
@@ -67,14 +64,11 @@ class ByRule(Effect):
             answers.put_back(start[ps])
 
     @override
-    def headers(
-        self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
-    ) -> dict[int, Any]:
-        scalars = self.optimizer.scalars(dtypes, counters)
+    def headers(self, start: Versions, worker: tf.Tensor, counters: Values) -> dict[int, Any]:
         own = VariableMap((v, counters[v]) for v in self.optimizer.counters)
         kind = tf.constant(Kind.GRADIENT, tf.int64)
         return {
-            ps: Header(entry=tf.stack([kind, worker, version]), scalars=scalars, counters=own)
+            ps: Header(entry=tf.stack([kind, worker, version]), counters=own)
             for ps, version in start.items()
         }
 
@@ -123,7 +117,7 @@ class _MeanOfGradients:
         header = self._push.with_tensors(last).header
         means = self._sums.take(gradients)
         ps = self._push.ps
-        self._optimizer.apply(means, header.counters, {ps: lambda: header.scalars}, ps=ps)
+        self._optimizer.apply(means, {ps: header.counters}, ps=ps)
 
 
 class _Sums:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Effect(abc.ABC):
     def __init__(self, optimizer: PsOptimizer) -> None:
         """Take the optimizer."""
         self.optimizer = optimizer
-        optimizer.update_whole()
+        optimizer.place()
         self.programs: dict[int, PsProgram] = {}
 
     @abc.abstractmethod
@@ -54,15 +54,12 @@ class Effect(abc.ABC):
         return
 
     @abc.abstractmethod
-    def headers(
-        self, start: Versions, worker: tf.Tensor, dtypes: Iterable[tf.DType], counters: Values
-    ) -> dict[int, Any]:
+    def headers(self, start: Versions, worker: tf.Tensor, counters: Values) -> dict[int, Any]:
         """Return what to send to each ps together with the gradients, by its index; on the worker.
 
         Args:
             start: the versions at which the step started.
             worker: the index of the worker, int64.
-            dtypes: those of the gradients.
             counters: the values of `optimizer.counters`.
         """
 

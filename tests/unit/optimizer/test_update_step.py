@@ -114,6 +114,7 @@ def applied(
 ) -> Any:
     """Return the function that applies gradients to `variables` as their ps does."""
     served = PsOptimizer(optimizer, **arguments)
+    served.place()
 
     def update(gradients: list[tf.Tensor]) -> None:
         counters = VariableMap((v, v.value.read_value()) for v in served.counters)
@@ -121,8 +122,7 @@ def applied(
             ShardGradient(variable=v, shard=shards(v)[0], value=g)
             for v, g in zip(variables, gradients, strict=True)
         ]
-        scalars = served.scalars({g.dtype for g in gradients}, counters)
-        served.apply(by_shard, counters, {0: lambda: scalars})
+        served.apply(by_shard, {0: counters})
 
     specs = [tf.TensorSpec(v.shape, v.dtype) for v in variables]
     return tf.function(update, autograph=False).get_concrete_function(specs)
@@ -178,7 +178,9 @@ def test_each_shard_is_updated_by_one_op(name: str) -> None:
     decayed = 0 if optimizer.weight_decay is None else len(SHAPES) - (name != "Lion")
     assert found.pop("AssignSubVariableOp", 0) == decayed
     assert found.pop("AssignVariableOp", 0) == isinstance(optimizer, optimizers.Nadam)
-    assert found == {"ResourceCountUpTo": 1}  # the global step
+    by_number = (optimizers.Adam, optimizers.Adamax, optimizers.Nadam, optimizers.ScheduleFreeAdamW)
+    # The global step, and the number of the update.
+    assert found == {"ResourceCountUpTo": 1 + isinstance(optimizer, by_number)}
     kernels = [op for op in update.graph.get_operations() if op.type.startswith("ResourceApply")]
     assert all(op.get_attr("use_locking") for op in kernels)  # else concurrent updates get lost
 
@@ -296,13 +298,13 @@ def table_update(make: Make, **arguments: Any) -> tuple[keras.Variable, Any]:
     optimizer = make()
     optimizer.build([table])
     served = PsOptimizer(optimizer, **arguments)
+    served.place()
 
     def update(gradient: tf.Tensor) -> None:
         counters = VariableMap((v, v.value.read_value()) for v in served.counters)
         shard = Shard(variable=table.value, ps=0, first_row=0)
-        scalars = served.scalars({gradient.dtype}, counters)
         by_rows = ShardGradient(variable=table, shard=shard, value=gradient, ids=tf.constant(IDS))
-        served.apply([by_rows], counters, {0: lambda: scalars})
+        served.apply([by_rows], {0: counters})
 
     spec = tf.TensorSpec([len(IDS), WIDTH])
     return table, tf.function(update, autograph=False).get_concrete_function(spec)
