@@ -36,6 +36,13 @@ NAMES = [
         ],
     ),
     ("tensorflow.python.eager.context", "executor_scope", ["e"]),
+    ("tensorflow.python.eager.context", "eager_mode", []),
+    ("tensorflow", "__internal__.EagerTensor", None),
+    ("tensorflow.python.ops.lookup_ops", "StaticHashTable._create_resource", ["self"]),
+    ("tensorflow.python.ops.lookup_ops", "StaticHashTable._initialize", ["self"]),
+    ("tensorflow.python.ops.lookup_ops", "MutableHashTable._create_resource", ["self"]),
+    ("tensorflow.python.ops.lookup_ops", "DenseHashTable._create_resource", ["self"]),
+    ("tensorflow.python.trackable.resource", "TrackableResource._resource_handle", None),
     (
         "tensorflow.python.eager.executor",
         "new_executor",

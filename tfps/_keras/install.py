@@ -19,7 +19,10 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.trainers.trainer import Trainer
 from keras_hub.src.utils.pipeline_model import PipelineModel
 
+from tfps._keras import on_chief
 from tfps._keras.interface import Hooks, KerasStrategy, StepScope
+from tfps._keras.models import FUNCTIONS
+from tfps._keras.optimizers import move_to
 from tfps._keras.variables import count_assignment, native
 
 TESTED_VERSIONS = {"tensorflow": "2.21", "keras": "3.15", "keras-hub": "0.32"}
@@ -44,13 +47,22 @@ def install() -> None:
     _wrap(BaseOptimizer, "apply", _apply)
     _wrap(keras.optimizers.LossScaleOptimizer, "apply", _apply)
     _wrap(TFOptimizer, "_var_key", _var_key)
+    _wrap(TFOptimizer, "add_variable_from_reference", _add_slot)
     for name in ("fit", "evaluate", "predict"):
         _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
         _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))
     _wrap(keras.Model, "quantize", _in_scope)
+    _wrap(keras.Model, "__call__", _first_call)
+    _wrap(keras.Model, "build", _in_scope)
+    _wrap(keras.Sequential, "build", _in_scope)
+    _wrap(keras_core.Variable, "_deferred_initialize", _initialize_once)
+    _wrap(keras_core.Variable, "_serialize_to_tensors", _serialize)
     _wrap(Trainer, "compile", _compile)
     for name in ("train_on_batch", "test_on_batch", "predict_on_batch"):
-        _wrap(TensorFlowTrainer, name, functools.partial(_refuse, name))
+        _wrap(TensorFlowTrainer, name, _on_batch)
+    for method, name in FUNCTIONS.items():
+        _wrap(TensorFlowTrainer, f"make_{name}", functools.partial(_make_function, method))
+    _wrap(TensorFlowTrainer, "_maybe_symbolic_build", _maybe_build)
 
 
 def warn_of_untested_versions() -> None:
@@ -81,8 +93,11 @@ def _wrap(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
 
 def _initialize_on_ps(original: Any, variable: Any, initializer: Any) -> None:
     hooks = _hooks(tf.distribute.get_strategy())
-    if hooks is None:
+    if hooks is None and on_chief.copies() is None:
         original(variable, initializer)
+        return
+    if hooks is None:
+        on_chief.initialize(variable, lambda: _initialize_on_ps(original, variable, initializer))
         return
     shape = tuple(variable._shape)
     # Not by variable._initialize: it would copy a ShardedVariable, which is not a tf.Variable.
@@ -125,6 +140,8 @@ def _handle(original: Any, variable: Any) -> Any:
 def _apply(original: Any, optimizer: Any, grads: Any, trainable_variables: Any = None) -> None:
     scope = _step_scope()
     if scope is None:
+        if (copies := on_chief.copies()) is not None:
+            copies.add_optimizer(optimizer)
         original(optimizer, grads, trainable_variables)
         return
     if trainable_variables is None:
@@ -141,6 +158,13 @@ def _var_key(original: Any, optimizer: Any, variable: Any) -> Any:
 def in_step() -> bool:
     """Whether a `train_step`, or a step of another kind, is being traced."""
     return _step_scope() is not None
+
+
+def _add_slot(original: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+    copies = on_chief.copies()
+    if copies is None or _hooks(tf.distribute.get_strategy()) is not None:
+        return original(optimizer, *args, **kwargs)
+    return copies.add_slot(optimizer, lambda: original(optimizer, *args, **kwargs))
 
 
 def _step_scope() -> StepScope | None:
@@ -175,16 +199,36 @@ def _compile(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
     _in_scope(original, model, *args, **kwargs)  # Keras checks that it is the model's own scope
     hooks = _hooks(model._distribute_strategy)
     if hooks is not None and model.optimizer is not None:
+        move_to(model._distribute_strategy, model.optimizer)
         hooks.check_optimizer(model.optimizer)
 
 
-def _in_scope(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
+def _in_scope(original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
     strategy = _strategy_of(model)
-    if not isinstance(strategy, KerasStrategy):
-        original(model, *args, **kwargs)
-        return
+    if not isinstance(strategy, KerasStrategy) or on_chief.copies() is not None:
+        return original(model, *args, **kwargs)
     with strategy.scope():  # type: ignore[attr-defined]
-        original(model, *args, **kwargs)
+        return original(model, *args, **kwargs)
+
+
+def _first_call(original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a model; in its scope if that creates variables."""
+    if model.built or tf.distribute.has_strategy():
+        return original(model, *args, **kwargs)
+    return _in_scope(original, model, *args, **kwargs)
+
+
+def _initialize_once(original: Any, variable: Any) -> None:
+    if variable._value is None:  # a checkpoint that waited for the variable may have come first
+        original(variable)
+
+
+def _serialize(original: Any, variable: Any) -> Any:
+    if variable._value is None:  # a checkpoint that waits for it asks what is to be restored
+        with tf.init_scope():
+            variable._initialize_with_initializer(variable._initializer)
+            variable._initializer = None
+    return original(variable)
 
 
 def _hooks(strategy: Any) -> Hooks | None:
@@ -208,8 +252,26 @@ def _hand_over(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) 
     hooks = _hooks(_strategy_of(model))
     if hooks is None:
         return original(model, *args, **kwargs)
-    named = dict(zip(_POSITIONAL[name], args, strict=False))
-    return getattr(hooks, name)(model, **named, **kwargs)
+    named = dict(zip(_POSITIONAL[name], args, strict=False)) | kwargs
+    if hooks.steps_on_chief(model):
+        return _on_chief(original, model, named)
+    return getattr(hooks, name)(model, **named)
+
+
+def _on_batch(original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+    hooks = _hooks(_strategy_of(model))
+    if hooks is None or not hooks.steps_on_chief(model):
+        return original(model, *args, **kwargs)
+    with on_chief.on_chief(model, model._distribute_strategy):
+        return original(model, *args, **kwargs)
+
+
+def _on_chief(original: Any, model: Any, named: dict[str, Any]) -> Any:
+    for name in ("x", "validation_data"):
+        if callable(function := named.get(name)):  # from an input context to a dataset
+            named[name] = function(tf.distribute.InputContext())
+    with on_chief.on_chief(model, model._distribute_strategy):
+        return original(model, **named)
 
 
 def _hand_over_with_preprocessor(
@@ -218,15 +280,19 @@ def _hand_over_with_preprocessor(
     hooks = _hooks(_strategy_of(model))
     if hooks is None:
         return original(model, *args, **kwargs)
-    named = dict(zip(_POSITIONAL_WITH_PREPROCESSOR[name], args, strict=False))
-    return getattr(hooks, name)(model, preprocess=model.preprocess_samples, **named, **kwargs)
+    named = dict(zip(_POSITIONAL_WITH_PREPROCESSOR[name], args, strict=False)) | kwargs
+    if hooks.steps_on_chief(model):
+        return _on_chief(original, model, named)
+    return getattr(hooks, name)(model, preprocess=model.preprocess_samples, **named)
 
 
-def _refuse(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-    if _hooks(model._distribute_strategy) is None:
-        return original(model, *args, **kwargs)
-    raise NotImplementedError(
-        f"Model.{name}: one batch from the chief is not supported under a "
-        "tfps.ParameterServerStrategy. Use fit, evaluate or predict, or strategy.loop for a loop "
-        "of your own."
-    )
+def _make_function(method: str, original: Any, model: Any, force: bool = False) -> Any:
+    hooks = _hooks(_strategy_of(model))
+    if hooks is None:
+        return original(model, force=force)
+    return hooks.make_function(model, method, force)
+
+
+def _maybe_build(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
+    if _hooks(_strategy_of(model)) is None:
+        original(model, *args, **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -46,6 +47,18 @@ class Hooks(abc.ABC):
     @abc.abstractmethod
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Predict with a model; the arguments are those of `keras.Model.predict`, as in `fit`."""
+
+    @abc.abstractmethod
+    def outside_of_scopes(self) -> AbstractContextManager[None]:
+        """Leave every strategy's scope for a block."""
+
+    @abc.abstractmethod
+    def steps_on_chief(self, model: keras.Model) -> bool:
+        """Whether steps of `model` run eagerly on the chief, by Keras's own code."""
+
+    @abc.abstractmethod
+    def make_function(self, model: keras.Model, method: Any, force: bool = False) -> Any:
+        """Give a model its function for a method, anew if `force`; see `BatchFunction`."""
 
 
 class KerasStrategy:

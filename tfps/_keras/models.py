@@ -6,22 +6,48 @@ from typing import Any
 
 import keras
 from keras.src.backend.tensorflow.trainer import (
+    TensorFlowTrainer,
+    concat,
     convert_to_np_if_not_ragged,
     potentially_ragged_concat,
 )
+from keras.src.trainers.data_adapters import get_data_adapter
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 from keras.src.trainers.data_adapters.tf_dataset_adapter import make_class_weight_map_fn
+from keras.src.utils.python_utils import pythonify_logs
 
 __all__ = [
+    "FUNCTIONS",
     "build",
     "check_compiled",
     "concatenate",
+    "data_adapter",
     "first_epoch",
+    "joined",
     "make_class_weight_map_fn",
     "ordered_metrics",
+    "overrides_function",
+    "plain_logs",
     "should_evaluate",
     "train_validation_split",
 ]
+
+
+FUNCTIONS = {
+    "train_step": "train_function",
+    "test_step": "test_function",
+    "predict_step": "predict_function",
+}
+"""The attribute in which Keras caches its function for each method of a model.
+
+Keras sets it to None when the function has become invalid: in compile and in quantize.
+"""
+
+
+def overrides_function(model: keras.Model, method: str) -> bool:
+    """Whether the class of `model` makes the function for a method itself."""
+    maker = f"make_{FUNCTIONS[method]}"
+    return getattr(type(model), maker) is not getattr(TensorFlowTrainer, maker)
 
 
 def check_compiled(model: keras.Model, method: str) -> None:
@@ -37,6 +63,11 @@ def first_epoch(model: keras.Model, initial_epoch: int) -> int:
 def should_evaluate(model: keras.Model, epoch: int, validation_freq: int | list[int]) -> bool:
     """Whether fit evaluates after `epoch`."""
     return bool(model._should_eval(epoch, validation_freq))
+
+
+def plain_logs(logs: dict[str, Any]) -> dict[str, Any]:
+    """Return `logs` as callbacks see them: floats where possible, without nested dictionaries."""
+    return dict(pythonify_logs(logs))
 
 
 def ordered_metrics(model: keras.Model, logs: dict[str, Any]) -> Any:
@@ -67,7 +98,29 @@ def build(model: keras.Model, batch_spec: Any, *, compiled: bool) -> None:
         keras.src.backend.compute_output_spec(model, inputs, training=False)
 
 
+def data_adapter(
+    x: Any, y: Any, sample_weight: Any, *, batch_size: int | None, shuffle: bool
+) -> Any:
+    """Return what Keras itself would read data by.
+
+    Raises:
+        ValueError: if Keras cannot read it.
+    """
+    return get_data_adapter(
+        x, y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle
+    )
+
+
+def joined(batches: list[Any]) -> Any:
+    """Return the outputs of several batches as one, as `predict` shows them to callbacks."""
+    if len(batches) == 1:
+        return batches[0]
+    return keras.tree.map_structure(lambda *pieces: concat(list(pieces)), *batches)
+
+
 def concatenate(batches: list[Any]) -> Any:
     """Return the outputs of batches joined as by `predict`: NumPy arrays or ragged tensors."""
-    joined = keras.tree.map_structure(lambda *pieces: potentially_ragged_concat(pieces), *batches)
+    joined = keras.tree.map_structure(
+        lambda *pieces: potentially_ragged_concat(list(pieces)), *batches
+    )
     return keras.tree.map_structure(convert_to_np_if_not_ragged, joined)

@@ -51,6 +51,37 @@ def without_wrappers(
     return [optimizer]
 
 
+def move_to(strategy: Any, optimizer: keras.optimizers.Optimizer) -> None:
+    """Make the variables of an optimizer that was made outside of a strategy's scope anew, in it.
+
+    The optimizer, its settings and its `keras.Variable`s stay the same objects.
+
+    Raises:
+        ValueError: if it has slot variables, or belongs to another strategy.
+    """
+    for part in [optimizer, *without_wrappers(optimizer)]:
+        if part._distribution_strategy is strategy:
+            continue
+        if part.built:
+            raise ValueError(
+                f"Optimizer {part.name!r} already has slot variables for "
+                f"{len(part._trainable_variables)} variables, and they were made outside of the "
+                "scope of this model's strategy. Compile the model with a new optimizer, such as "
+                "type(optimizer).from_config(optimizer.get_config())."
+            )
+        with strategy.scope():
+            for variable in _own_variables(part):
+                variable._initialize(tf.constant(variable.numpy()))
+        part._distribution_strategy = strategy
+
+
+def _own_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the variables of an optimizer that is not built, without those of one inside it."""
+    inner = {id(v) for part in without_wrappers(optimizer) for v in part.variables}
+    is_wrapper = optimizer not in without_wrappers(optimizer)
+    return [v for v in optimizer.variables if not (is_wrapper and id(v) in inner)]
+
+
 def optimized_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Return the variables that `optimizer` was built for."""
     return list(optimizer._trainable_variables)

@@ -7,6 +7,7 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `ParameterServerStrategyV2Extended._create_variable`, `_create_variable_round_robin` | TensorFlow's strategy places variables here; tfps balances bytes instead |
 | `ParameterServerStrategyV2Extended._resource_creator_scope` | in its scope TensorFlow creates lookup tables that a tf.data function cannot use |
 | `StrategyBase._extended`, `StrategyExtendedV2._retrace_functions_for_each_device` | TensorFlow's strategy creates its extended object itself; tfps replaces it |
+| `BaseResourceVariable` with its handle among its attributes, `lookup_ops.StaticHashTable`, `MutableHashTable`, `DenseHashTable`, `TrackableResource._create_resource`, `_initialize`, `_resource_handle`, `tf.__internal__.EagerTensor` | the connection replaces the device on which variables and tables lie that were made before; they are made again |
 | `ParameterServerStrategyV2._connect_to_cluster`, `_cluster_resolver`, `_num_workers`, `_num_ps` | a second strategy of one process must not connect again |
 | `tf.__internal__.distribute.ShardedVariable`, its `_serialize_to_tensors` and `_restore_from_tensors` | a checkpoint has the whole value, so that it restores into any number of shards |
 | `ShardedVariable._type_spec`, `distribute.sharded_variable.ShardedVariableSpec`, its `_serialize` and `_from_components` | a split variable that is passed to a tf.function stays one of tfps |
@@ -14,6 +15,7 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `checkpoint.checkpoint._CheckpointRestoreCoordinator.restore_saveables`, `object_graph_proto`, `object_by_proto_id`, `shape_map` | TensorFlow restores a checkpoint of other shapes where variables lie on several tasks |
 | `ClusterCoordinator._cluster.workers` (`executor`, `device_name`, `failure_handler.wait_on_failure`) | to run a function on a given worker, with the coordinator's own handling of failures |
 | `eager.context.executor_scope` | the same |
+| `eager.context.eager_mode` | eager steps of a model run on the chief, outside of the scope in which `fit` is called |
 | `eager.executor.new_executor` | a call to a ps that takes long must not delay the calls of other threads |
 | `ConcreteFunction._captured_inputs`, `replace_capture_with_deferred_capture`, `FuncGraph.capture_call_time_value` | each worker gets its own copy, once, of the tensors that a function captures |
 | `tf.__internal__.FuncGraph` | a step is traced to find out which variables it uses; the graph is never run |
@@ -42,7 +44,13 @@ from tfps._tensorflow.functions import (
 from tfps._tensorflow.graphs import in_current_graph, is_loop, passed_in
 from tfps._tensorflow.sharded import ShardedVariable
 from tfps._tensorflow.strategy import Strategy, VariableCreation
-from tfps._tensorflow.workers import on_own_stream, on_worker, workers
+from tfps._tensorflow.workers import (
+    new_stream,
+    on_own_stream,
+    on_worker,
+    outside_of_scopes,
+    workers,
+)
 
 __all__ = [
     "FuncGraph",
@@ -56,8 +64,10 @@ __all__ = [
     "inline_functions",
     "is_composite",
     "is_loop",
+    "new_stream",
     "on_own_stream",
     "on_worker",
+    "outside_of_scopes",
     "passed_in",
     "remove_dropped_functions",
     "replace_capture",

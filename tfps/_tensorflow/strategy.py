@@ -12,6 +12,7 @@ from tensorflow.python.distribute.parameter_server_strategy_v2 import (
     ParameterServerStrategyV2Extended,
 )
 
+from tfps._tensorflow.before import explain_old_datasets, keep_what_was_made
 from tfps._tensorflow.checkpoints import check_shapes_before_restoring
 from tfps._tensorflow.functions import defer_removal_of_functions
 from tfps._tensorflow.sharded import ShardedVariable
@@ -105,6 +106,9 @@ class Strategy(tf.distribute.ParameterServerStrategy):
             return
         defer_removal_of_functions()
         check_shapes_before_restoring()
+        make_again = keep_what_was_made()
         with _ps_that_see_ps():
             super()._connect_to_cluster(coordinator_name)
+        make_again()
+        explain_old_datasets()
         _connected[:] = [spec]

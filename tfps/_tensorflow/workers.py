@@ -16,8 +16,19 @@ def on_own_stream() -> Iterator[None]:
 
     The calls of one stream wait for each other. Without this, all threads share a stream.
     """
-    own = executor.new_executor(enable_async=False)
-    with context.executor_scope(own):
+    with context.executor_scope(new_stream()):
+        yield
+
+
+def new_stream() -> Any:
+    """Return a stream for the calls of one thread: see `on_own_stream`."""
+    return executor.new_executor(enable_async=False)
+
+
+@contextlib.contextmanager
+def outside_of_scopes() -> Iterator[None]:
+    """Run the block outside of every strategy's scope and device that is active around it."""
+    with tf.Graph().as_default(), context.eager_mode(), tf.device(None):
         yield
 
 
@@ -33,6 +44,7 @@ def workers(coordinator: tf.distribute.coordinator.ClusterCoordinator) -> list[A
 def on_worker(
     worker: Any,
     *,
+    stream: Any = None,
     on_failure: Callable[[], None],
     on_recovery: Callable[[], None],
 ) -> Iterator[None]:
@@ -43,17 +55,24 @@ def on_worker(
     on the worker is gone. The same happens, without a wait, if the worker lost its connection to a
     ps: then nobody knows how much of the block ran.
 
+    Args:
+        worker: one of `workers`.
+        stream: the stream of its calls; None is the coordinator's.
+        on_failure: is called when the worker is lost.
+        on_recovery: is called on the worker when it is back.
+
     Raises:
         Exception: any error of the block that is not a lost worker.
     """
+    stream = stream or worker.executor
 
     def recover() -> None:
-        with tf.device(worker.device_name), context.executor_scope(worker.executor):
+        with tf.device(worker.device_name), context.executor_scope(stream):
             on_recovery()
 
     def restart() -> None:
         on_failure()
-        with on_worker(worker, on_failure=on_failure, on_recovery=on_recovery):
+        with on_worker(worker, stream=stream, on_failure=on_failure, on_recovery=on_recovery):
             on_recovery()
 
     with (
@@ -64,11 +83,11 @@ def on_worker(
             worker_device_name=worker.device_name,
         ),
         tf.device(worker.device_name),
-        context.executor_scope(worker.executor),
+        context.executor_scope(stream),
     ):
         try:
             yield
         except Exception:
             # It was raised to the caller; left in the executor, it would be printed at exit.
-            worker.executor.clear_error()
+            stream.clear_error()
             raise

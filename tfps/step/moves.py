@@ -168,13 +168,18 @@ class Moves:
         return pushed
 
     def _seed_values(self, pulled: Pull) -> Values:
-        """Derive each seed from its initial state, the worker and the global step.
+        """Derive each seed from its initial state, the worker and the number of the step.
 
         No two workers, and no two steps of one worker, draw the same numbers; a run of one worker
         can be repeated.
         """
+        if not self.step.seeds:
+            return VariableMap()
         steps = [pulled.whole[counter] for counter in self.step.global_steps]
-        step = tf.add_n([tf.zeros([], tf.int64), *steps])
+        if not steps:  # no optimizer counts
+            steps = [self.step.draws.read(0, tf.int64, [])]
+            self.step.draws.write(0, steps[0] + 1)
+        step = tf.add_n(steps)
         values: Values = VariableMap()
         for seed, initial in self.step.seeds:
             state = tf.constant(initial)

@@ -29,6 +29,7 @@ from tfps.worker.accumulate import Accumulator
 from tfps.worker.cache import Cache
 from tfps.worker.codec_state import CodecState
 from tfps.worker.frozen import Frozen
+from tfps.worker.per_worker import WorkerVariables
 from tfps.worker.replica import Replica
 from tfps.worker.row_copy import RowCopy
 from tfps.worker.step_variables import StepVariables
@@ -117,6 +118,7 @@ class Step:
         replica: a worker's copy of `whole`; None if steps compute on what they pull.
         row_copies: a worker's copies of the rows of each table, in a window.
         frozen: the parameters that no step changes.
+        draws: for each worker, how many steps have drawn random numbers, if no optimizer counts.
     """
 
     def __init__(
@@ -146,6 +148,7 @@ class Step:
         check_sums(self.demand, self.metrics)
         seeds = [v for v in self.demand.whole if _keras.is_seed_state(v)]
         self.seeds = [(seed, seed.numpy()) for seed in seeds]
+        self.draws = WorkerVariables(lambda: [tf.Variable(0, dtype=tf.int64, trainable=False)])
         own = VariableSet([*self.metrics, *seeds])
         counters = [c for optimizer in self._all_optimizers for c in optimizer.counters]
         used = VariableSet(v for v in [*counters, *self.demand.whole] if v not in own)
@@ -239,6 +242,7 @@ class Step:
         """Prepare for a trace; to be called at the top of a worker's function."""
         for call in self.calls:
             call.prepare()
+        self.draws.prepare()
         for part in (self.gate, self.replica, self.variables, self.inline_state, *self.row_copies):
             if part is not None:
                 part.prepare()

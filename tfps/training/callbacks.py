@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 Logs = dict[str, Any]
-BatchHooks = tuple[Callable[..., None], Callable[..., None]]
-"""The functions to call before a batch, with its number, and after it, with its logs as well."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchHooks:
+    """What the callbacks of a list do before and after a batch, or the batches of a dispatch.
+
+    Attributes:
+        begin: is called before it, with the number of its first batch.
+        end: is called after it, with the number of its last batch, and with logs.
+        may_act: whether they may do more than watch, such as read or write weights. Then no worker
+            starts a dispatch while they run; with one worker, all happens as in plain Keras.
+    """
+
+    begin: Callable[[int], None]
+    end: Callable[[int, Logs], None]
+    may_act: bool
 
 
 def callback_list(
@@ -33,28 +46,32 @@ def callback_list(
 
 
 def batch_hooks(
-    callbacks: keras.callbacks.CallbackList, mode: Literal["train", "test"]
+    callbacks: keras.callbacks.CallbackList, mode: Literal["train", "test", "predict"]
 ) -> BatchHooks | None:
     """Return the batch hooks of `callbacks`; None if no callback overrides one.
 
     Without them nobody reads the logs of a batch, and they need not be computed.
     """
-    names = [f"on_{mode}_batch_begin", f"on_{mode}_batch_end", "on_batch_begin", "on_batch_end"]
+    names = [f"on_{mode}_batch_begin", f"on_{mode}_batch_end"]
+    overridable = [*names, "on_batch_begin", "on_batch_end"] if mode == "train" else names
     base = keras.callbacks.Callback
-    idle = all(
-        getattr(getattr(callback, name), "__func__", None) is getattr(base, name)
+    active = [
+        callback
         for callback in callbacks.callbacks
-        for name in names
-    )
-    return None if idle else (getattr(callbacks, names[0]), getattr(callbacks, names[1]))
+        if any(
+            getattr(getattr(callback, name), "__func__", None) is not getattr(base, name)
+            for name in overridable
+        )
+    ]
+    if not active:
+        return None
+    begin, end = (getattr(callbacks, name) for name in names)
+    return BatchHooks(begin, end, may_act=not all(map(_only_watches, active)))
 
 
-def as_floats(logs: Logs) -> Logs:
-    """Return logs whose scalar tensors are floats, or strings in arrays, as callbacks expect."""
-
-    def as_float(value: Any) -> Any:
-        if not (tf.is_tensor(value) and value.shape.rank == 0):
-            return value
-        return np.asarray(value.numpy(), object) if value.dtype == tf.string else float(value)
-
-    return {name: as_float(value) for name, value in logs.items()}
+def _only_watches(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback is one of Keras's own, and does not save in the middle of an epoch."""
+    if not type(callback).__module__.startswith("keras."):
+        return False
+    saves_by_batches = isinstance(getattr(callback, "save_freq", None), int)
+    return not (saves_by_batches or isinstance(callback, keras.callbacks.LambdaCallback))

@@ -2,24 +2,81 @@
 
 from __future__ import annotations
 
+import abc
 import threading
 from typing import Any
 
 import tensorflow as tf
+from typing_extensions import override
 
-from tfps.training.data import Source
+from tfps.training.sources import Source
 
 _ENDLESS = tf.data.INFINITE_CARDINALITY
 _UNKNOWN = tf.data.UNKNOWN_CARDINALITY
 
 
-class Feed:
-    """The datasets and iterators of all workers.
+class Feed(abc.ABC):
+    """The batches of the workers.
 
     Only the thread of a worker uses that worker's part, under its device.
 
     Attributes:
-        element_spec: the type of a batch, the same for all workers; None until `unify_types`.
+        element_spec: the type of a batch, the same for all workers.
+    """
+
+    element_spec: Any
+
+    @property
+    @abc.abstractmethod
+    def num_batches(self) -> int | None:
+        """The number of batches that all workers read in an epoch; None if it is not known."""
+
+    @abc.abstractmethod
+    def check_finite(self) -> None:
+        """Raise ValueError if the data of a worker is endless."""
+
+    @abc.abstractmethod
+    def start_epoch(self) -> None:
+        """Have every worker read its data from the start at its next dispatch."""
+
+    @abc.abstractmethod
+    def iterator(self, worker: int, steps: int) -> Any:
+        """Return the iterator of `worker`, for its next `steps` batches or more.
+
+        None if there is no batch for it.
+        """
+
+    @abc.abstractmethod
+    def first_batch(self, worker: int) -> Any:
+        """Return a first batch of an epoch without using it up; None if there is none."""
+
+    @abc.abstractmethod
+    def count(self, worker: int, batches: int) -> int:
+        """Count batches that `worker` has used.
+
+        Returns:
+            The number of the first of them, in the order of the data. With several, those that
+            follow are not known.
+        """
+
+    def on_epoch_begin(self) -> None:  # noqa: B027
+        """Prepare for an epoch."""
+
+    def on_epoch_end(self) -> None:  # noqa: B027
+        """Clean up after an epoch."""
+
+    def give_back(self, worker: int) -> None:  # noqa: B027
+        """Let others have the batches of `worker` that it was given and has not used."""
+
+    def rebuild(self, worker: int) -> None:  # noqa: B027
+        """Build the data of a lost worker again, once it is back."""
+
+
+class ShareFeed(Feed):
+    """The datasets and iterators of all workers, each of which reads its own share.
+
+    Attributes:
+        element_spec: None until `unify_types`.
     """
 
     def __init__(self, source: Source, num_workers: int) -> None:
@@ -42,8 +99,8 @@ class Feed:
         self.element_spec: Any = None
 
     @property
+    @override
     def num_batches(self) -> int | None:
-        """The number of batches that all workers read in an epoch; None if it is not known."""
         if self._source.num_batches is not None or min(self._sizes) < 0:
             return self._source.num_batches
         return int(sum(self._sizes))
@@ -56,9 +113,9 @@ class Feed:
         """
         with self._building:
             dataset = self._source.on_worker(self._contexts[worker])
-        dataset = dataset.with_options(_no_tuning())
+        dataset = dataset.with_options(no_tuning())
         if self.element_spec is not None:
-            dataset = _retyped(dataset, self.element_spec)
+            dataset = retyped(dataset, self.element_spec)
         self._datasets[worker] = dataset
         self._sizes[worker] = int(dataset.cardinality())
 
@@ -79,10 +136,10 @@ class Feed:
                 + "; ".join(f"worker {i}: {d.element_spec}" for i, d in enumerate(datasets))
             )
         self.element_spec = tf.nest.pack_sequence_as(datasets[0].element_spec, common)
-        self._datasets = [_retyped(dataset, self.element_spec) for dataset in datasets]
+        self._datasets = [retyped(dataset, self.element_spec) for dataset in datasets]
 
+    @override
     def check_finite(self) -> None:
-        """Raise ValueError if the data of a worker is endless."""
         for worker, size in enumerate(self._sizes):
             if size == _ENDLESS:
                 raise ValueError(
@@ -90,12 +147,12 @@ class Feed:
                     "steps_per_epoch or validation_steps of fit, steps of evaluate or predict."
                 )
 
+    @override
     def start_epoch(self) -> None:
-        """Have every worker read its data from the start at its next dispatch."""
         self._epoch += 1
 
-    def iterator(self, worker: int) -> Any:
-        """Return the iterator of `worker`; to be called under its device."""
+    @override
+    def iterator(self, worker: int, steps: int) -> Any:
         if self._epoch_of[worker] != self._epoch:
             self._epoch_of[worker] = self._epoch
             self._iterators[worker] = None
@@ -107,23 +164,21 @@ class Feed:
             self._iterators_made[worker] += 1
         return self._iterators[worker]
 
+    @override
     def first_batch(self, worker: int) -> Any:
-        """Return the first batch of an epoch without using it up; None if there is none.
-
-        To be called under the worker's device.
-        """
         dataset = self._datasets[worker]
         assert dataset is not None
         self._iterators_made[worker] += 1
         first = iter(dataset).get_next_as_optional()
         return first.get_value() if first.has_value() else None
 
+    @override
     def count(self, worker: int, batches: int) -> int:
-        """Count batches that `worker` has used; return the number that it had used before."""
         before = self._batches_read[worker]
         self._batches_read[worker] += batches
-        return before
+        return before * len(self._contexts) + worker
 
+    @override
     def rebuild(self, worker: int) -> None:
         """Build the data of a lost worker again; to be called under its device once it is back.
 
@@ -140,7 +195,7 @@ class Feed:
             self._iterators[worker] = iter(dataset.skip(self._batches_read[worker]))
 
 
-def _no_tuning() -> tf.data.Options:
+def no_tuning() -> tf.data.Options:
     """Return options that turn tf.data's tuning thread off; AUTOTUNE is then a fixed parallelism.
 
     That thread sometimes misses the end of its iterator, and sleeps on for up to a minute.
@@ -151,7 +206,8 @@ def _no_tuning() -> tf.data.Options:
     return options
 
 
-def _retyped(dataset: tf.data.Dataset, spec: Any) -> tf.data.Dataset:
+def retyped(dataset: tf.data.Dataset, spec: Any) -> tf.data.Dataset:
+    """Return a dataset with another, compatible type of elements."""
     if dataset.element_spec == spec:
         return dataset
     return tf.data.experimental.from_variant(tf.data.experimental.to_variant(dataset), spec)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -10,14 +12,20 @@ import tensorflow as tf
 from typing_extensions import override
 
 from tfps import _keras
+from tfps._tensorflow import outside_of_scopes
 from tfps.optimizer.averages import finalize, reset_averages, swap_averages
 from tfps.params.initialize import initial_value
 from tfps.step.report import MetricSums
 from tfps.training.callbacks import Logs, callback_list
-from tfps.training.data import FirstBatches, MappedSource, Source, as_source
+from tfps.training.data import as_source
+from tfps.training.dealt import DealtFeed
+from tfps.training.feed import Feed
 from tfps.training.history import Traffic, Updates, print_table, total
+from tfps.training.on_batch import Method, batch_function
 from tfps.training.phase import Phase
-from tfps.training.runtime import Method, Runtime
+from tfps.training.prediction import predict, predict_one
+from tfps.training.runtime import Runtime
+from tfps.training.sources import FirstBatches, MappedSource, Source
 
 
 class KerasHooks(_keras.Hooks):
@@ -78,7 +86,7 @@ class KerasHooks(_keras.Hooks):
     ) -> keras.callbacks.History:
         """Train `model`; see `keras.Model.fit`, and `as_source` for `x` and `preprocess`."""
         _keras.check_compiled(model, "fit")
-        _check_not_eager(model)
+        epochs = _limited("epochs", epochs, keras.config.max_epochs())
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = _keras.train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
@@ -88,7 +96,10 @@ class KerasHooks(_keras.Hooks):
         )
         if class_weight is not None:
             source = MappedSource(source, _keras.make_class_weight_map_fn(class_weight))
-        training = self._phase(model, "train_step", source, steps=steps_per_epoch)
+        feed = self._runtime.workers.feed(source)
+        limit = keras.config.max_steps_per_epoch()
+        steps_per_epoch = _limited("steps_per_epoch", steps_per_epoch, limit)
+        training = self._phase(model, "train_step", feed, steps_per_epoch)
         validation = None
         if validation_data is not None:
             validation_source = _validation_source(
@@ -182,7 +193,35 @@ class KerasHooks(_keras.Hooks):
         source = as_source(x, batch_size=batch_size, shuffle=False, preprocess=preprocess)
         prediction = self._finite_phase(model, "predict_step", source, steps)
         callbacks = callback_list(model, callbacks, verbose, epochs=1, steps=prediction.num_steps)
-        return prediction.predict(model, callbacks)
+        return predict(prediction, model, callbacks)
+
+    @override
+    def outside_of_scopes(self) -> AbstractContextManager[None]:
+        return outside_of_scopes()
+
+    @override
+    def steps_on_chief(self, model: keras.Model) -> bool:
+        if _keras.is_on_chief(model):
+            return True
+        is_eager = bool(model.run_eagerly or tf.config.functions_run_eagerly())
+        if is_eager:
+            warnings.warn(
+                f"Model {model.name!r} runs eagerly: its steps run on the chief, one after the "
+                "other, with all its parameters pulled there. That is slow, and for debugging.",
+                stacklevel=5,
+            )
+        return is_eager
+
+    @override
+    def make_function(self, model: keras.Model, method: Method, force: bool = False) -> Any:
+        if force:
+            setattr(model, _keras.FUNCTIONS[method], None)
+        return batch_function(model, method, self._run_batch)
+
+    def _run_batch(self, model: keras.Model, method: Method, batch: Any, spec: Any) -> Any:
+        """Run a method of `model` on one batch, on the first worker."""
+        phase = self._phase(model, method, DealtFeed.of_one(batch, spec), None, members=[0])
+        return predict_one(phase) if method == "predict_step" else phase.logs(model)
 
     def _figures(self, training: Phase, traffic: Traffic, updates: Updates) -> Logs:
         """Return the figures of an epoch that its logs have beside Keras's."""
@@ -197,19 +236,25 @@ class KerasHooks(_keras.Hooks):
         self, model: keras.Model, method: Method, source: Source, steps: int | None = None
     ) -> Phase:
         """Return a phase whose epochs read all of `source`, or its first `steps` batches."""
+        steps = _limited("steps", steps, keras.config.max_steps_per_epoch())
         if steps is not None:
             source = FirstBatches(source, steps)
-        return self._phase(model, method, source, None)
+        return self._phase(model, method, self._runtime.workers.feed(source), None)
 
     def _phase(
-        self, model: keras.Model, method: Method, source: Source, steps: int | None = None
+        self,
+        model: keras.Model,
+        method: Method,
+        feed: Feed,
+        steps: int | None,
+        members: Sequence[int] | None = None,
     ) -> Phase:
-        feed = self._runtime.workers.feed(source)
         if steps is None:
             feed.check_finite()
+        function = batch_function(model, method, self._run_batch)
         with self._runtime.strategy.scope():
             _keras.build(model, feed.element_spec, compiled=method != "predict_step")
-            program = self._runtime.program(model, method, feed)
+            program, outputs = self._runtime.program(model, method, feed, function)
         return Phase(
             workers=self._runtime.workers,
             feed=feed,
@@ -217,15 +262,17 @@ class KerasHooks(_keras.Hooks):
             metrics=MetricSums(program.metric_variables),
             steps=steps,
             steps_per_execution=1 if method == "predict_step" else model.steps_per_execution,
+            members=members,
+            outputs=outputs,
         )
 
 
-def _check_not_eager(model: keras.Model) -> None:
-    if model.run_eagerly:
-        raise NotImplementedError(
-            "run_eagerly=True: the steps run on the workers, as functions. Compile the model "
-            "without it; to debug, train it outside of the strategy's scope."
-        )
+def _limited(name: str, given: int | None, limit: int | None) -> Any:
+    """Return a number of steps or epochs; not more than Keras's own setting for debugging."""
+    if not limit or (given and given <= limit):
+        return given
+    warnings.warn(f"{name} is {limit}, the limit of keras.config.", stacklevel=2)
+    return limit
 
 
 def _validation_source(data: Any, batch_size: int | None, preprocess: Any) -> Source:

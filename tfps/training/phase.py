@@ -1,4 +1,4 @@
-"""The loops of fit, evaluate and predict: an epoch as runs of dispatches, with its callbacks."""
+"""The loops of fit and evaluate: an epoch as runs of dispatches, with its callbacks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import dataclasses
 import math
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from typing import Any
 
 import keras
@@ -15,9 +16,10 @@ import numpy as np
 from tfps import _keras
 from tfps.step.program import Dispatch, WorkerProgram
 from tfps.step.report import MetricSums
-from tfps.training.callbacks import BatchHooks, Logs, as_floats, batch_hooks
+from tfps.training.callbacks import BatchHooks, Logs, batch_hooks
 from tfps.training.feed import Feed
 from tfps.training.history import Updates
+from tfps.training.outputs import Outputs
 from tfps.training.pool import WorkerPool
 from tfps.training.ps_threads import PsThreads
 from tfps.training.run import Result, Run
@@ -36,6 +38,8 @@ class Phase:
         steps: the number of steps of an epoch; None to read all data to its end.
         steps_per_execution: the most steps that a worker runs in one call, before they are rounded
             up to whole windows.
+        members: the indices of the workers that take part; None is all.
+        outputs: what a step returns; None if nobody asks for it.
         traffic: the bytes of the steps since the epoch began, as reports count them.
         missed: the updates of its own worker that the pull of each of these steps missed, summed.
         steps_run: the number of these steps.
@@ -47,6 +51,8 @@ class Phase:
     metrics: MetricSums
     steps: int | None
     steps_per_execution: int
+    members: Sequence[int] | None = None
+    outputs: Outputs | None = None
     traffic: np.ndarray = dataclasses.field(init=False)
     missed: int = dataclasses.field(init=False)
     steps_run: int = dataclasses.field(init=False)
@@ -70,8 +76,7 @@ class Phase:
     ) -> Logs:
         """Train one epoch, and return its logs.
 
-        Batch-level callbacks are called on the chief when a dispatch has ended. By then the workers
-        run the next one: the model's state may be newer than the logs.
+        Batch-level callbacks are called on the chief when a dispatch has ended; see `BatchHooks`.
         """
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
@@ -96,6 +101,10 @@ class Phase:
         callbacks.on_test_end(logs)
         return logs
 
+    def logs(self, model: keras.Model) -> Logs:
+        """Run the data once, without callbacks, and return the logs."""
+        return self._run_epoch(model, None, stopped=lambda: False)
+
     def run_steps(self, steps: int) -> int:
         """Run `steps` steps from where the data is, without callbacks; return how many ran."""
         self._begin()
@@ -104,24 +113,6 @@ class Phase:
             self._count(result)
         self.metrics.assign()
         return self.steps_run
-
-    def predict(self, model: keras.Model, callbacks: keras.callbacks.CallbackList) -> Any:
-        """Return the outputs for the data, in the order of its batches."""
-        model.stop_predicting = False
-        callbacks.on_predict_begin()
-        outputs: dict[int, Any] = {}
-        dispatch = self.program.dispatch(most_steps=1, with_output=True)
-        for position, result in enumerate(self._run(dispatch, None)):
-            callbacks.on_predict_batch_begin(position)
-            batch = result.first_batch * self.workers.num_workers + result.worker
-            outputs[batch] = result.output
-            callbacks.on_predict_batch_end(position, {"outputs": result.output})
-            if model.stop_predicting:
-                break
-        callbacks.on_predict_end()
-        if not outputs:
-            raise ValueError("The data to predict for holds no batch. Give at least one example.")
-        return _keras.concatenate([outputs[batch] for batch in sorted(outputs)])
 
     def updates(self) -> Updates:
         """Return the updates since the epoch began."""
@@ -132,7 +123,6 @@ class Phase:
         self, model: keras.Model, hooks: BatchHooks | None, stopped: Callable[[], bool]
     ) -> Logs:
         self._begin()
-        logs: Logs = {}
         # As in Keras, the logs hold what a train_step or test_step of the user's own returned last.
         # Metrics' results are those of all workers.
         demand = self.program.demand
@@ -146,20 +136,56 @@ class Phase:
             self.metrics.assign()
             results = model.get_metrics_result()
             if returned:
-                results = {n: results[n] if n in merged else result.output[n] for n in returned}
-            return as_floats(results)
+                output = self.output(result) if with_output else {}
+                results = {n: results[n] if n in merged else output[n] for n in returned}
+            return _keras.plain_logs(results)
 
+        self.feed.on_epoch_begin()
+        early = self.calls_early(hooks)
         result = None
-        for result in self._results(with_output=with_output):
-            if hooks:
-                hooks[0](self.steps_run)
-            self._count(result)
-            if hooks:
-                logs = logs_after(result)
-                hooks[1](self.steps_run - 1, logs)
-            if stopped():
-                break
-        return logs if hooks or result is None else logs_after(result)
+        with closing(self._results(with_output=with_output, hooks=hooks)) as results:
+            while not stopped():
+                first = self.steps_run
+                if hooks and early and self.expects_batch(first):
+                    hooks.begin(first)
+                    self.metrics.reset()
+                if (following := next(results, None)) is None:
+                    break
+                result = following
+                if hooks and not early:
+                    hooks.begin(first)
+                    self.metrics.reset()
+                self._count(result)
+                if hooks:
+                    hooks.end(self._last_batch(result), logs_after(result))
+                    # As in Keras, callbacks may reset the metrics, or evaluate by them.
+                    self.metrics.reset()
+        self.feed.on_epoch_end()
+        return {} if result is None else logs_after(result)
+
+    def calls_early(self, hooks: BatchHooks | None) -> bool:
+        """Whether the callbacks before a batch are called before its dispatch starts.
+
+        Not with several workers: the batches of some are on their way while those of others end.
+        """
+        return hooks is not None and hooks.may_act and len(self._members) == 1
+
+    def expects_batch(self, batch: int) -> bool:
+        """Whether there may be a batch of this number."""
+        return self.num_steps is None or batch < self.num_steps
+
+    def _last_batch(self, result: Result) -> int:
+        """Return the number of the last batch of a dispatch, for the callbacks.
+
+        Keras does not look how many batches are left for the last dispatch of an epoch.
+        """
+        missing = self.steps_per_dispatch - result.steps if len(self._members) == 1 else 0
+        return self.steps_run - 1 + missing
+
+    def output(self, result: Result) -> Any:
+        """Return what the last step of a dispatch returned."""
+        assert self.outputs is not None
+        return self.outputs.restored(result.output)
 
     def _begin(self) -> None:
         self.metrics.reset()
@@ -176,7 +202,13 @@ class Phase:
         self.missed += report.missed
         self.steps_run += result.steps
 
-    def _results(self, *, with_output: bool = False) -> Iterator[Result]:
+    @property
+    def _members(self) -> Sequence[int]:
+        return range(self.workers.num_workers) if self.members is None else self.members
+
+    def _results(
+        self, *, with_output: bool = False, hooks: BatchHooks | None = None
+    ) -> Generator[Result]:
         """Run the steps of an epoch: one run for each format in which parameters travel."""
         remaining = self.steps
         is_first = True
@@ -189,21 +221,22 @@ class Phase:
             dispatch = self.program.dispatch(
                 most_steps=self.steps_per_dispatch, with_output=with_output, step=step
             )
-            ran = yield from self._run(
-                dispatch, count, requested=self.steps, continues=not is_first
+            ran = yield from self.run(
+                dispatch, count, requested=self.steps, continues=not is_first, hooks=hooks
             )
             if count is None or ran < count:
                 return
             remaining = None if remaining is None else remaining - count
             is_first = False
 
-    def _run(
+    def run(
         self,
         dispatch: Dispatch,
         steps: int | None,
         *,
         requested: int | None = None,
         continues: bool = False,
+        hooks: BatchHooks | None = None,
     ) -> Generator[Result, None, int]:
         """Start a run and yield its results; start the data anew if it was read to its end.
 
@@ -212,6 +245,7 @@ class Phase:
             steps: the number of steps to run; None to read all data to its end.
             requested: the number of steps of the epoch; None if it ends with the data.
             continues: whether the epoch has had a run before.
+            hooks: what the caller calls between the results.
 
         Returns:
             The number of steps that ran.
@@ -220,21 +254,24 @@ class Phase:
             self._restart_data()
         self.program.refresh()
         ran = 0
-        with PsThreads(dispatch.ps_programs, self.workers.num_workers) as ps_threads:
+        takes_part = [w in self._members for w in range(self.workers.num_workers)]
+        with self.workers.team() as team, PsThreads(dispatch.ps_programs, takes_part) as ps_threads:
             run = Run(
                 self.feed,
                 dispatch.function,
                 ps_threads,
-                workers=self.workers.num_workers,
+                workers=self._members,
                 steps=steps,
                 steps_per_dispatch=self.steps_per_dispatch,
                 in_step=dispatch.in_step,
+                pauses=hooks is not None and hooks.may_act,
             )
-            run.start(self.workers)
-            for result in run.results():
-                self._batches_read += result.steps
-                ran += result.steps
-                yield result
+            run.start(team)
+            with closing(run.results()) as results:
+                for result in results:
+                    self._batches_read += result.steps
+                    ran += result.steps
+                    yield result
         if run.out_of_data and requested is not None:
             self._restart_data()
             warnings.warn(

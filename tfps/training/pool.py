@@ -1,18 +1,20 @@
-"""The chief's threads: one talks to each worker, and the pool holds them all."""
+"""The chief's threads: a team has one for each worker, and the pool holds the teams."""
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from tfps._tensorflow import on_worker, remove_dropped_functions, workers
-from tfps.training.data import Source
-from tfps.training.feed import Feed
+from tfps._tensorflow import new_stream, on_worker, remove_dropped_functions, workers
+from tfps.training.dealt import DealtFeed
+from tfps.training.feed import Feed, ShareFeed
+from tfps.training.sources import Source
 from tfps.worker import per_worker
 
 
@@ -23,10 +25,17 @@ class WorkerThread:
         worker: the index of the worker.
     """
 
-    def __init__(self, worker: int, handle: Any) -> None:
-        """Start the thread; `handle` is the coordinator's object for the worker."""
+    def __init__(self, worker: int, handle: Any, stream: Any) -> None:
+        """Start the thread.
+
+        Args:
+            worker: the index of the worker.
+            handle: the coordinator's object for the worker.
+            stream: the stream of the thread's calls; None is the coordinator's.
+        """
         self.worker = worker
         self._handle = handle
+        self._stream = stream
         self._scalars: dict[int, tf.Tensor] = {}
         self._tasks: queue.SimpleQueue[Callable[[WorkerThread], None] | None] = queue.SimpleQueue()
         name = f"tfps-worker-{worker}"
@@ -54,7 +63,9 @@ class WorkerThread:
             per_worker.reset()
             on_lost()
 
-        with on_worker(self._handle, on_failure=lost, on_recovery=on_recovered):
+        with on_worker(
+            self._handle, stream=self._stream, on_failure=lost, on_recovery=on_recovered
+        ):
             return call()
         return None  # on_worker has dealt with a lost worker
 
@@ -73,8 +84,24 @@ def _loop(
         task(thread)
 
 
+class Team:
+    """A thread for each worker, for one thing at a time."""
+
+    def __init__(self, threads: list[WorkerThread]) -> None:
+        self.threads = threads
+
+    def submit(self, task: Callable[[WorkerThread], None]) -> None:
+        """Have each thread call `task` with itself, after the tasks before it."""
+        for thread in self.threads:
+            thread.submit(task)
+
+
 class WorkerPool:
     """The threads of all workers of a strategy.
+
+    Most of the time one team is all there is. If a callback of a run evaluates, predicts or trains,
+    another team does that, beside the run: the first one's workers may be in the middle of steps,
+    and may wait there for each other.
 
     Attributes:
         dropped_updates: the number of updates that were dropped because their gradients were not
@@ -84,26 +111,51 @@ class WorkerPool:
     def __init__(self, coordinator: Any) -> None:
         """Start a thread for each worker of a ClusterCoordinator."""
         self.dropped_updates = 0
-        self._threads = [WorkerThread(i, handle) for i, handle in enumerate(workers(coordinator))]
+        self._handles = workers(coordinator)
+        self._threads: list[WorkerThread] = []
+        self._teams: list[Team] = []
+        self._busy: list[Team] = []
+        self._choosing = threading.Lock()
         weakref.finalize(self, _end, self._threads)
 
     @property
     def num_workers(self) -> int:
         """The number of workers."""
-        return len(self._threads)
+        return len(self._handles)
+
+    @contextlib.contextmanager
+    def team(self) -> Iterator[Team]:
+        """Have a team for the block that does nothing else: the first one that is free."""
+        with self._choosing:
+            free = [team for team in self._teams if team not in self._busy]
+            team = free[0] if free else self._new_team()
+            self._busy.append(team)
+        try:
+            yield team
+        finally:
+            with self._choosing:
+                self._busy.remove(team)
+
+    def _new_team(self) -> Team:
+        is_first = not self._teams
+        threads = [
+            WorkerThread(worker, handle, None if is_first else new_stream())
+            for worker, handle in enumerate(self._handles)
+        ]
+        self._threads += threads
+        self._teams.append(Team(threads))
+        return self._teams[-1]
 
     def feed(self, source: Source) -> Feed:
-        """Build the datasets of `source` on all workers, and return them."""
-        feed = Feed(source, self.num_workers)
+        """Return the batches of `source`, with the datasets that it needs on the workers."""
+        if source.on_chief is not None:
+            return DealtFeed.of_source(source.on_chief)
+        feed = ShareFeed(source, self.num_workers)
         self.run_on_each(feed.build)
         feed.unify_types()
-        remove_dropped_functions()  # no worker is busy: each has just built its data
+        if not self._busy:
+            remove_dropped_functions()  # no worker is busy: each has just built its data
         return feed
-
-    def submit(self, task: Callable[[WorkerThread], None]) -> None:
-        """Have each thread call `task` with itself, after the tasks before it."""
-        for thread in self._threads:
-            thread.submit(task)
 
     def run_on_each(self, call: Callable[[int], Any]) -> None:
         """Run `call(worker)` on every worker, and wait for all of them.
@@ -124,8 +176,9 @@ class WorkerPool:
             except BaseException as error:
                 outcomes.put(error)
 
-        self.submit(task)
-        errors = [error for error in (outcomes.get() for _ in self._threads) if error is not None]
+        with self.team() as team:
+            team.submit(task)
+            errors = [outcome for outcome in (outcomes.get() for _ in team.threads) if outcome]
         if errors:
             raise errors[0]
 

@@ -23,14 +23,19 @@ class PsThreads:
             that program fails, too.
     """
 
-    def __init__(self, programs: Sequence[PsProgram], workers: int) -> None:
-        """Keep the programs and the number of workers; entering the context starts the threads."""
+    def __init__(self, programs: Sequence[PsProgram], members: Sequence[bool]) -> None:
+        """Keep the programs; entering the context starts the threads.
+
+        Args:
+            programs: the programs.
+            members: for each worker, whether it takes part.
+        """
         self.on_error: Callable[[BaseException], None] = lambda error: None
         self._programs = programs
         self._failed: set[PsProgram] = set()
         self._sending = threading.Lock()
         self._end_sent = False
-        self._members = np.ones([workers], np.bool_)
+        self._members = np.array(members, np.bool_)
         self._threads = [
             threading.Thread(target=self._run, args=(program,), name=f"tfps-ps-{program.ps}")
             for program in programs
@@ -41,7 +46,7 @@ class PsThreads:
             self._threads.append(threading.Thread(target=self._watch, name="tfps-watch"))
 
     def __enter__(self) -> PsThreads:
-        """Start the programs, with all workers as members."""
+        """Start the programs."""
         for thread in self._threads:
             thread.start()
         return self

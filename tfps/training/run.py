@@ -12,7 +12,7 @@ import dataclasses
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,33 +21,33 @@ import tensorflow as tf
 from tfps.params.placement import CHIEF_DEVICE
 from tfps.step.report import steps_of
 from tfps.training.feed import Feed
-from tfps.training.pool import WorkerPool, WorkerThread
+from tfps.training.pool import Team, WorkerThread
 from tfps.training.ps_threads import PsThreads
 
 _PATIENCE_S = 60
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Result:
     """The result of one dispatch.
 
     Attributes:
         worker: the index of the worker.
-        first_batch: the number of batches that the worker had used in this epoch before.
+        first_batch: the number of the first of its batches, in the order of the data.
         steps: the number of steps that ran.
         report: the report of the steps, uint8: the first output of the run's function.
         output: its second output, as tensors on the chief.
     """
 
     worker: int
-    first_batch: int
-    steps: int
-    report: np.ndarray
-    output: Any
+    first_batch: int = 0
+    steps: int = 0
+    report: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.uint8))
+    output: Any = None
 
 
 class Run:
-    """A number of steps that all workers share."""
+    """A number of steps that workers share."""
 
     def __init__(
         self,
@@ -55,10 +55,11 @@ class Run:
         function: Callable[[Any, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Any]],
         ps_threads: PsThreads,
         *,
-        workers: int,
+        workers: Iterable[int],
         steps: int | None,
         steps_per_dispatch: int,
         in_step: bool,
+        pauses: bool = False,
     ) -> None:
         """Describe the run; `start` starts it.
 
@@ -68,10 +69,12 @@ class Run:
                 returns a report of the steps that ran and any structure of tensors.
             ps_threads: the programs that run on the ps meanwhile; they are told which workers take
                 part.
-            workers: the number of workers.
+            workers: the indices of the workers that take part.
             steps: the number of steps to run; None to read all data to its end.
             steps_per_dispatch: the most steps of one dispatch.
             in_step: whether each worker goes on only after one step of every other worker.
+            pauses: whether a dispatch starts only while the caller waits for a result, so that none
+                starts while a callback runs.
         """
         self._feed = feed
         self._function = function
@@ -81,12 +84,15 @@ class Run:
         self._steps_per_dispatch = steps_per_dispatch
         self._in_step = in_step
         self._changed = threading.Condition()
-        self._with_data = set(range(workers))
-        self._members = set(range(workers))
-        self._taken = [0] * workers
+        self._workers = frozenset(workers)
+        self._with_data = set(self._workers)
+        self._members = set(self._workers)
+        self._taken = dict.fromkeys(self._workers, 0)
         self._in_flight: set[int] = set()
         self._results: collections.deque[Result] = collections.deque()
-        self._most_results = 2 * workers
+        self._most_results = 2 * len(self._workers)
+        self._pauses = pauses
+        self._is_awaited = False
         self._error: BaseException | None = None
         self._stopped = False
 
@@ -95,11 +101,13 @@ class Run:
         """Whether the data ended before the steps did."""
         return bool(self._remaining) and not self._with_data
 
-    def start(self, pool: WorkerPool) -> None:
-        """Start to work in the threads of all workers."""
-        pool.submit(self.work)
+    def start(self, team: Team) -> None:
+        """Start to work in the threads of the workers that take part."""
+        for thread in team.threads:
+            if thread.worker in self._workers:
+                thread.submit(self.work)
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Generator[Result]:
         """Yield the results of the dispatches as they end, until the run is over.
 
         When the caller stops early, no new dispatch starts; those in flight are waited for.
@@ -118,7 +126,10 @@ class Run:
 
     def _next_result(self) -> Result | None:
         with self._changed:
+            self._is_awaited = True
+            self._changed.notify_all()
             self._wait_for(lambda: self._results or self._error or self._is_over())
+            self._is_awaited = False
             if self._error is not None:
                 raise self._error
             if not self._results:
@@ -222,6 +233,8 @@ class Run:
     def _may_take(self, worker: int) -> bool:
         if self._remaining == 0 or len(self._results) >= self._most_results:
             return False
+        if self._pauses and (self._results or not self._is_awaited):
+            return False
         # Where workers go in step, none takes more steps than the others will run, too.
         taken = self._taken_by_members()
         return not (self._in_step and taken) or self._taken[worker] <= min(taken)
@@ -236,6 +249,8 @@ class Run:
 
         def give_back(unused: int) -> None:
             with self._changed:
+                if to_return:
+                    self._feed.give_back(thread.worker)
                 if to_return and self._remaining is not None:
                     self._remaining += unused
                 if to_return:
@@ -269,7 +284,9 @@ class Run:
         return True
 
     def _call(self, thread: WorkerThread, steps: int) -> Result:
-        iterator = self._feed.iterator(thread.worker)
+        iterator = self._feed.iterator(thread.worker, steps)
+        if iterator is None:
+            return Result(thread.worker)
         report, output = self._function(
             iterator, thread.scalar(steps), thread.scalar(thread.worker)
         )

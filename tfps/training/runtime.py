@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -14,19 +14,10 @@ from tfps.step.program import WorkerProgram
 from tfps.step.step import StepSettings
 from tfps.training.auto import Codecs
 from tfps.training.feed import Feed
+from tfps.training.on_batch import BatchFunction, Method
+from tfps.training.outputs import Outputs
 from tfps.training.pool import WorkerPool
 from tfps.training.whole_tables import describe_whole_tables
-
-Method = Literal["train_step", "test_step", "predict_step"]
-"""The method of a model that a batch goes through, in fit, evaluate and predict."""
-
-# The attributes in which Keras caches its function for each method. It sets one to None when the
-# function has become invalid: in compile and in quantize.
-_CACHES: dict[Method, str] = {
-    "train_step": "train_function",
-    "test_step": "test_function",
-    "predict_step": "predict_function",
-}
 
 
 class Runtime:
@@ -58,24 +49,29 @@ class Runtime:
         settings = self._training_settings(model, step, feed)
         return _described(WorkerProgram(step, feed.element_spec, settings))
 
-    def program(self, model: keras.Model, method: Method, feed: Feed) -> WorkerProgram:
-        """Return the program of a method of `model` for batches of `feed`.
+    def program(
+        self, model: keras.Model, method: Method, feed: Feed, function: BatchFunction
+    ) -> tuple[WorkerProgram, Outputs]:
+        """Return the program of a method of `model` for batches of `feed`, and its outputs.
 
         It is built at the first call after each compile. To be called in the strategy's scope.
+
+        Args:
+            model: the model.
+            method: the method.
+            feed: the batches.
+            function: the model's function for the method, which keeps its programs.
         """
-        programs = getattr(model, _CACHES[method])
-        if not isinstance(programs, _Programs):
-            programs = _Programs()
-            setattr(model, _CACHES[method], programs)
         key = str(feed.element_spec)
-        if key not in programs.by_spec:
-            step = getattr(model, method)
+        if key not in function.by_spec:
+            step = Outputs(getattr(model, method))
             trains = method == "train_step"
             settings = self._training_settings(model, step, feed) if trains else self.settings
             settings = dataclasses.replace(settings, jit_compile=model.jit_compile)
             program = WorkerProgram(step, feed.element_spec, settings)
-            programs.by_spec[key] = _described(program) if trains else program
-        return programs.by_spec[key]
+            function.by_spec[key] = _described(program) if trains else program
+            function.outputs[key] = step
+        return function.by_spec[key], function.outputs[key]
 
     def _training_settings(
         self, model: keras.Model, step: Callable[[Any], Any], feed: Feed
@@ -89,10 +85,3 @@ def _described(program: WorkerProgram) -> WorkerProgram:
     for sentence in describe_whole_tables(program.demand):
         say(sentence)
     return program
-
-
-class _Programs:
-    """The programs of one method, by the type of a batch."""
-
-    def __init__(self) -> None:
-        self.by_spec: dict[str, WorkerProgram] = {}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.cluster.conftest import NUM_WORKERS
 from tests.cluster.contract.conftest import Make
 from tests.cluster.model_state import assert_same_state, state
 from tests.cluster.processes import processes, program
@@ -214,3 +215,33 @@ def test_a_callback_reads_and_writes_weights(make: Make) -> None:
     model.fit(X, Y, verbose=0, callbacks=[halve])
     for now, then in zip(model.get_weights(), halve.seen, strict=True):
         np.testing.assert_array_equal(now, then / 2)
+
+
+@pytest.mark.skipif(NUM_WORKERS > 1, reason="others would be in the middle of their steps")
+def test_with_one_worker_callbacks_see_what_they_see_in_plain_keras(make: Make) -> None:
+    def regressor() -> keras.Model:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.01), "mse", steps_per_execution=2)
+        return model
+
+    class Acts(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[Any] = []
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            self.model.optimizer.learning_rate = 0.01 * (batch + 1)
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.seen += [batch, *logs.values(), self.model.evaluate(X[:8], Y[:8], verbose=0)]
+            self.seen += [float(self.model.predict(X[:8], verbose=0).sum())]
+            self.model.reset_metrics()
+
+    def acts(model: keras.Model) -> list[Any]:
+        callback = Acts()
+        fit = {"batch_size": 8, "epochs": 2, "verbose": 0, "callbacks": [callback]}
+        history = model.fit(X[:40], Y[:40], shuffle=False, **fit).history
+        return [*callback.seen, *history["loss"]]
+
+    model, plain = make(regressor)
+    np.testing.assert_allclose(acts(model), acts(plain), rtol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -176,11 +177,25 @@ class Sequence(keras.utils.PyDataset):
         return X[:8], Y[:8]
 
 
-@pytest.mark.parametrize("data", [Sequence(), iter([(X, Y)])], ids=["PyDataset", "generator"])
-def test_what_only_the_chief_could_read_is_refused(make: Make, data: Any) -> None:
+@pytest.mark.parametrize("kind", ["PyDataset", "generator", "from_generator"])
+def test_the_chief_deals_out_what_only_it_can_read(make: Make, kind: str) -> None:
     model, _ = make(lambda: regressor())
-    with pytest.raises(TypeError, match=r"cannot be read by the workers.*tf\.data\.Dataset"):
-        model.fit(data, verbose=0)
+    sequence = Sequence()
+    spec = (tf.TensorSpec([None, 3]), tf.TensorSpec([None, 1]))
+
+    def batches() -> Iterator[Any]:
+        yield from (sequence[index] for index in range(2))
+
+    data: Any = {
+        "PyDataset": sequence,
+        "generator": batches(),
+        "from_generator": tf.data.Dataset.from_generator(batches, output_signature=spec),
+    }[kind]
+    model.fit(data, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 2
+    if kind == "from_generator":
+        predicted = model.predict(data, verbose=0)
+        np.testing.assert_allclose(predicted, model.predict(np.tile(X[:8], (2, 1)), verbose=0))
 
 
 def regressor() -> keras.Model:

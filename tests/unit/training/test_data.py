@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfps.training import data
-from tfps.training.data import FirstBatches, Source, as_source
+from tfps.training import sources
+from tfps.training.data import as_source
+from tfps.training.sources import FirstBatches, Source
 
 N = 23
 
@@ -159,8 +160,8 @@ def test_a_preprocessor_maps_lists_of_strings_as_one_array() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"x": (i for i in range(3))}, TypeError, "type generator cannot be read by the workers"),
-        ({"x": None}, TypeError, "type NoneType cannot be read by the workers"),
+        ({"x": object()}, TypeError, "type object cannot be read. Give a function"),
+        ({"x": None}, TypeError, "type NoneType cannot be read. Give a function"),
         ({"x": np.zeros((0, 2))}, ValueError, r"hold \[0\] examples"),
         ({"x": np.zeros(3), "y": np.zeros(4)}, ValueError, r"hold \[3, 4\] examples"),
         ({"x": dataset(2), "y": np.zeros(3)}, ValueError, "leave out the argument y"),
@@ -182,7 +183,7 @@ def test_a_function_that_returns_no_dataset_is_named() -> None:
 
 
 def test_a_share_too_large_to_send_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "_MAX_MESSAGE_BYTES", 100)
+    monkeypatch.setattr(sources, "_MAX_MESSAGE_BYTES", 100)
     source = as_source(np.zeros((40, 1)), batch_size=1, shuffle=False)
     source.on_worker(tf.distribute.InputContext(4, 0))  # 80 bytes
     with pytest.raises(ValueError, match=r"worker 0's share.*Give a function"):

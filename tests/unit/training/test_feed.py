@@ -9,14 +9,14 @@ from concurrent import futures
 import tensorflow as tf
 
 from tfps.training.data import as_source
-from tfps.training.feed import Feed
+from tfps.training.feed import ShareFeed
 
 N, WORKERS = 24, 2
 
 
-def read(feed: Feed, worker: int, batches: int | None = None) -> list[int]:
+def read(feed: ShareFeed, worker: int, batches: int | None = None) -> list[int]:
     found = []
-    for batch in feed.iterator(worker):
+    for batch in feed.iterator(worker, 1):
         found += batch.numpy().tolist()
         feed.count(worker, 1)
         if batches is not None and len(found) >= 2 * batches:
@@ -34,14 +34,14 @@ def test_data_functions_are_called_one_at_a_time() -> None:
         free.release()
         return tf.data.Dataset.range(2).batch(1)
 
-    feed = Feed(as_source(function, batch_size=None, shuffle=False), 4)
+    feed = ShareFeed(as_source(function, batch_size=None, shuffle=False), 4)
     with futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(feed.build, range(4)))
 
 
 def test_a_worker_that_was_lost_keeps_to_the_order_of_the_others() -> None:
     shuffled = tf.data.Dataset.range(N).shuffle(N).batch(2)
-    feed = Feed(as_source(shuffled, batch_size=None, shuffle=False), WORKERS)
+    feed = ShareFeed(as_source(shuffled, batch_size=None, shuffle=False), WORKERS)
     for worker in range(WORKERS):
         feed.build(worker)
     feed.unify_types()

@@ -24,12 +24,15 @@ class FakeFeed:
         self.rebuilt: list[int] = []
         self._used: collections.Counter[int] = collections.Counter()
 
-    def iterator(self, worker: int) -> int:
+    def iterator(self, worker: int, steps: int) -> int:
         return worker
 
     def count(self, worker: int, batches: int) -> int:
         self._used[worker] += batches
         return self._used[worker] - batches
+
+    def give_back(self, worker: int) -> None:
+        """Nothing: each worker has its own share."""
 
     def rebuild(self, worker: int) -> None:
         self.rebuilt.append(worker)
@@ -98,8 +101,8 @@ def make(
     return Run(
         feed,  # type: ignore[arg-type]
         function,
-        PsThreads([], workers),
-        workers=workers,
+        PsThreads([], [True] * workers),
+        workers=range(workers),
         steps=steps,
         steps_per_dispatch=per_dispatch,
         in_step=False,
