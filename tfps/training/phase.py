@@ -123,23 +123,7 @@ class Phase:
         self, model: keras.Model, hooks: BatchHooks | None, stopped: Callable[[], bool]
     ) -> Logs:
         self._begin()
-        # As in Keras, the logs hold what a train_step or test_step of the user's own returned last.
-        # Metrics' results are those of all workers.
-        demand = self.program.demand
-        returned = demand.outputs if isinstance(demand.outputs, dict) else {}
-        results = set(model.get_metrics_result())
-        # Keras takes a dictionary with the metrics' names for their results.
-        merged = results if results == set(returned) else demand.metric_results & results
-        with_output = not merged.issuperset(returned)
-
-        def logs_after(result: Result) -> Logs:
-            self.metrics.assign()
-            results = model.get_metrics_result()
-            if returned:
-                output = self.output(result) if with_output else {}
-                results = {n: results[n] if n in merged else output[n] for n in returned}
-            return _keras.plain_logs(results)
-
+        logs_after, with_output = self._logs(model)
         self.feed.on_epoch_begin()
         early = self.calls_early(hooks)
         result = None
@@ -162,6 +146,29 @@ class Phase:
                     self.metrics.reset()
         self.feed.on_epoch_end()
         return {} if result is None else logs_after(result)
+
+    def _logs(self, model: keras.Model) -> tuple[Callable[[Result], Logs], bool]:
+        """Return what gives the logs after a dispatch, and whether that needs the step's output.
+
+        As in Keras, the logs hold what a train_step or test_step of the user's own returned last.
+        Metrics' results are those of all workers.
+        """
+        demand = self.program.demand
+        returned = demand.outputs if isinstance(demand.outputs, dict) else {}
+        names = set(model.get_metrics_result())
+        # Keras takes a dictionary with the metrics' names for their results.
+        merged = names if names == set(returned) else demand.metric_results & names
+        with_output = not merged.issuperset(returned)
+
+        def logs_after(result: Result) -> Logs:
+            self.metrics.assign()
+            results = model.get_metrics_result()
+            if returned:
+                output = self.output(result) if with_output else {}
+                results = {n: results[n] if n in merged else output[n] for n in returned}
+            return _keras.plain_logs(results)
+
+        return logs_after, with_output
 
     def calls_early(self, hooks: BatchHooks | None) -> bool:
         """Whether the callbacks before a batch are called before its dispatch starts.
