@@ -17,6 +17,7 @@ NAMES = [
     (CORE, "Variable._initialize_with_initializer", ["self", "initializer"]),
     (CORE, "Variable._map_aggregation", ["self", "aggregation"]),
     (CORE, "Variable._map_synchronization", ["self", "synchronization"]),
+    ("keras.src.backend.tensorflow.nn", "conv", None),
     ("keras.src.backend.tensorflow.numpy", "take", ["x", "indices", "axis"]),
     (CORE, "Variable._direct_assign", ["self", "value"]),
     (CORE, "Variable._deferred_initialize", ["self"]),
@@ -42,6 +43,20 @@ NAMES = [
         TF_OPTIMIZER,
         "TFOptimizer._backend_update_step",
         ["self", "grads", "trainable_variables", "learning_rate"],
+    ),
+    *(
+        (module, f"{owner}.{name}", None)
+        for module, owner in ((TF_OPTIMIZER, "TFOptimizer"), (OPTIMIZER, "BaseOptimizer"))
+        for name in (
+            "_apply_weight_decay",
+            "_backend_increment_gradient_accumulators",
+            "_backend_update_step",
+            "_overwrite_model_variables_with_average_value",
+        )
+    ),
+    *(
+        ("keras.src.optimizers.loss_scale_optimizer", f"LossScaleOptimizer.{name}", None)
+        for name in ("_tf_apply", "_common_apply")
     ),
     (SWAP, "SwapEMAWeights._tf_swap_variables", ["self", "optimizer"]),
     (SWAP, "SwapEMAWeights._tf_finalize_ema_values", ["self", "optimizer"]),

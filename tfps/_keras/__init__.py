@@ -9,6 +9,7 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 | `backend.tensorflow.core.Variable._direct_assign` | frozen parameters that the chief assigns are pulled again |
 | `backend.tensorflow.core.Variable.handle` | a tape's gradient by a variable is the gradient by this |
 | `backend.tensorflow.numpy.take` | every embedding lookup ends here; for a table on a ps it would pull the whole table |
+| `backend.tensorflow.nn.conv` | XLA compiles some convolutions, and cannot read a kernel on a ps |
 | `backend.common.stateless_scope.get_stateless_scope`, `in_stateless_scope` | in which scope a `take`, a gradient or an update happens |
 | `Layer._flatten_layers` | while a model runs eagerly on the chief, so do the models inside of it |
 | the name `seed_generator_state` of a SeedGenerator's variable | seeds are local to a worker |
@@ -23,6 +24,7 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 | `keras_hub.src.utils.pipeline_model.PipelineModel`, its `fit`, `evaluate`, `predict` and `preprocess_samples` | keras-nlp's tasks map their preprocessor over the data before Keras sees it |
 | `BaseOptimizer.apply`, `LossScaleOptimizer.apply`, `TFOptimizer.add_variable_from_reference` | what a `train_step` updates is pushed to the ps instead |
 | `backend.tensorflow.optimizer.TFOptimizer._var_key`, `tf.Variable._unique_id` | an optimizer finds a variable's slots by these, from the variable's value; in a step that value is a tensor, and on a ps a view |
+| `TFOptimizer._apply_weight_decay`, `_backend_increment_gradient_accumulators`, `_backend_update_step`, `_overwrite_model_variables_with_average_value`, the same of `BaseOptimizer`, `LossScaleOptimizer._tf_apply`, `_common_apply` | an optimizer that the chief itself applies in the scope, where tf.distribute has no replica |
 | `BaseOptimizer._filter_empty_gradients`, `_clip_gradients`, `_use_weight_decay`, `_learning_rate`, `_iterations`, `_trainable_variables`, `_model_variables_moving_average`, `_check_variables_are_known`, `TFOptimizer._backend_update_step` | the parts of `BaseOptimizer.apply` that run on the worker and on the ps instead |
 | `BaseOptimizer._get_variable_index`, the lists in `optimizers.SLOTS`, `Nadam._u_product` | what an update in one op reads and writes |
 | `SwapEMAWeights._tf_swap_variables`, `_tf_finalize_ema_values`, `TFOptimizer._distribution_strategy` | the callback updates variables that may be sharded |

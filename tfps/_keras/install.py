@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common.stateless_scope import get_stateless_scope, in_stateless_scope
 from keras.src.backend.tensorflow import core as keras_core
+from keras.src.backend.tensorflow import nn as keras_nn
 from keras.src.backend.tensorflow import numpy as keras_numpy
 from keras.src.backend.tensorflow.optimizer import TFOptimizer
 from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
@@ -38,6 +39,7 @@ def install() -> None:
     warn_of_untested_versions()
     _wrap(keras_core.Variable, "_initialize_with_initializer", _initialize_on_ps)
     _wrap(keras_numpy, "take", _take_rows)
+    _wrap(keras_nn, "conv", _convolve)
     _wrap(keras_core.Variable, "_direct_assign", count_assignment)
     swap_callback = keras.callbacks.SwapEMAWeights
     _wrap(swap_callback, "_tf_swap_variables", functools.partial(_average, "swap_averages"))
@@ -48,6 +50,10 @@ def install() -> None:
     _wrap(keras.optimizers.LossScaleOptimizer, "apply", _apply)
     _wrap(TFOptimizer, "_var_key", _var_key)
     _wrap(TFOptimizer, "add_variable_from_reference", _add_slot)
+    for name in _DISTRIBUTED:
+        _wrap(TFOptimizer, name, functools.partial(_on_chief, getattr(BaseOptimizer, name)))
+    loss_scale = keras.optimizers.LossScaleOptimizer
+    _wrap(loss_scale, "_tf_apply", functools.partial(_on_chief, loss_scale._common_apply))
     for name in ("fit", "evaluate", "predict"):
         _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
         _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))
@@ -121,6 +127,13 @@ def _take_rows(original: Any, x: Any, indices: Any, axis: int | None = None) -> 
     return original(x, indices, axis=axis)
 
 
+def _convolve(original: Any, inputs: Any, kernel: Any, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(kernel, keras.Variable) and not in_stateless_scope():
+        # Keras compiles some convolutions by XLA, which cannot read a variable of another task.
+        kernel = tf.convert_to_tensor(kernel)
+    return original(inputs, kernel, *args, **kwargs)
+
+
 def _rows(scope: StepScope, table: keras.Variable, indices: Any) -> Any:
     if isinstance(indices, tf.RaggedTensor):
         rows = scope.take(table, indices.flat_values)
@@ -147,6 +160,21 @@ def _apply(original: Any, optimizer: Any, grads: Any, trainable_variables: Any =
     if trainable_variables is None:
         trainable_variables = optimizer._trainable_variables
     scope.apply(optimizer, list(grads), list(trainable_variables))
+
+
+# What Keras's optimizers do by tf.distribute, and without it in `BaseOptimizer`.
+_DISTRIBUTED = (
+    "_apply_weight_decay",
+    "_backend_increment_gradient_accumulators",
+    "_backend_update_step",
+    "_overwrite_model_variables_with_average_value",
+)
+
+
+def _on_chief(plain: Any, original: Any, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+    """Update without tf.distribute where the chief itself applies an optimizer, in the scope."""
+    chief = _hooks(tf.distribute.get_strategy()) and tf.distribute.in_cross_replica_context()
+    (plain if chief else original)(optimizer, *args, **kwargs)
 
 
 def _var_key(original: Any, optimizer: Any, variable: Any) -> Any:
