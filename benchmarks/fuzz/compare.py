@@ -189,7 +189,8 @@ def _pairs(plain: Trained, ours: Trained) -> list[tuple[str, dict[str, Any], dic
 
 def _numbered(values: list[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
     names = (path.rpartition("/")[2] for path, _ in values)
-    return {f"{i} {name}": value for i, (name, (_, value)) in enumerate(zip(names, values))}
+    pairs = enumerate(zip(names, values, strict=True))
+    return {f"{i} {name}": value for i, (name, (_, value)) in pairs}
 
 
 def difference(theirs: Any, mine: Any, tolerance: float) -> str:
