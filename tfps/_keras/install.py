@@ -51,9 +51,9 @@ def install() -> None:
     _wrap(TFOptimizer, "_var_key", _var_key)
     _wrap(TFOptimizer, "add_variable_from_reference", _add_slot)
     for name in _DISTRIBUTED:
-        _wrap(TFOptimizer, name, functools.partial(_on_chief, getattr(BaseOptimizer, name)))
+        _wrap(TFOptimizer, name, functools.partial(_update_plainly, getattr(BaseOptimizer, name)))
     loss_scale = keras.optimizers.LossScaleOptimizer
-    _wrap(loss_scale, "_tf_apply", functools.partial(_on_chief, loss_scale._common_apply))
+    _wrap(loss_scale, "_tf_apply", functools.partial(_update_plainly, loss_scale._common_apply))
     for name in ("fit", "evaluate", "predict"):
         _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
         _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))
@@ -171,7 +171,7 @@ _DISTRIBUTED = (
 )
 
 
-def _on_chief(plain: Any, original: Any, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+def _update_plainly(plain: Any, original: Any, optimizer: Any, *args: Any, **kwargs: Any) -> None:
     """Update without tf.distribute where the chief itself applies an optimizer, in the scope."""
     chief = _hooks(tf.distribute.get_strategy()) and tf.distribute.in_cross_replica_context()
     (plain if chief else original)(optimizer, *args, **kwargs)
