@@ -20,7 +20,7 @@ KNOWN = {
 NEEDS_VARIABLES = frozenset(
     {"steps.Teacher", "steps.TwoOptimizers", "steps.ReadAfter", "steps.Sometimes"}
 )
-"""The train_steps that need the model's variables before it is trained."""
+"""The train_steps with variables of their own. Only functional models take them once built."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -195,7 +195,7 @@ def _step(rng: random.Random, style: str, known: bool) -> str:
     if style == "sequential" or rng.random() < 0.5:
         return DEFAULT_STEP
     steps = [*PLAIN_STEPS, *(KNOWN if known else ())]
-    return rng.choice([s for s in steps if style != "lazy" or s not in NEEDS_VARIABLES])
+    return rng.choice([s for s in steps if style == "functional" or s not in NEEDS_VARIABLES])
 
 
 def _strategy(rng: random.Random, workers: int, has_ids: bool) -> tuple[tuple[str, str], ...]:

@@ -9,40 +9,46 @@ Arguments are files and folders of Keras's source, options of this program, and 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import keras
-
-SOURCE = Path(keras.__file__).parent / "src"
+_KERAS = importlib.util.find_spec("keras")  # not imported: it takes seconds
+assert _KERAS is not None
+assert _KERAS.origin is not None
+SOURCE = Path(_KERAS.origin).parent / "src"
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 120
 
 
 def command(*arguments: str) -> list[str]:
-    """Return the command that runs tests of Keras; a crash or hang ends one test."""
+    """Return the command that runs tests of Keras; a crash or hang ends one test.
+
+    Args:
+        arguments: files and folders of Keras's source, and pytest's options.
+    """
     options = ["-q", "-p", "tests.keras_suite.plugin", "-p", "no:cacheprovider"]
     options += ["-c", os.devnull, "--rootdir", str(SOURCE), "-o", "python_files=*_test.py"]
     options += ["-n", "1", f"--timeout={LIMIT_S}", "--timeout-method=thread"]
-    return [sys.executable, "-m", "pytest", *options, *arguments]
+    paths = [str(SOURCE / a) if (SOURCE / a.partition("::")[0]).exists() else a for a in arguments]
+    return [sys.executable, "-m", "pytest", *options, *paths]
 
 
 def environment(shards: int) -> dict[str, str]:
+    """Return the variables of the environment for variables in so many shards."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {"TFPS_KERAS_SUITE_SHARDS": str(shards), "PYTHONPATH": path}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shards", type=int, default=1, help="0 is plain Keras")
+    """Run the tests, and return pytest's exit code."""
+    parser = argparse.ArgumentParser(description="Run Keras's own tests under a strategy.")
+    parser.add_argument("--shards", type=int, default=1, help="of each variable; 0 is plain Keras")
     known, rest = parser.parse_known_args()
-    arguments = [str(SOURCE / a) if (SOURCE / a).exists() else a for a in rest]
-    process = subprocess.run(
-        command(*arguments), env={**os.environ, **environment(known.shards)}, check=False
-    )
-    return process.returncode
+    environ = {**os.environ, **environment(known.shards)}
+    return subprocess.run(command(*rest), env=environ, check=False).returncode
 
 
 if __name__ == "__main__":
