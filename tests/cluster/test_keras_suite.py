@@ -22,30 +22,26 @@ FOLDERS = (
     "layers",
 )
 # Of the trainer's tests, one of each kind: not each way to compile it, nor each number of steps.
-FAST = (
-    "-n",
-    "0",
-    "trainers/trainer_test.py",
-    "-k",
-    "not (jit or eager or steps_per_e or unrolled)",
-)
+FAST = "not (jit or eager or steps_per_e or unrolled)"
 
 
-def run(tmp_path: Path, shards: int, *arguments: str) -> None:
+def run(tmp_path: Path, *arguments: str, shards: int, workers: int) -> None:
     with processes(tmp_path) as ours:
-        process = ours.start(command(*arguments), environment=environment(shards))
-        code = process.wait(LIMIT_S)
-        assert code == os.EX_OK, ours.out()[-8000:]
+        environ = environment(shards=shards, workers=workers)
+        process = ours.start(command(*arguments), environment=environ)
+        assert process.wait(LIMIT_S) == os.EX_OK, ours.out()[-8000:]
 
 
 @pytest.mark.timeout(280)
-def test_the_trainers_tests_pass_in_the_scope(tmp_path: Path) -> None:
-    run(tmp_path, 1, *FAST)
+def test_the_trainers_tests_pass_in_a_scope(tmp_path: Path) -> None:
+    run(tmp_path, "trainers/trainer_test.py", "-n", "0", "-k", FAST, shards=2, workers=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(LIMIT_S + 60)
-@pytest.mark.parametrize("shards", [1, 2], ids=["whole", "2 shards"])
+@pytest.mark.parametrize(("shards", "workers"), [(1, 2), (2, 1)], ids=["whole", "2 shards"])
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_keras_tests_pass_in_the_scope(tmp_path: Path, folder: str, shards: int) -> None:
-    run(tmp_path, shards, folder)
+def test_keras_tests_pass_in_a_scope(
+    tmp_path: Path, folder: str, shards: int, workers: int
+) -> None:
+    run(tmp_path, folder, shards=shards, workers=workers)

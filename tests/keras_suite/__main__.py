@@ -36,18 +36,20 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", *options, *paths]
 
 
-def environment(shards: int) -> dict[str, str]:
-    """Return the variables of the environment for variables in so many shards."""
+def environment(*, shards: int, workers: int) -> dict[str, str]:
+    """Return the environment that sets the numbers of shards and of workers."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {"TFPS_KERAS_SUITE_SHARDS": str(shards), "PYTHONPATH": path}
+    numbers = {"SHARDS": shards, "WORKERS": workers}
+    return {"PYTHONPATH": path, **{f"TFPS_KERAS_SUITE_{n}": str(v) for n, v in numbers.items()}}
 
 
 def main() -> int:
     """Run the tests, and return pytest's exit code."""
     parser = argparse.ArgumentParser(description="Run Keras's own tests under a strategy.")
     parser.add_argument("--shards", type=int, default=1, help="of each variable; 0 is plain Keras")
+    parser.add_argument("--workers", type=int, default=2)
     known, rest = parser.parse_known_args()
-    environ = {**os.environ, **environment(known.shards)}
+    environ = {**os.environ, **environment(**vars(known))}
     return subprocess.run(command(*rest), env=environ, check=False).returncode
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "keras-suite.md"
@@ -12,7 +13,12 @@ _ROW = re.compile(
     r"^\| `(?P<test>\S+)` \| (?P<where>[\w ]+) \| (?P<result>[\w ]+) \| (?P<reason>.+) \|$",
     re.MULTILINE,
 )
-_WHERE = {"everywhere": (0, 1, 2), "the strategy": (1, 2), "2 shards": (2,)}
+_WHERE: dict[str, Callable[[int, int], bool]] = {
+    "everywhere": lambda shards, workers: True,
+    "a strategy": lambda shards, workers: shards > 0,
+    "2 shards": lambda shards, workers: shards > 1,
+    "2 workers": lambda shards, workers: shards > 0 and workers > 1,
+}
 _RESULTS = {name: name for name in ("fails", "varies", "not run")}
 
 
@@ -22,19 +28,20 @@ class Failure:
 
     Attributes:
         test: the tests' id from Keras's folder on; `*` stands for any characters.
-        shards: the numbers of shards with which the tests fail; 0 is plain Keras.
+        where: a function of the number of shards, 0 for plain Keras, and the number of workers:
+            whether the tests fail there.
         result: "fails", "varies" from run to run, or "not run".
         reason: why.
     """
 
     test: str
-    shards: tuple[int, ...]
+    where: Callable[[int, int], bool]
     result: str
     reason: str
 
-    def concerns(self, test: str, shards: int) -> bool:
+    def concerns(self, test: str, shards: int, workers: int) -> bool:
         """Whether a test with this id is one of them."""
-        return shards in self.shards and fnmatch.fnmatchcase(test, self.test)
+        return self.where(shards, workers) and fnmatch.fnmatchcase(test, self.test)
 
 
 def read(page: str) -> list[Failure]:

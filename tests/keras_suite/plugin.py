@@ -1,7 +1,7 @@
 """A pytest plugin that runs Keras's own tests in the scope of a strategy.
 
 TFPS_KERAS_SUITE_SHARDS is the number of shards of each variable; 0 is plain Keras, without a
-strategy.
+strategy. TFPS_KERAS_SUITE_WORKERS is the number of workers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 SHARDS = int(os.environ.get("TFPS_KERAS_SUITE_SHARDS", "1"))
+WORKERS = int(os.environ.get("TFPS_KERAS_SUITE_WORKERS", "2"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,14 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         from tests.keras_suite import scope
 
-        scope.prepare(SHARDS)
+        scope.prepare(SHARDS, WORKERS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     failures = expected.read(expected.PAGE.read_text())
     for item in items:
         for failure in failures:
-            if failure.concerns(item.nodeid, SHARDS):
+            if failure.concerns(item.nodeid, SHARDS, WORKERS):
                 item.add_marker(_mark(failure))
 
 

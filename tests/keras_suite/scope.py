@@ -13,17 +13,20 @@ from keras.src.testing import TestCase
 
 import tfps
 from tests.keras_suite import absent
+from tfps.cluster.embedded import embedded_cluster
 
 
-def prepare(shards: int) -> None:
+def prepare(shards: int, workers: int) -> None:
     """Let Keras's tests be collected, and let them run in the scope of a strategy.
 
     Args:
         shards: the number of shards of each variable; 0 for no strategy.
+        workers: the number of workers.
     """
     absent.install()
     sys.modules["conftest"] = _conftest()
     if shards:
+        embedded_cluster(num_ps=2, num_workers=workers)
         partitioner: Any = tf.distribute.experimental.partitioners.FixedShardsPartitioner(shards)
         # Made once: it connects to the cluster, which has to come before any variable.
         _enter_in_tests(

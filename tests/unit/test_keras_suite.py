@@ -15,9 +15,9 @@ from tests.keras_suite.__main__ import SOURCE
 def test_a_row_is_read_with_its_place_and_reason() -> None:
     (failure,) = expected.read("| `a_test.py::T::test_*` | 2 shards | fails | Because: a `b`. |")
     assert failure.reason == "Because: a `b`."
-    assert failure.concerns("a_test.py::T::test_x", 2)
-    assert not failure.concerns("a_test.py::T::test_x", 1)
-    assert not failure.concerns("b_test.py::T::test_x", 2)
+    assert failure.concerns("a_test.py::T::test_x", 2, 1)
+    assert not failure.concerns("a_test.py::T::test_x", 1, 1)
+    assert not failure.concerns("b_test.py::T::test_x", 2, 1)
 
 
 @pytest.mark.parametrize("row", ["| `t` | here | fails | x |", "| `t` | 2 shards | breaks | x |"])
