@@ -128,7 +128,7 @@ def draw(seed: int, *, workers: int, known: bool = True) -> Case:
         trunk=trunk,
         heads=tuple(_head(rng, task, index) for index, task in enumerate(tasks)),
         step=_step(rng, style, known),
-        dtype=rng.choice(["float32"] * 8 + ["mixed_bfloat16", "float64"]),
+        dtype=_dtype(rng, optimizer, [*trunk, *(b for tower in towers for b in tower.all)]),
         optimizer=optimizer,
         data=rng.choice(["arrays", "arrays", "dataset", "repeated dataset"]),
         packing=rng.choice(["dict", "tuple"]),
@@ -143,6 +143,13 @@ def draw(seed: int, *, workers: int, known: bool = True) -> Case:
         callback=rng.choice([*[""] * 8, *CALLBACKS]),
         repeated_ids=workers > 1 or optimizer in optimizers.LINEAR,
     )
+
+
+def _dtype(rng: random.Random, optimizer: str, drawn: Sequence[Block]) -> str:
+    """Draw a dtype policy; Keras adds no losses of several dtypes, nor accumulates in float64."""
+    dtype = rng.choice(["float32"] * 6 + ["mixed_bfloat16", "float64"])
+    has_losses = any("egulariz" in layer for block in drawn for layer in block.layers)
+    return "float32" if has_losses or "accumulation" in optimizer else dtype
 
 
 def _weights(rng: random.Random, tasks: list[str]) -> str:
