@@ -15,6 +15,7 @@ import numpy as np
 
 import tfps
 from benchmarks.fuzz.case import Case
+from benchmarks.fuzz.outcome import Outcome
 from benchmarks.fuzz.source import program
 
 TOLERANCES = {"float32": 2e-5, "mixed_bfloat16": 2e-2, "float64": 1e-6}
@@ -23,24 +24,6 @@ TOLERANCES = {"float32": 2e-5, "mixed_bfloat16": 2e-2, "float64": 1e-6}
 Both sides run the same kernels, but a ps adds and multiplies in another order. float32 has 24 bits,
 bfloat16 8; with float64, metrics and the optimizers' constants are still float32.
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of a case.
-
-    Attributes:
-        kind: "equal", "refused", "invalid" (plain Keras raises, too), or the kind of the fault.
-        detail: what differs, and by how much; or the error.
-    """
-
-    kind: str
-    detail: str = ""
-
-    @property
-    def is_fault(self) -> bool:
-        """Whether tfps is wrong."""
-        return self.kind not in ("equal", "refused", "invalid")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.fuzz import compare
 from benchmarks.fuzz.case import Case
-from benchmarks.fuzz.compare import Outcome, Trained
+from benchmarks.fuzz.compare import Trained
+from benchmarks.fuzz.outcome import Outcome
 
 _DEPENDS_ON_ORDER = re.compile(
     r"schedules|Callback|global_clipnorm|LossScale|use_ema|accumulation|ScheduleFree|update"

@@ -17,8 +17,8 @@ import logging
 import tyro
 
 from benchmarks.fuzz import compare, invariants
-from benchmarks.fuzz.compare import Outcome
 from benchmarks.fuzz.draw import draw
+from benchmarks.fuzz.outcome import Outcome
 from benchmarks.fuzz.reduce import reduced
 from benchmarks.fuzz.source import program
 from tfps.cluster.embedded import embedded_cluster

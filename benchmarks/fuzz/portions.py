@@ -10,30 +10,24 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
+from benchmarks.fuzz.outcome import Outcome
+
 SEEDS_PER_PROCESS = 40
 """A process keeps the graphs of models that are gone, and becomes slower."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Found:
-    """The outcome of a seed.
+class Found(Outcome):
+    """The outcome of a seed; its kind can also be "crash" or "hang".
 
     Attributes:
-        kind: see `compare.Outcome`, and "crash" and "hang".
         program: what fails, as a program.
     """
 
     seed: int
     workers: int
-    kind: str
-    detail: str = ""
     tags: tuple[str, ...] = ()
     program: str = ""
-
-    @property
-    def is_fault(self) -> bool:
-        """Whether tfps is wrong."""
-        return self.kind not in ("equal", "refused", "invalid")
 
     @property
     def text(self) -> str:

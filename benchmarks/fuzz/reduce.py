@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.fuzz.case import DEFAULT_STEP, Case, Tower
-from benchmarks.fuzz.compare import Outcome
+from benchmarks.fuzz.outcome import Outcome
 
 MOST_TRIALS = 60
 
