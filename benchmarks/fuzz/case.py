@@ -15,6 +15,7 @@ KNOWN = {
     "steps.Clipped": "read after apply",
     "steps.Sometimes": "apply in cond",
     "steps.Sharpness": "assigned parameters",
+    "steps.SetRate": "rate set in the step",
 }
 """What a train_step does that others do not."""
 NEEDS_VARIABLES = frozenset(

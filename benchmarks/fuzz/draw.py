@@ -15,7 +15,6 @@ PLAIN_STEPS = (
     "steps.Teacher",
     "steps.TwoOptimizers",
     "steps.Iterations",
-    "steps.SetRate",
 )
 _PARTITIONERS = "tf.distribute.experimental.partitioners"
 PARTITIONERS = (
