@@ -17,6 +17,7 @@ import logging
 import tyro
 
 from benchmarks.fuzz import compare, invariants
+from benchmarks.fuzz.case import Case
 from benchmarks.fuzz.draw import draw
 from benchmarks.fuzz.outcome import Outcome
 from benchmarks.fuzz.reduce import reduced
@@ -39,15 +40,19 @@ class Arguments:
 
 
 def main() -> None:
-    """Print the seed that begins, then its outcome."""
+    """Print the seed when a training begins, then its outcome."""
     arguments = tyro.cli(Arguments)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     embedded_cluster(num_ps=2, num_workers=arguments.workers)
-    outcome_of = compare.outcome_of if arguments.workers == 1 else invariants.outcome_of
+    find = compare.outcome_of if arguments.workers == 1 else invariants.outcome_of
+
+    def outcome_of(case: Case) -> Outcome:
+        print(json.dumps({"begins": case.seed}), flush=True)
+        return find(case)
+
     for seed in arguments.seeds:
-        print(json.dumps({"begins": seed}), flush=True)
         case = draw(seed, workers=arguments.workers, known=arguments.known)
-        outcome: Outcome = outcome_of(case)
+        outcome = outcome_of(case)
         if outcome.is_fault and arguments.reduce:
             case, outcome = reduced(case, outcome, outcome_of)
         found = dataclasses.asdict(outcome)
