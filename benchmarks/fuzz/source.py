@@ -95,7 +95,6 @@ def _build(case: Case) -> list[str]:
     if case.step in NEEDS_VARIABLES:
         lines += ["    model.build_more()"]
     if case.style != "lazy":
-        # Plain Keras loses the values that ScheduleFreeAdamW begins with if fit builds it.
         lines += ["    model.optimizer.build(model.trainable_variables)"]
     return [*lines, "    return model"]
 
