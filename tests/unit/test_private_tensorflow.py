@@ -78,6 +78,11 @@ NAMES = [
         "__internal__.distribute.ShardedVariable._restore_from_tensors",
         ["self", "restored_tensors"],
     ),
+    (
+        "tensorflow",
+        "__internal__.distribute.ShardedVariable._decompose_indexed_slices",
+        ["self", "indexed_slices"],
+    ),
     ("tensorflow", "__internal__.distribute.ShardedVariable._type_spec", None),
     (SHARDED, "ShardedVariableSpec._serialize", ["self"]),
     (SHARDED, "ShardedVariableSpec._from_components", ["self", "variables"]),

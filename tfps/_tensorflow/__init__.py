@@ -10,6 +10,7 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `BaseResourceVariable` with its handle among its attributes, `lookup_ops.StaticHashTable`, `MutableHashTable`, `DenseHashTable`, `TrackableResource._create_resource`, `_initialize`, `_resource_handle`, `tf.__internal__.EagerTensor` | the connection replaces the device on which variables and tables lie that were made before; they are made again |
 | `ParameterServerStrategyV2._connect_to_cluster`, `_cluster_resolver`, `_num_workers`, `_num_ps` | a second strategy of one process must not connect again |
 | `tf.__internal__.distribute.ShardedVariable`, its `_serialize_to_tensors` and `_restore_from_tensors` | a checkpoint has the whole value, so that it restores into any number of shards |
+| `ShardedVariable._decompose_indexed_slices` | TensorFlow's takes no indices in a list, as Keras's optimizers may give |
 | `ShardedVariable._type_spec`, `distribute.sharded_variable.ShardedVariableSpec`, its `_serialize` and `_from_components` | a split variable that is passed to a tf.function stays one of tfps |
 | `CompositeTensor.__composite_gradient__` | a tape differentiates by a split variable |
 | `checkpoint.checkpoint._CheckpointRestoreCoordinator.restore_saveables`, `object_graph_proto`, `object_by_proto_id`, `shape_map` | TensorFlow restores a checkpoint of other shapes where variables lie on several tasks |

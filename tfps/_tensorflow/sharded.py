@@ -63,6 +63,11 @@ class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
         return bool(self.variables[0].trainable)
 
     @property
+    def constraint(self) -> Any:
+        """The constraint that its optimizer is to apply, or None."""
+        return self.variables[0].constraint
+
+    @property
     def device(self) -> str:
         """The device of the first shard."""
         return str(self.variables[0].device)
@@ -139,6 +144,12 @@ class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
         for part, piece in zip(parts, tf.split(value, _sizes(parts)), strict=True):
             getattr(part, method)(piece, read_value=False)
         return self
+
+    def _decompose_indexed_slices(self, indexed_slices: tf.IndexedSlices) -> Any:
+        """Return the rows for each shard; indices and values can be lists."""
+        values = tf.convert_to_tensor(indexed_slices.values, self.dtype)
+        indices = tf.convert_to_tensor(indexed_slices.indices)
+        return super()._decompose_indexed_slices(tf.IndexedSlices(values, indices))
 
     @property
     @override

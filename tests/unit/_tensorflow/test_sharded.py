@@ -128,6 +128,9 @@ WRITES: dict[str, Callable[[Any], Any]] = {
     "scatter_mul": lambda v: v.scatter_mul(ROWS),
     "scatter_sub": lambda v: v.scatter_sub(ROWS),
     "scatter_update": lambda v: v.scatter_update(ROWS),
+    "scatter_update of lists": lambda v: v.scatter_update(
+        tf.IndexedSlices([[5.0, 6.0], [7.0, 8.0]], (6, 0))
+    ),
 }
 
 
@@ -161,6 +164,11 @@ def test_another_shape_is_refused_before_anything_is_assigned(method: str) -> No
     with pytest.raises(tf.errors.InvalidArgumentError):
         write(tf.ones([8, 2]))
     np.testing.assert_array_equal(sharded.numpy(), VALUE)
+
+
+def test_it_says_what_keras_asks_of_a_tensorflow_variable() -> None:
+    assert split().constraint is None
+    assert split().trainable
 
 
 def test_a_tape_differentiates_by_it() -> None:
