@@ -146,7 +146,7 @@ class PsOptimizer(WorkerOptimizer):
             if paced and at in counters:
                 now = self._now(at, dtypes, counters[at], rate_scale)
                 for gradient in here:
-                    with self._alone(at, [gradient]), awaited_on(at):
+                    with self._alone(at, [gradient], in_order=False), awaited_on(at):
                         self._update(gradient, now)
             with self._alone(at, [] if paced else here) as end, awaited_on(at):
                 with traced_on(at) as updates:
@@ -189,21 +189,20 @@ class PsOptimizer(WorkerOptimizer):
         return view_of(self.global_step).shard.ps
 
     def _alone(
-        self, ps: int, gradients: Sequence[ShardGradient]
+        self, ps: int, gradients: Sequence[ShardGradient], *, in_order: bool = True
     ) -> AbstractContextManager[list[tf.Operation]]:
         """Let no other update run at the same time, if one of the two would be lost.
-
-        If an update depends on its number, no other one with a later number comes before it.
 
         The context gives a list that has, after the block, the ops that end it.
 
         Args:
             ps: the index of the ps.
             gradients: the gradients of its shards.
+            in_order: whether updates that depend on their number come in the order of the numbers.
         """
         scaled = self.loss_scale is not None and ps == self._home
         averaged = self.counts and bool(averaged_shards(self._keras, ps=ps))
-        numbered = self.is_numbered and bool(gradients)
+        numbered = in_order and self.is_numbered and bool(gradients)
         if scaled or averaged or numbered or not all(map(self._is_one_op, gradients)):
             return locked(ps, [gradient.value for gradient in gradients])
         return traced_on(ps)
