@@ -46,5 +46,6 @@ def test_a_case_is_reduced_to_what_fails() -> None:
     simple, outcome = reduce.reduced(case, Outcome("wrong"), outcome_of)
     assert outcome.kind == "wrong"
     assert len(program(simple)) < len(program(case))
-    assert (simple.epochs, simple.then, simple.strategy) == (1, (), ())
+    assert (simple.epochs, simple.then) == (1, ())
+    assert dict(simple.strategy).keys() <= {"lazy_rows"}
     assert dataclasses.replace(simple, trunk=()) == simple or "GRU" in str(simple.trunk)
