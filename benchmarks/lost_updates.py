@@ -50,11 +50,11 @@ class Counting(optimizers.Optimizer):
         """Make the counts."""
         if not self.built:
             super().build(variables)
-            self._counts = [self.add_variable_from_reference(v, "count") for v in variables]
+            self.counts = [self.add_variable_from_reference(v, "count") for v in variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Add the gradient to the count, and subtract that from the variable."""
-        count = self._counts[self._get_variable_index(variable)]
+        count = self.counts[self._get_variable_index(variable)]
         self.assign(count, count + gradient)
         self.assign(variable, variable - count * keras.ops.cast(learning_rate, variable.dtype))
 

@@ -23,11 +23,26 @@ class Stepping:
         y_pred = self(x, training=True)
         return self.compute_loss(x, y, y_pred, weight), y_pred
 
+    def gradients_of(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+        with tf.GradientTape() as tape:
+            loss, y_pred = self.loss_of(x, y, weight)
+        return loss, y_pred, tape.gradient(loss, self.trainable_variables)
+
     def logs_of(self, loss: Any, x: Any, y: Any, y_pred: Any, weight: Any) -> Any:
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss)
         return self.compute_metrics(x, y, y_pred, weight)
+
+
+class _Taught(Stepping):
+    """Has a variable like the last weight."""
+
+    def build_more(self) -> None:
+        last = self.trainable_variables[-1]
+        self.teacher = self.add_weight(
+            shape=last.shape, initializer="zeros", trainable=False, name="teacher"
+        )
 
 
 class Tape(Stepping):
@@ -58,14 +73,8 @@ class Penalty(Stepping):
         return self.logs_of(loss, x, y, y_pred, weight)
 
 
-class Teacher(Stepping):
+class Teacher(_Taught):
     """A moving average of the last weight, read and written before the apply."""
-
-    def build_more(self) -> None:
-        last = self.trainable_variables[-1]
-        self.teacher = self.add_weight(
-            shape=last.shape, initializer="zeros", trainable=False, name="teacher"
-        )
 
     def train_step(self, data: Any) -> Any:
         x, y, weight = self.unpacked(data)
@@ -90,9 +99,7 @@ class TwoOptimizers(Stepping):
     def train_step(self, data: Any) -> Any:
         x, y, weight = self.unpacked(data)
         variables = self.trainable_variables
-        with tf.GradientTape() as tape:
-            loss, y_pred = self.loss_of(x, y, weight)
-        gradients = tape.gradient(loss, variables)
+        loss, y_pred, gradients = self.gradients_of(x, y, weight)
         self.optimizer.apply(gradients[::2], variables[::2])
         self.second.apply(gradients[1::2], variables[1::2])
         return self.logs_of(loss, x, y, y_pred, weight)
@@ -117,9 +124,7 @@ class SetRate(Stepping):
 
     def train_step(self, data: Any) -> Any:
         x, y, weight = self.unpacked(data)
-        with tf.GradientTape() as tape:
-            loss, y_pred = self.loss_of(x, y, weight)
-        gradients = tape.gradient(loss, self.trainable_variables)
+        loss, y_pred, gradients = self.gradients_of(x, y, weight)
         done = ops.cast(self.optimizer.iterations, "float32")
         self.optimizer.learning_rate.assign(0.01 / (1.0 + done))
         self.optimizer.apply(gradients, self.trainable_variables)
@@ -132,9 +137,7 @@ class Disjoint(Stepping):
     def train_step(self, data: Any) -> Any:
         x, y, weight = self.unpacked(data)
         variables = self.trainable_variables
-        with tf.GradientTape() as tape:
-            loss, y_pred = self.loss_of(x, y, weight)
-        gradients = tape.gradient(loss, variables)
+        loss, y_pred, gradients = self.gradients_of(x, y, weight)
         self.optimizer.apply(gradients[::2], variables[::2])
         self.optimizer.apply(gradients[1::2], variables[1::2])
         return self.logs_of(loss, x, y, y_pred, weight)
@@ -146,27 +149,17 @@ class Twice(Stepping):
     def train_step(self, data: Any) -> Any:
         x, y, weight = self.unpacked(data)
         for _ in range(2):
-            with tf.GradientTape() as tape:
-                loss, y_pred = self.loss_of(x, y, weight)
-            gradients = tape.gradient(loss, self.trainable_variables)
+            loss, y_pred, gradients = self.gradients_of(x, y, weight)
             self.optimizer.apply(gradients, self.trainable_variables)
         return self.logs_of(loss, x, y, y_pred, weight)
 
 
-class ReadAfter(Stepping):
+class ReadAfter(_Taught):
     """A momentum encoder: an average of the last weight as it is after the apply."""
-
-    def build_more(self) -> None:
-        last = self.trainable_variables[-1]
-        self.teacher = self.add_weight(
-            shape=last.shape, initializer="zeros", trainable=False, name="teacher"
-        )
 
     def train_step(self, data: Any) -> Any:
         x, y, weight = self.unpacked(data)
-        with tf.GradientTape() as tape:
-            loss, y_pred = self.loss_of(x, y, weight)
-        gradients = tape.gradient(loss, self.trainable_variables)
+        loss, y_pred, gradients = self.gradients_of(x, y, weight)
         self.optimizer.apply(gradients, self.trainable_variables)
         last = ops.cast(self.trainable_variables[-1], "float32")
         self.teacher.assign(0.5 * self.teacher + 0.5 * last)
@@ -179,9 +172,7 @@ class Clipped(Stepping):
 
     def train_step(self, data: Any) -> Any:
         x, y, weight = self.unpacked(data)
-        with tf.GradientTape() as tape:
-            loss, y_pred = self.loss_of(x, y, weight)
-        gradients = tape.gradient(loss, self.trainable_variables)
+        loss, y_pred, gradients = self.gradients_of(x, y, weight)
         self.optimizer.apply(gradients, self.trainable_variables)
         for variable in self.trainable_variables:
             variable.assign(ops.clip(variable, -0.3, 0.3))
@@ -198,9 +189,7 @@ class Sometimes(Stepping):
 
     def train_step(self, data: Any) -> Any:
         x, y, weight = self.unpacked(data)
-        with tf.GradientTape() as tape:
-            loss, y_pred = self.loss_of(x, y, weight)
-        gradients = tape.gradient(loss, self.trainable_variables)
+        loss, y_pred, gradients = self.gradients_of(x, y, weight)
         self.turn.assign_add(1)
 
         def applied() -> Any:
@@ -217,14 +206,11 @@ class Sharpness(Stepping):
     def train_step(self, data: Any) -> Any:
         x, y, weight = self.unpacked(data)
         variables = self.trainable_variables
-        with tf.GradientTape() as tape:
-            loss, y_pred = self.loss_of(x, y, weight)
-        moves = [0.01 * tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
+        loss, y_pred, gradients = self.gradients_of(x, y, weight)
+        moves = [0.01 * tf.convert_to_tensor(g) for g in gradients]
         for variable, move in zip(variables, moves, strict=True):
             variable.assign_add(ops.cast(move, variable.dtype))
-        with tf.GradientTape() as tape:
-            moved, _ = self.loss_of(x, y, weight)
-        gradients = tape.gradient(moved, variables)
+        _, _, gradients = self.gradients_of(x, y, weight)
         for variable, move in zip(variables, moves, strict=True):
             variable.assign_sub(ops.cast(move, variable.dtype))
         self.optimizer.apply(gradients, variables)

@@ -10,26 +10,13 @@ import pytest
 import tensorflow as tf
 from keras import optimizers
 
+from benchmarks.lost_updates import Counting
 from tests.cluster.conftest import MakeStrategy
 
 pytestmark = pytest.mark.timeout(180)
 
 STEPS = 300
 BATCH = np.array([[3, 1]]), np.zeros((1, 1), "float32")
-
-
-class Counting(optimizers.Optimizer):
-    """Counts updates in a slot variable, and subtracts the count."""
-
-    def build(self, variables: Any) -> None:
-        if not self.built:
-            super().build(variables)
-            self.counts = [self.add_variable_from_reference(v, "count") for v in variables]
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        count = self.counts[self._get_variable_index(variable)]
-        self.assign(count, count + gradient)
-        self.assign(variable, variable - count * keras.ops.cast(learning_rate, variable.dtype))
 
 
 class Sum(keras.Model):

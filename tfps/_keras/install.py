@@ -20,10 +20,9 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.trainers.trainer import Trainer
 from keras_hub.src.utils.pipeline_model import PipelineModel
 
-from tfps._keras import on_chief
-from tfps._keras.interface import Hooks, KerasStrategy, StepScope
+from tfps._keras import on_chief, trainer
+from tfps._keras.interface import StepScope, hooks_of
 from tfps._keras.models import FUNCTIONS
-from tfps._keras.optimizers import move_to
 from tfps._keras.variables import count_assignment, native
 
 TESTED_VERSIONS = {"tensorflow": "2.21", "keras": "3.15", "keras-hub": "0.32"}
@@ -55,20 +54,21 @@ def install() -> None:
     loss_scale = keras.optimizers.LossScaleOptimizer
     _wrap(loss_scale, "_tf_apply", functools.partial(_update_plainly, loss_scale._common_apply))
     for name in ("fit", "evaluate", "predict"):
-        _wrap(TensorFlowTrainer, name, functools.partial(_hand_over, name))
-        _wrap(PipelineModel, name, functools.partial(_hand_over_with_preprocessor, name))
-    _wrap(keras.Model, "quantize", _in_scope)
-    _wrap(keras.Model, "__call__", _first_call)
-    _wrap(keras.Model, "build", _in_scope)
-    _wrap(keras.Sequential, "build", _in_scope)
+        _wrap(TensorFlowTrainer, name, functools.partial(trainer.hand_over, name))
+        with_preprocessor = functools.partial(trainer.hand_over, name, preprocesses=True)
+        _wrap(PipelineModel, name, with_preprocessor)
+    _wrap(keras.Model, "quantize", trainer.in_scope)
+    _wrap(keras.Model, "__call__", trainer.first_call)
+    _wrap(keras.Model, "build", trainer.in_scope)
+    _wrap(keras.Sequential, "build", trainer.in_scope)
     _wrap(keras_core.Variable, "_deferred_initialize", _initialize_once)
     _wrap(keras_core.Variable, "_serialize_to_tensors", _serialize)
-    _wrap(Trainer, "compile", _compile)
+    _wrap(Trainer, "compile", trainer.compile_model)
     for name in ("train_on_batch", "test_on_batch", "predict_on_batch"):
-        _wrap(TensorFlowTrainer, name, _on_batch)
+        _wrap(TensorFlowTrainer, name, trainer.on_batch)
     for method, name in FUNCTIONS.items():
-        _wrap(TensorFlowTrainer, f"make_{name}", functools.partial(_make_function, method))
-    _wrap(TensorFlowTrainer, "_maybe_symbolic_build", _maybe_build)
+        _wrap(TensorFlowTrainer, f"make_{name}", functools.partial(trainer.make_function, method))
+    _wrap(TensorFlowTrainer, "_maybe_symbolic_build", trainer.maybe_build)
 
 
 def warn_of_untested_versions() -> None:
@@ -98,7 +98,7 @@ def _wrap(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
 
 
 def _initialize_on_ps(original: Any, variable: Any, initializer: Any) -> None:
-    hooks = _hooks(tf.distribute.get_strategy())
+    hooks = hooks_of(tf.distribute.get_strategy())
     if hooks is None and on_chief.copies() is None:
         original(variable, initializer)
         return
@@ -173,7 +173,7 @@ _DISTRIBUTED = (
 
 def _update_plainly(plain: Any, original: Any, optimizer: Any, *args: Any, **kwargs: Any) -> None:
     """Update without tf.distribute where the chief itself applies an optimizer, in the scope."""
-    chief = _hooks(tf.distribute.get_strategy()) and tf.distribute.in_cross_replica_context()
+    chief = hooks_of(tf.distribute.get_strategy()) and tf.distribute.in_cross_replica_context()
     (plain if chief else original)(optimizer, *args, **kwargs)
 
 
@@ -190,7 +190,7 @@ def in_step() -> bool:
 
 def _add_slot(original: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
     copies = on_chief.copies()
-    if copies is None or _hooks(tf.distribute.get_strategy()) is not None:
+    if copies is None or hooks_of(tf.distribute.get_strategy()) is not None:
         return original(optimizer, *args, **kwargs)
     return copies.add_slot(optimizer, lambda: original(optimizer, *args, **kwargs))
 
@@ -200,50 +200,12 @@ def _step_scope() -> StepScope | None:
     return scope if isinstance(scope, StepScope) else None
 
 
-_POSITIONAL = {
-    "fit": ("x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split",
-            "validation_data", "shuffle", "class_weight", "sample_weight", "initial_epoch",
-            "steps_per_epoch", "validation_steps", "validation_batch_size", "validation_freq"),
-    "evaluate": ("x", "y", "batch_size", "verbose", "sample_weight", "steps", "callbacks",
-                 "return_dict"),
-    "predict": ("x", "batch_size", "verbose", "steps", "callbacks"),
-}  # fmt: skip
-_POSITIONAL_WITH_PREPROCESSOR = {
-    "fit": ("x", "y", "batch_size", "sample_weight", "validation_data", "validation_split"),
-    "evaluate": ("x", "y", "batch_size", "sample_weight"),
-    "predict": ("x", "batch_size"),
-}
-
-
 def _average(name: str, original: Any, callback: Any, optimizer: Any) -> None:
-    hooks = _hooks(optimizer._distribution_strategy)
+    hooks = hooks_of(optimizer._distribution_strategy)
     if hooks is None:
         original(callback, optimizer)
     else:
         getattr(hooks, name)(optimizer)
-
-
-def _compile(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
-    _in_scope(original, model, *args, **kwargs)  # Keras checks that it is the model's own scope
-    hooks = _hooks(model._distribute_strategy)
-    if hooks is not None and model.optimizer is not None:
-        move_to(model._distribute_strategy, model.optimizer)
-        hooks.check_optimizer(model.optimizer)
-
-
-def _in_scope(original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-    strategy = _strategy_of(model)
-    if not isinstance(strategy, KerasStrategy) or on_chief.copies() is not None:
-        return original(model, *args, **kwargs)
-    with strategy.scope():  # type: ignore[attr-defined]
-        return original(model, *args, **kwargs)
-
-
-def _first_call(original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a model; in its scope if that creates variables."""
-    if model.built or tf.distribute.has_strategy():
-        return original(model, *args, **kwargs)
-    return _in_scope(original, model, *args, **kwargs)
 
 
 def _initialize_once(original: Any, variable: Any) -> None:
@@ -257,70 +219,3 @@ def _serialize(original: Any, variable: Any) -> Any:
             variable._initialize_with_initializer(variable._initializer)
             variable._initializer = None
     return original(variable)
-
-
-def _hooks(strategy: Any) -> Hooks | None:
-    """Return the hooks of a strategy, or None if it is not tfps's."""
-    return strategy._keras_hooks if isinstance(strategy, KerasStrategy) else None
-
-
-def _strategy_of(model: Any) -> Any:
-    """Return the strategy in whose scope `model` was built; refuse another one's scope."""
-    current, built_in = tf.distribute.get_strategy(), model._distribute_strategy
-    if isinstance(current, KerasStrategy) and built_in is not current:
-        where = "outside of any" if built_in is None else "in another"
-        raise ValueError(
-            f"Model {model.name!r} was built {where} strategy's scope, so its variables do not "
-            "lie on the ps of this one. Build it inside of strategy.scope()."
-        )
-    return built_in
-
-
-def _hand_over(name: str, original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-    hooks = _hooks(_strategy_of(model))
-    if hooks is None:
-        return original(model, *args, **kwargs)
-    named = dict(zip(_POSITIONAL[name], args, strict=False)) | kwargs
-    if hooks.steps_on_chief(model):
-        return _on_chief(original, model, named)
-    return getattr(hooks, name)(model, **named)
-
-
-def _on_batch(original: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-    hooks = _hooks(_strategy_of(model))
-    if hooks is None or not hooks.steps_on_chief(model):
-        return original(model, *args, **kwargs)
-    with on_chief.on_chief(model, model._distribute_strategy):
-        return original(model, *args, **kwargs)
-
-
-def _on_chief(original: Any, model: Any, named: dict[str, Any]) -> Any:
-    for name in ("x", "validation_data"):
-        if callable(function := named.get(name)):  # from an input context to a dataset
-            named[name] = function(tf.distribute.InputContext())
-    with on_chief.on_chief(model, model._distribute_strategy):
-        return original(model, **named)
-
-
-def _hand_over_with_preprocessor(
-    name: str, original: Any, model: Any, *args: Any, **kwargs: Any
-) -> Any:
-    hooks = _hooks(_strategy_of(model))
-    if hooks is None:
-        return original(model, *args, **kwargs)
-    named = dict(zip(_POSITIONAL_WITH_PREPROCESSOR[name], args, strict=False)) | kwargs
-    if hooks.steps_on_chief(model):
-        return _on_chief(original, model, named)
-    return getattr(hooks, name)(model, preprocess=model.preprocess_samples, **named)
-
-
-def _make_function(method: str, original: Any, model: Any, force: bool = False) -> Any:
-    hooks = _hooks(_strategy_of(model))
-    if hooks is None:
-        return original(model, force=force)
-    return hooks.make_function(model, method, force)
-
-
-def _maybe_build(original: Any, model: Any, *args: Any, **kwargs: Any) -> None:
-    if _hooks(_strategy_of(model)) is None:
-        original(model, *args, **kwargs)

@@ -67,6 +67,11 @@ class KerasStrategy:
     _keras_hooks: Hooks
 
 
+def hooks_of(strategy: Any) -> Hooks | None:
+    """Return the hooks of a strategy, or None if it is not tfps's."""
+    return strategy._keras_hooks if isinstance(strategy, KerasStrategy) else None
+
+
 class StepScope(keras.StatelessScope):
     """A stateless scope in which a `train_step` runs without touching the variables.
 

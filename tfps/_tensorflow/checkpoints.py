@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.checkpoint.checkpoint import _CheckpointRestoreCoordinator
 
-_VALUE = "VARIABLE_VALUE"  # TensorFlow's name for the value in a checkpoint
+from tfps._tensorflow.sharded import VALUE
 
 
 def check_shapes_before_restoring() -> None:
@@ -36,7 +36,7 @@ def _check_shapes(coordinator: Any) -> None:
             continue
         for attribute in nodes[index].attributes:
             shape = stored.get(attribute.checkpoint_key)
-            if shape is None or attribute.name != _VALUE:
+            if shape is None or attribute.name != VALUE:
                 continue
             if not tf.TensorShape(variable.shape).is_compatible_with(shape):
                 name = getattr(variable, "path", variable.name)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.python.distribute.sharded_variable import ShardedVariableSpec
 from typing_extensions import override
 
-_VALUE = "VARIABLE_VALUE"  # TensorFlow's name for the value in a checkpoint
+VALUE = "VARIABLE_VALUE"  # TensorFlow's name for the value in a checkpoint
 
 
 class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
@@ -162,10 +162,10 @@ class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
 
         The value passes through the chief's memory, as it does for every file that Keras writes.
         """
-        return {_VALUE: tf.convert_to_tensor(self)}
+        return {VALUE: tf.convert_to_tensor(self)}
 
     def _restore_from_tensors(self, restored: dict[str, tf.Tensor]) -> Any:
-        return self.assign(restored[_VALUE])
+        return self.assign(restored[VALUE])
 
 
 class _Spec(ShardedVariableSpec):

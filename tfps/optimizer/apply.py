@@ -70,12 +70,12 @@ class PsOptimizer(WorkerOptimizer):
         Variables are updated whole if an update looks at all of their elements.
         """
         update_whole(v for v in self.optimized if looks_at_whole(self._keras, v))
-        follows = self._rate is None or self._update_step.reads_step or self._keras.use_ema
+        scheduled = _keras.learning_rate_variable(self._keras) is None
+        follows = scheduled or self._update_step.reads_step or self._keras.use_ema
         for ps in self.ps if follows else ():
             if ps not in self._numbers:
                 with variables_on(ps):
                     self._numbers[ps] = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.restart()
 
     def without_count(self) -> PsOptimizer:
         """Return the same optimizer, but its updates do not count in the global step."""
@@ -86,7 +86,7 @@ class PsOptimizer(WorkerOptimizer):
     def restart(self) -> None:
         """Have all ps number their next updates from the global step on; to be called on the chief.
 
-        Nothing may be under way.
+        It is called before each run, when nothing is under way.
         """
         if self._numbers:
             number = int(self.global_step.numpy()) // self.steps_per_update
@@ -180,7 +180,7 @@ class PsOptimizer(WorkerOptimizer):
     def lower_loss_scale(self, counters: Values) -> None:
         """Lower the loss scale after gradients that were not finite."""
         assert self.loss_scale is not None
-        with locked(view_of(self.global_step).shard.ps, [counters[self.global_step]]):
+        with locked(self._home, [counters[self.global_step]]):
             self.loss_scale.lower(counters)
 
     @property

@@ -21,6 +21,7 @@ class WorkerOptimizer:
 
     Attributes:
         loss_scale: its dynamic loss scale; None if it has none.
+        counters: the scalars of the optimizer that a worker pulls with the parameters.
         optimized: the variables that it updates.
     """
 
@@ -46,20 +47,13 @@ class WorkerOptimizer:
         self._keras = optimizer.inner_optimizer if scaled else optimizer
         self._lazy_rows = lazy_rows
         self._update_step = UpdateStep(self._keras)
-        self._rate = _keras.learning_rate_variable(self._keras)
+        self.counters = _keras.counters(optimizer)
         self.optimized = _keras.optimized_variables(self._keras)
 
     @property
     def global_step(self) -> keras.Variable:
         """The number of updates so far: int64, scalar, one native atomic counter on a ps."""
         return _keras.global_step_variable(self._keras)
-
-    @property
-    def counters(self) -> list[keras.Variable]:
-        """The scalars of the optimizer that a worker pulls with the parameters."""
-        rate = [] if self._rate is None else [self._rate]
-        loss_scale = [] if self.loss_scale is None else self.loss_scale.variables
-        return [self.global_step, *rate, *loss_scale]
 
     def slots_of(self, variable: keras.Variable) -> list[keras.Variable]:
         """Return the slot variables of `variable` that have its shape."""

@@ -12,10 +12,11 @@ import tensorflow as tf
 from typing_extensions import override
 
 from tfps.params.variable_map import VariableMap, VariableSet
+from tfps.step.calls import StepApply
 from tfps.step.compute import Applied, InlineApply
 from tfps.step.inline_state import Turn
-from tfps.step.push import Pushed, push, push_assigned, push_written
-from tfps.step.step import Step, StepApply
+from tfps.step.push import Pushed, push, push_written
+from tfps.step.step import Step
 from tfps.transport.messages import Wire
 from tfps.transport.pull import Pull, pull
 
@@ -35,17 +36,15 @@ class InlinePush(InlineApply):
         self._worker = worker
         self._pulled = pulled
         self._state = step.inline_state
-        self._calls = [call for call in step.calls if call.call.is_inline]
 
     @override
     def begin(self) -> None:
-        if self._calls:
-            self._state.begin(self._pulled.start_versions)
+        self._state.begin(self._pulled.start_versions)
 
     @override
     def apply(self, applied: Applied) -> None:
         call = self._step.calls[applied.number]
-        for earlier in self._calls[: self._calls.index(call)]:
+        for earlier in self._state.calls[: self._state.calls.index(call)]:
             self._let_pass(earlier)
         self._take_turn(call)
         self._push_written(call)
@@ -59,10 +58,10 @@ class InlinePush(InlineApply):
 
     @override
     def end(self) -> tf.Tensor | None:
-        for call in self._calls:
+        for call in self._state.calls:
             self._let_pass(call)
             self._give_back(call)
-        return self._state.sums() if self._calls else None
+        return self._state.sums()
 
     def _push_written(self, call: StepApply) -> None:
         """Push what the step has assigned so far to variables that a call changes."""
@@ -72,11 +71,9 @@ class InlinePush(InlineApply):
         if step.replica is not None:
             step.replica.write(values)
         moved = [(v, values[v] - variables.base(v)) for v in step.moved if v in values]
-        self._add(push_written(moved, [], self._wire))
-        for variable in step.assigned:
-            if variable in values:
-                is_assigned = variables.is_assigned(variable)
-                self._add(push_assigned(variable, values[variable], is_assigned, self._wire))
+        assigned = [(v, values[v]) for v in step.assigned if v in values]
+        is_assigned = VariableMap((v, variables.is_assigned(v)) for v, _ in assigned)
+        self._add(push_written(moved, assigned, self._wire, is_assigned))
         variables.load(values)
 
     def _pull(self, call: StepApply) -> None:
@@ -99,22 +96,20 @@ class InlinePush(InlineApply):
         step.variables.load(pulled.whole | rows)
         self._state.set_versions(pulled.start_versions)
         self._state.set_turn(call, Turn.RAN)
-        self._state.add(tf.stack([pulled.received_bytes, pulled.sent_bytes], axis=1))
+        self._state.add(pulled.traffic)
 
     def _add(self, pushed: Pushed) -> None:
-        traffic = tf.stack([tf.zeros_like(pushed.sent_bytes), pushed.sent_bytes], axis=1)
         # What reads the sums waits for the receipts.
         with tf.control_dependencies(list(pushed.applied)):
-            self._state.add(tf.identity(traffic), pushed.dropped)
+            self._state.add(tf.identity(pushed.traffic), pushed.dropped)
 
     def _let_pass(self, call: StepApply) -> None:
         """Tell the ps that nothing comes of a call, if it has not run in this step."""
-        answered = [effect for effect in call.effects if effect.reaches_all]
-        if call.call.is_certain or not answered:
+        if call.call.is_certain or not call.answered:
             return
 
         def skip() -> tf.Operation:
-            for effect in answered:
+            for effect in call.answered:
                 effect.skip(self._state.versions(call)[effect], self._worker)
             self._state.set_turn(call, Turn.PASSED)
             return tf.no_op()
@@ -123,26 +118,24 @@ class InlinePush(InlineApply):
 
     def _take_turn(self, call: StepApply) -> None:
         """Wait for the answer to a notice that nothing came of a call, if there was one."""
-        answered = [effect for effect in call.effects if effect.reaches_all]
-        if call.call.is_certain or not answered:
+        if call.call.is_certain or not call.answered:
             return
 
         def wait() -> tf.Operation:
-            self._state.set_versions({effect: effect.begin() for effect in answered})
+            self._state.set_versions({effect: effect.begin() for effect in call.answered})
             return tf.no_op()
 
         tf.cond(tf.equal(self._state.turn(call), Turn.PASSED), wait, tf.no_op)
 
     def _give_back(self, call: StepApply) -> None:
         """Leave the answer that a call holds to the next step."""
-        answered = [effect for effect in call.effects if effect.reaches_all]
 
         def give_back() -> tf.Operation:
-            for effect in answered:
+            for effect in call.answered:
                 effect.give_back(self._state.versions(call)[effect])
             return tf.no_op()
 
         if call.call.is_certain:
             give_back()
-        elif answered:
+        elif call.answered:
             tf.cond(tf.equal(self._state.turn(call), Turn.RAN), give_back, tf.no_op)

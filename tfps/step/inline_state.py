@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import tensorflow as tf
 
+from tfps.step.calls import StepApply
 from tfps.transport.pull import Versions
 from tfps.update.effect import Effect
 from tfps.worker.per_worker import WorkerVariables
@@ -24,14 +25,6 @@ class Turn(enum.IntEnum):
     """It has told the ps that nothing comes, and has not taken their answer."""
 
 
-class Call(Protocol):
-    """A call of `apply`."""
-
-    @property
-    def effects(self) -> Sequence[Effect]:
-        """How its gradients take effect."""
-
-
 class InlineState:
     """The turns of calls, the versions at which their next push starts, and what was sent.
 
@@ -39,7 +32,7 @@ class InlineState:
         calls: the calls, in order.
     """
 
-    def __init__(self, calls: Sequence[Call], num_ps: int) -> None:
+    def __init__(self, calls: Sequence[StepApply], num_ps: int) -> None:
         """Take the calls, and the number of ps."""
         self.calls = list(calls)
         self._ps = num_ps
@@ -54,20 +47,22 @@ class InlineState:
 
     def begin(self, start: Mapping[Any, Versions]) -> None:
         """Begin a step, which starts at these versions of effects."""
+        if not self.calls:
+            return
         self._variables.write(0, tf.zeros([self._ps + 1, 2, 2], tf.int64))
         for call in self.calls:
             self.set_turn(call, Turn.HELD)
             self.set_versions({e: start[e] for e in call.effects if e in start})
 
-    def turn(self, call: Call) -> tf.Tensor:
+    def turn(self, call: StepApply) -> tf.Tensor:
         """Return where a call stands, int64: see `Turn`."""
         return self._variables.read(1 + self.calls.index(call), tf.int64, [])
 
-    def set_turn(self, call: Call, turn: Turn) -> None:
+    def set_turn(self, call: StepApply, turn: Turn) -> None:
         """Set where a call stands."""
         self._variables.write(1 + self.calls.index(call), tf.constant(turn, tf.int64))
 
-    def versions(self, call: Call) -> dict[Effect, Versions]:
+    def versions(self, call: StepApply) -> dict[Effect, Versions]:
         """Return the versions at which the next push of a call starts."""
         return {
             effect: {
@@ -83,7 +78,7 @@ class InlineState:
             for ps, version in of_ps.items():
                 self._variables.write(self._index[effect, ps], version)
 
-    def add(self, traffic: tf.Tensor, dropped: tf.Tensor | int = 0) -> None:
+    def add(self, traffic: tf.Tensor | int = 0, dropped: tf.Tensor | int = 0) -> None:
         """Add to `sums`.
 
         Args:
@@ -91,13 +86,18 @@ class InlineState:
             dropped: the number of updates that were dropped, int64.
         """
         first = tf.reshape(tf.cast(dropped, tf.int64), [1, 1, 1]) * [[[1, 0], [0, 0]]]
-        self._variables.write(0, self.sums() + tf.concat([first, traffic], axis=0))
+        others = tf.broadcast_to(tf.cast(traffic, tf.int64), [self._ps, 2, 2])
+        self._variables.write(0, self._sums() + tf.concat([first, others], axis=0))
 
-    def sums(self) -> tf.Tensor:
+    def sums(self) -> tf.Tensor | None:
         """Return what was added up in the step: int64, of shape `(1 + num_ps, 2, 2)`.
 
-        `[0, 0, 0]` is the number of updates that were dropped, `[1:]` the bytes.
+        `[0, 0, 0]` is the number of updates that were dropped, `[1:]` the bytes. None if there are
+        no calls.
         """
+        return self._sums() if self.calls else None
+
+    def _sums(self) -> tf.Tensor:
         return self._variables.read(0, tf.int64, [self._ps + 1, 2, 2])
 
     def _make(self) -> list[tf.Variable]:

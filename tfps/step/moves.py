@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfps.params.variable_map import Values, VariableMap
 from tfps.step.compute import Computed, ComputeFunction, InlineApply, compute
 from tfps.step.inline import InlinePush
-from tfps.step.push import Pushed, push, push_assigned, push_written
+from tfps.step.push import Pushed, push, push_written
 from tfps.step.step import Step
 from tfps.transport.messages import Wire, buckets
 from tfps.transport.pull import Pull, Versions, pull
@@ -157,12 +157,8 @@ class Moves:
         step, values = self.step, computed.values
         bases = pulled.whole | computed.bases
         moved = [(v, values[v] - bases[v]) for v in step.moved]
-        certain = [(v, values[v]) for v in step.assigned if v not in computed.assigned]
-        pushed = push_written(moved, certain, self.wire)
-        for variable in step.assigned:
-            if variable in computed.assigned:
-                is_assigned = computed.assigned[variable]
-                pushed += push_assigned(variable, values[variable], is_assigned, self.wire)
+        assigned = [(v, values[v]) for v in step.assigned]
+        pushed = push_written(moved, assigned, self.wire, computed.assigned)
         if step.replica is not None:
             step.replica.write(VariableMap((v, values[v]) for v in step.written))
         return pushed

@@ -94,12 +94,11 @@ class Probe(StepScope):
     @override
     def get_current_value(self, variable: keras.Variable) -> tf.Tensor:
         self._uses.append(_Use(variable=variable, graph=tf.compat.v1.get_default_graph()))
-        value = self._tracked(variable)
+        # What was assigned last, if that was outside of branches and loops.
+        value = None if variable in self._in_graphs else super().get_current_value(variable)
         if value is None:
             self.read.add(variable)
             value = self._watched(variable)
-        elif variable in self._in_graphs:
-            self.read.add(variable)
         graph = tf.compat.v1.get_default_graph()
         if graph is self._graph and variable not in self._in_graphs:
             return value
@@ -244,12 +243,6 @@ class Probe(StepScope):
             used=used,
             written=VariableSet(v for v in written if v in changed),
         )
-
-    def _tracked(self, variable: keras.Variable) -> tf.Tensor | None:
-        """Return what was assigned last, if that was outside of branches and loops."""
-        if variable in self._in_graphs:
-            return self._watched(variable)
-        return super().get_current_value(variable)
 
     def _before(self, variable: keras.Variable) -> tf.Tensor | None:
         """Return what a variable holds before an assignment, as a tensor of the current graph."""

@@ -12,8 +12,8 @@ import tensorflow as tf
 from tfps.optimizer.views import RowView, view_of_part
 from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.params.variables import awaited_on, locked
+from tfps.step.calls import StepApply
 from tfps.step.compute import Applied
-from tfps.step.step import StepApply
 from tfps.transport.messages import Wire
 from tfps.transport.pull import Pull
 from tfps.transport.rows import RowRequest
@@ -43,6 +43,11 @@ class Pushed:
     def nothing(cls, num_ps: int) -> Pushed:
         """Return the result of an empty push."""
         return cls(dropped=tf.zeros([], tf.int64), sent_bytes=total([], num_ps), applied=[])
+
+    @property
+    def traffic(self) -> tf.Tensor:
+        """Its bytes, int64, of shape `(num_ps, 2, 2)`: pulled and pushed, uncoded and coded."""
+        return tf.stack([tf.zeros_like(self.sent_bytes), self.sent_bytes], axis=1)
 
     def __add__(self, other: Pushed) -> Pushed:
         return Pushed(
@@ -222,16 +227,24 @@ def deliver(
     return Pushed(dropped=tf.zeros([], tf.int64), sent_bytes=sent, applied=[applied])
 
 
-def push_written(differences: DenseValues, values: DenseValues, wire: Wire) -> Pushed:
+def push_written(
+    differences: DenseValues,
+    values: DenseValues,
+    wire: Wire,
+    is_assigned: Values | None = None,
+) -> Pushed:
     """Write to variables, each on its ps.
 
     Args:
         differences: what is added to a variable.
         values: what a variable is set to; of several workers' values, the last one counts.
         wire: the format in which parameters and gradients travel, but for these.
+        is_assigned: for some of the variables in `values`, whether to set them, a bool scalar.
     """
-    replaced = VariableSet(variable for variable, _ in values)
-    received, byte_counts = send([*differences, *values])
+    perhaps = is_assigned or VariableMap()
+    certain = [(v, value) for v, value in values if v not in perhaps]
+    replaced = VariableSet(variable for variable, _ in certain)
+    received, byte_counts = send([*differences, *certain])
     for push in received:
         sent = push.decoded()
         # Nothing is to come between what an update of several ops reads and what it writes.
@@ -242,13 +255,16 @@ def push_written(differences: DenseValues, values: DenseValues, wire: Wire) -> P
                 view = view_of_part(each.variable, each.shard)
                 write = view.assign if each.variable in replaced else view.assign_add
                 write(each.value)
-    return _sent(byte_counts, wire)
+    pushed = _sent(byte_counts, wire)
+    for variable, value in values:
+        if variable in perhaps:
+            pushed += _set_if(perhaps[variable], variable, value, wire)
+    return pushed
 
 
-def push_assigned(
-    variable: keras.Variable, value: tf.Tensor, is_assigned: tf.Tensor, wire: Wire
+def _set_if(
+    is_assigned: tf.Tensor, variable: keras.Variable, value: tf.Tensor, wire: Wire
 ) -> Pushed:
-    """Set a variable to a value on its ps, if it was assigned to."""
     sent_bytes = tf.cond(
         is_assigned,
         lambda: push_written([], [(variable, value)], wire).sent_bytes,

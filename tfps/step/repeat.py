@@ -47,13 +47,13 @@ class State(NamedTuple):
 
     def with_pull(self, pulled: Pull) -> State:
         """Return the state after a pull."""
-        traffic = tf.stack([pulled.received_bytes, pulled.sent_bytes], axis=1)
-        return self._replace(traffic=self.traffic + traffic)
+        return self._replace(traffic=self.traffic + pulled.traffic)
 
     def with_push(self, pushed: Pushed) -> State:
         """Return the state after a push."""
-        traffic = tf.stack([tf.zeros_like(pushed.sent_bytes), pushed.sent_bytes], axis=1)
-        return self._replace(dropped=self.dropped + pushed.dropped, traffic=self.traffic + traffic)
+        return self._replace(
+            dropped=self.dropped + pushed.dropped, traffic=self.traffic + pushed.traffic
+        )
 
     def with_sums(self, sums: tf.Tensor) -> State:
         """Return the state after pushes and pulls whose sums these are: see `InlineState.sums`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,22 +12,19 @@ import tensorflow as tf
 
 from tfps import _keras
 from tfps.optimizer.apply import PsOptimizer
-from tfps.optimizer.limits import check_variables
 from tfps.params.placement import NEGLIGIBLE_BYTES
 from tfps.params.shards import shards
 from tfps.params.variable_map import VariableMap, VariableSet
+from tfps.step.calls import build_optimizers, step_calls
 from tfps.step.discover import Demand, check_sums, discover
 from tfps.step.inline_state import InlineState
-from tfps.step.probe import ApplyCall
 from tfps.transport.messages import Wire
 from tfps.update.asynchronous import Asynchronous
 from tfps.update.effect import Effect, Measured
 from tfps.update.gate import Gate
 from tfps.update.policy import Policy
 from tfps.update.ps_program import PsProgram
-from tfps.worker.accumulate import Accumulator
 from tfps.worker.cache import Cache
-from tfps.worker.codec_state import CodecState
 from tfps.worker.frozen import Frozen
 from tfps.worker.per_worker import WorkerVariables
 from tfps.worker.replica import Replica
@@ -54,45 +51,6 @@ class StepSettings:
     overlap: bool = False
     lazy_rows: bool = True
     jit_compile: bool = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class StepApply:
-    """A call of an optimizer's `apply` in a step, and what it needs on the worker and on the ps.
-
-    Attributes:
-        optimizer: the optimizer.
-        call: the call.
-        dense: how gradients of whole variables take effect.
-        rows: how gradients of rows take effect; the same object if there is no difference.
-        accumulator: adds up gradients on the worker; None if each is pushed.
-        codec_state: what codecs keep on the worker.
-    """
-
-    optimizer: PsOptimizer
-    call: ApplyCall
-    dense: Effect
-    rows: Effect
-    accumulator: Accumulator | None
-    codec_state: CodecState
-
-    @property
-    def effects(self) -> list[Effect]:
-        """The effects, each once."""
-        return [self.dense] if self.rows is self.dense else [self.dense, self.rows]
-
-    @property
-    def variables(self) -> Sequence[keras.Variable]:
-        """The variables that it updates."""
-        return self.call.variables
-
-    def prepare(self) -> None:
-        """Prepare for a trace; to be called at the top of a worker's function."""
-        if self.accumulator is not None:
-            self.accumulator.prepare()
-        self.codec_state.prepare()
-        for effect in self.effects:
-            effect.prepare()
 
 
 class Step:
@@ -136,14 +94,16 @@ class Step:
         self.num_workers = settings.num_workers
         self.jit_compile = settings.jit_compile
         self.demand: Demand = discover(self.computation, batch_spec)
-        if _build_optimizers(self.demand.applied):
+        if build_optimizers(self.demand.applied):
             self.demand = discover(self.computation, batch_spec)
         self.window = settings.policy.window(self.num_workers) if self.demand.applied else None
-        self.optimizers = [
-            self._prepared(optimizer, settings)
-            for optimizer in dict.fromkeys(call.optimizer for call in self.demand.applied)
-        ]
-        self.calls = self._calls(settings)
+        self.optimizers, self.calls = step_calls(
+            self.demand,
+            settings.policy,
+            self.num_workers,
+            lazy_rows=settings.lazy_rows,
+            in_windows=self.window is not None,
+        )
         self.metrics = [v for v in self.demand.whole if v.synchronization == "on_read"]
         check_sums(self.demand, self.metrics)
         seeds = [v for v in self.demand.whole if _keras.is_seed_state(v)]
@@ -247,45 +207,6 @@ class Step:
             if part is not None:
                 part.prepare()
 
-    def _prepared(self, optimizer: keras.optimizers.Optimizer, settings: StepSettings) -> StepApply:
-        calls = [call for call in self.demand.applied if call.optimizer is optimizer]
-        variables = list(VariableSet(v for call in calls for v in call.variables))
-        for inner in _keras.without_wrappers(optimizer):
-            settings.policy.check_optimizer(inner, lazy_rows=settings.lazy_rows)
-        ps_optimizer = PsOptimizer(optimizer, lazy_rows=settings.lazy_rows)
-        dense = settings.policy.effect(ps_optimizer, self.num_workers)
-        accumulator = None
-        if ps_optimizer.steps_per_update > 1:
-            accumulator = Accumulator(
-                ps_optimizer.steps_per_update,
-                variables,
-                self.demand.tables,
-                ps_optimizer.global_step,
-            )
-        return StepApply(
-            optimizer=ps_optimizer,
-            call=dataclasses.replace(calls[0], variables=variables),
-            dense=dense,
-            rows=settings.policy.effect_of_rows(ps_optimizer, self.num_workers, dense),
-            accumulator=accumulator,
-            codec_state=CodecState(),
-        )
-
-    def _calls(self, settings: StepSettings) -> list[StepApply]:
-        """Return the calls of `apply`, each with effects of its own; windows have one push."""
-        unused = {parts.call.optimizer: parts for parts in self.optimizers}
-        calls = []
-        for call in self.demand.applied:
-            parts = unused.pop(call.optimizer, None)
-            if parts is None:
-                parts = next(p for p in self.optimizers if p.call.optimizer is call.optimizer)
-                if self.window is None:
-                    dense = settings.policy.effect(parts.optimizer, self.num_workers)
-                    rows = settings.policy.effect_of_rows(parts.optimizer, self.num_workers, dense)
-                    parts = dataclasses.replace(parts, dense=dense, rows=rows)
-            calls.append(dataclasses.replace(parts, call=call))
-        return calls
-
     def _make_replica(self) -> Replica:
         self.replica = Replica(self.whole, self._applied, self.demand.tables)
         return self.replica
@@ -308,17 +229,6 @@ class Step:
                 )
             copies.append(RowCopy(table, [] if optimizer is None else optimizer.slots_of(table)))
         return copies
-
-
-def _build_optimizers(applied: Sequence[ApplyCall]) -> bool:
-    """Build the optimizers that are not built yet; return whether there were any."""
-    for call in applied:
-        check_variables(call.optimizer, call.variables)
-    unbuilt = [call for call in applied if not call.optimizer.built]
-    for optimizer in dict.fromkeys(call.optimizer for call in unbuilt):
-        calls = [call for call in unbuilt if call.optimizer is optimizer]
-        optimizer.build(list(VariableSet(v for call in calls for v in call.variables)))
-    return bool(unbuilt)
 
 
 def _returning_tensors(computation: Callable[[Any], Any]) -> Callable[[Any], Any]:

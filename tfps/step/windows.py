@@ -14,11 +14,11 @@ import tensorflow as tf
 from typing_extensions import override
 
 from tfps.params.variable_map import Values, VariableMap, VariableSet
+from tfps.step.calls import StepApply
 from tfps.step.compute import Applied, Computed, ComputeFunction, InlineApply
 from tfps.step.moves import Moves
-from tfps.step.push import Pushed, deliver, push_assigned, push_row_differences, push_written
+from tfps.step.push import Pushed, deliver, push_row_differences, push_written
 from tfps.step.repeat import Batches, State
-from tfps.step.step import StepApply
 from tfps.transport.pull import Pull
 from tfps.transport.rows import RowRequest
 from tfps.transport.tree import take_apart
@@ -103,7 +103,6 @@ class WindowMoves:
 
     Attributes:
         step: what a step is made of.
-        num_ps: the number of ps.
     """
 
     def __init__(self, moves: Moves) -> None:
@@ -113,7 +112,6 @@ class WindowMoves:
         assert step.replica is not None
         self._moves = moves
         self.step = step
-        self.num_ps = moves.wire.num_ps
         self._window = step.window
         self._replica: Replica = step.replica
         self._copies: VariableMap[RowCopy] = VariableMap(
@@ -232,11 +230,11 @@ class WindowMoves:
             if v not in optimized
         ]
         counted = [(v, self._moved(v, pulled)) for v in self.step.global_steps]
-        pushed = push_written([*moved, *counted], [], self._moves.wire)
-        for variable in self.step.assigned:
-            value = self._replica.value(variable)
-            differs = tf.reduce_any(tf.not_equal(value, pulled.whole[variable]))
-            pushed += push_assigned(variable, value, differs, self._moves.wire)
+        assigned = [(v, self._replica.value(v)) for v in self.step.assigned]
+        differs = VariableMap(
+            (v, tf.reduce_any(tf.not_equal(value, pulled.whole[v]))) for v, value in assigned
+        )
+        pushed = push_written([*moved, *counted], assigned, self._moves.wire, differs)
         for optimizer in self.step.optimizers:
             pushed += self._push(optimizer, pulled, share)
         return pushed
@@ -286,17 +284,16 @@ class _WindowInline(InlineApply):
 
     @override
     def begin(self) -> None:
-        if self._state.calls:
-            self._state.begin({})
+        self._state.begin({})
 
     @override
     def apply(self, applied: Applied) -> None:
         call = self._moves.step.calls[applied.number]
         self._moves.write_inline(call)
         dropped = self._moves.apply(applied, self._inputs)
-        self._state.add(tf.zeros([self._moves.num_ps, 2, 2], tf.int64), dropped)
+        self._state.add(dropped=dropped)
         self._moves.read_inline(call, self._inputs)
 
     @override
     def end(self) -> tf.Tensor | None:
-        return self._state.sums() if self._state.calls else None
+        return self._state.sums()

@@ -41,6 +41,11 @@ class Pull:
     sent_bytes: tf.Tensor
     start_versions: Mapping[Any, Versions] = dataclasses.field(default_factory=dict)
 
+    @property
+    def traffic(self) -> tf.Tensor:
+        """Its bytes, int64, of shape `(num_ps, 2, 2)`: pulled and pushed, uncoded and coded."""
+        return tf.stack([self.received_bytes, self.sent_bytes], axis=1)
+
 
 def pull(
     whole: Sequence[keras.Variable],
