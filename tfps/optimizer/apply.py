@@ -161,10 +161,10 @@ class PsOptimizer(WorkerOptimizer):
                         self.loss_scale.raise_()
                 if averages:
                     if at == self._home:
-                        numbers[at] = number(native(self.global_step), updates)
-                    by_home = numbers.get(self._home)
-                    step = now.counters[self.global_step] if by_home is None else by_home
-                    move_averages(self._keras, step, at)
+                        batch = numbers[at] = number(native(self.global_step), updates)
+                    elif ps is not None:
+                        batch = now.counters[self.global_step]
+                    move_averages(self._keras, batch, at)
                 self._constrain(here)
             # A pull reads what counts. So it comes after the block's end, which needs no message.
             if self.counts and at == self._home and not averages:

@@ -52,6 +52,13 @@ BY_ROW: dict[str, Callable[[], optimizers.Optimizer]] = {
     "clipvalue": lambda: optimizers.SGD(0.5, clipvalue=0.01),
     "accumulation": lambda: optimizers.SGD(0.3, gradient_accumulation_steps=2, global_clipnorm=0.5),
     "ema": lambda: optimizers.SGD(0.1, use_ema=True, ema_momentum=0.7, ema_overwrite_frequency=4),
+    "ema and accumulation": lambda: optimizers.SGD(
+        0.1,
+        use_ema=True,
+        ema_momentum=0.7,
+        ema_overwrite_frequency=2,
+        gradient_accumulation_steps=2,
+    ),
     "loss scale": lambda: optimizers.LossScaleOptimizer(optimizers.SGD(0.1), initial_scale=64.0),
 }
 
