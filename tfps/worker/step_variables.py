@@ -27,6 +27,8 @@ class StepVariables:
         self._shapes = VariableMap(
             (v, (None, *v.shape[1:]) if v in by_row else tuple(v.shape)) for v in self._variables
         )
+        # A layer with mixed precision sees its variables in another dtype while it is called.
+        self._dtypes = VariableMap((v, tf.as_dtype(v.dtype)) for v in self._variables)
         # Of each: what it holds, what the ps are known to hold, and whether it was assigned to.
         self._index = VariableMap((v, 3 * i) for i, v in enumerate(self._variables))
         self._values = WorkerVariables(self._make)
@@ -48,11 +50,11 @@ class StepVariables:
 
     def read(self, variable: keras.Variable) -> tf.Tensor:
         """Return what a variable holds."""
-        return self._values.read(self._index[variable], variable.dtype, self._shapes[variable])
+        return self._read(variable, 0)
 
     def base(self, variable: keras.Variable) -> tf.Tensor:
         """Return what was pulled last for a variable."""
-        return self._values.read(self._index[variable] + 1, variable.dtype, self._shapes[variable])
+        return self._read(variable, 1)
 
     def is_assigned(self, variable: keras.Variable) -> tf.Tensor:
         """Return whether a variable was assigned to since it was pulled, a bool scalar."""
@@ -61,14 +63,18 @@ class StepVariables:
     def assign(self, variable: keras.Variable, value: tf.Tensor) -> None:
         """Assign to a variable."""
         index = self._index[variable]
-        self._values.write(index, tf.cast(value, variable.dtype))
+        self._values.write(index, tf.cast(value, self._dtypes[variable]))
         self._values.write(index + 2, tf.constant(True))
+
+    def _read(self, variable: keras.Variable, offset: int) -> tf.Tensor:
+        index = self._index[variable] + offset
+        return self._values.read(index, self._dtypes[variable], self._shapes[variable])
 
     def _make(self) -> list[tf.Variable]:
         made = []
         for variable in self._variables:
             shape = self._shapes[variable]
-            zeros = tf.zeros([size or 0 for size in shape], variable.dtype)
+            zeros = tf.zeros([size or 0 for size in shape], self._dtypes[variable])
             made += [tf.Variable(zeros, shape=shape, trainable=False) for _ in range(2)]
             made.append(tf.Variable(False, trainable=False))
         return made
