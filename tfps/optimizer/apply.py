@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -111,6 +111,7 @@ class PsOptimizer(WorkerOptimizer):
         *,
         versions: Mapping[int, tf.Variable] = MappingProxyType({}),
         rate_scale: Callable[[int], tf.Tensor] | None = None,
+        constrained: Sequence[keras.Variable] = (),
         ps: int | None = None,
         paced: bool = False,
     ) -> dict[int, tf.Tensor]:
@@ -122,6 +123,7 @@ class PsOptimizer(WorkerOptimizer):
             versions: for some ps, by their index, a variable that counts the updates there, int64.
             rate_scale: a function of the index of a ps. It returns the factor of the learning rate,
                 and is called where the updates of the ps are traced. None is a factor of 1.
+            constrained: variables without a gradient whose constraints are applied, too.
             ps: the index of the only ps to write to, if each ps makes its updates by itself. None
                 writes to all.
             paced: whether gradients come one after the other, and a pull is not to wait for all:
@@ -146,9 +148,15 @@ class PsOptimizer(WorkerOptimizer):
             if paced and at in counters:
                 now = self._now(at, dtypes, counters[at], rate_scale)
                 for gradient in here:
-                    with self._alone(at, [gradient], in_order=False), awaited_on(at):
+                    several = not self._is_one_op(gradient)
+                    with self._alone(at, [gradient], several=several), awaited_on(at):
                         self._update(gradient, now)
-            with self._alone(at, [] if paced else here) as end, awaited_on(at):
+            constraints = self._constraints(at, here, constrained)
+            # Updates that depend on their number come in the order of the numbers.
+            in_order = self.is_numbered and bool(here)
+            several = not paced and (in_order or not all(map(self._is_one_op, here)))
+            alone = self._alone(at, here, several=several or bool(constraints))
+            with alone as end, awaited_on(at):
                 with traced_on(at) as updates:
                     if at in counters and not paced:
                         now = self._now(at, dtypes, counters[at], rate_scale)
@@ -165,7 +173,9 @@ class PsOptimizer(WorkerOptimizer):
                     elif ps is not None:
                         batch = now.counters[self.global_step]
                     move_averages(self._keras, batch, at)
-                self._constrain(here)
+                for constraint, view in constraints:  # after the averages, as in Keras
+                    with tf.device(view.device):
+                        view.assign(constraint(view.read()))
             # A pull reads what counts. So it comes after the block's end, which needs no message.
             if self.counts and at == self._home and not averages:
                 numbers[at] = number(native(self.global_step), end)
@@ -173,9 +183,13 @@ class PsOptimizer(WorkerOptimizer):
                 numbers[at] = number(versions[at], end)
         return numbers
 
-    def count(self) -> None:
-        """Count one batch that makes no update."""
-        self.apply([], {})
+    def count(self, constrained: Sequence[keras.Variable]) -> None:
+        """Count one batch that makes no update; as in Keras, it applies constraints all the same.
+
+        Args:
+            constrained: the variables whose constraints are applied.
+        """
+        self.apply([], {}, constrained=constrained)
 
     def lower_loss_scale(self, counters: Values) -> None:
         """Lower the loss scale after gradients that were not finite."""
@@ -189,7 +203,7 @@ class PsOptimizer(WorkerOptimizer):
         return view_of(self.global_step).shard.ps
 
     def _alone(
-        self, ps: int, gradients: Sequence[ShardGradient], *, in_order: bool = True
+        self, ps: int, gradients: Sequence[ShardGradient], *, several: bool
     ) -> AbstractContextManager[list[tf.Operation]]:
         """Let no other update run at the same time, if one of the two would be lost.
 
@@ -197,13 +211,13 @@ class PsOptimizer(WorkerOptimizer):
 
         Args:
             ps: the index of the ps.
-            gradients: the gradients of its shards.
-            in_order: whether updates that depend on their number come in the order of the numbers.
+            gradients: the gradients that the block needs.
+            several: whether it has several ops that belong together, besides those of the loss
+                scale and the averages.
         """
         scaled = self.loss_scale is not None and ps == self._home
         averaged = self.counts and bool(averaged_shards(self._keras, ps=ps))
-        numbered = in_order and self.is_numbered and bool(gradients)
-        if scaled or averaged or numbered or not all(map(self._is_one_op, gradients)):
+        if scaled or averaged or several:
             return locked(ps, [gradient.value for gradient in gradients])
         return traced_on(ps)
 
@@ -214,7 +228,7 @@ class PsOptimizer(WorkerOptimizer):
             return True
         view = self._view(gradient)
         decays = _keras.decays(self._keras, view)
-        return variable.constraint is None and not decays and self._update_step.is_one_op(view)
+        return not decays and self._update_step.is_one_op(view)
 
     def _view(self, gradient: ShardGradient) -> PsView:
         """Return a view of what a gradient updates."""
@@ -261,10 +275,12 @@ class PsOptimizer(WorkerOptimizer):
                 gradient = tf.scatter_nd(of_shard.ids[:, None], gradient, view.shard.shape)
             self._write(of_shard.variable, view, gradient, now.rates)
 
-    def _constrain(self, gradients: Sequence[ShardGradient]) -> None:
-        """Apply the constraints of what gradients have updated; after the averages, as in Keras."""
-        for gradient in gradients:
-            constraint, view = gradient.variable.constraint, self._view(gradient)
-            if constraint is not None:
-                with tf.device(view.device):
-                    view.assign(constraint(view.read()))
+    def _constraints(
+        self, ps: int, gradients: Sequence[ShardGradient], variables: Sequence[keras.Variable]
+    ) -> list[tuple[Any, PsView]]:
+        """Return the constraints of what gradients update, and of variables, that `ps` applies."""
+        pairs = [(gradient.variable, self._view(gradient)) for gradient in gradients]
+        for variable in variables:
+            parts = [part for part in updated_parts(variable) if part.ps == ps]
+            pairs += [(variable, view_of_part(variable, part)) for part in parts]
+        return [(v.constraint, view) for v, view in pairs if v.constraint is not None]

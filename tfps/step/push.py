@@ -140,7 +140,7 @@ class _GradientPush:
 
         def accumulate() -> tuple[tf.Tensor, tf.Tensor]:
             accumulator.add(gradients)
-            self._optimizer.count()
+            self._optimizer.count(list(gradients.whole))
             if self._replica is not None:
                 self._replica.count(self._optimizer)
             self._skip()

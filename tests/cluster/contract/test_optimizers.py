@@ -74,6 +74,21 @@ def test_rows_take_the_steps_of_plain_keras(make: Make, name: str) -> None:
     same_steps(make, lambda: embedded(BY_ROW[name]()))
 
 
+def constrained() -> keras.Model:
+    ids = keras.Input((3,), dtype="int32")
+    rows = keras.layers.Flatten()(keras.layers.Embedding(128, 4)(ids))
+    below = keras.initializers.Constant(-0.5)
+    out = keras.layers.Dense(1, kernel_initializer=below, kernel_constraint="non_neg")(rows)
+    model = keras.Model(ids, out)
+    averaged = {"use_ema": True, "ema_momentum": 0.5}
+    model.compile(optimizers.SGD(0.1, gradient_accumulation_steps=4, **averaged), "mse")
+    return model
+
+
+def test_a_constraint_follows_the_average_in_each_batch(make: Make) -> None:
+    same_steps(make, constrained)
+
+
 class OfTheUsersOwn(optimizers.Optimizer):
     """Divides a step by the norm of the whole momentum."""
 
