@@ -197,6 +197,27 @@ def test_a_step_has_the_effect_that_it_has_in_plain_keras(
         np.testing.assert_allclose(mine, theirs, rtol=2e-5, atol=1e-6)
 
 
+def test_what_waits_in_an_inbox_takes_effect_on_what_the_step_has_assigned(
+    make_strategy: MakeStrategy,
+) -> None:
+    class Scaled(Base):
+        def train_step(self, data: Any) -> Any:
+            loss, gradients = self.gradients(data, self.trainable_variables)
+            for variable in self.trainable_variables:
+                variable.assign(0.5 * variable)
+            self.optimizer.apply(gradients, self.trainable_variables)
+            return {"loss": loss}
+
+    def averaging() -> Any:
+        return keras.optimizers.AdamW(0.02, use_ema=True, ema_momentum=0.8)
+
+    _, _, plain = trained(Scaled, contextlib.nullcontext(), averaging, epochs=6)
+    scope = make_strategy(2, update=Synchronous()).scope()
+    _, _, ours = trained(Scaled, scope, averaging, epochs=6)
+    for mine, theirs in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=2e-5, atol=1e-6)
+
+
 class Unequal(keras.Model):
     """Two constant gradients of 1, in a loop that runs more often on one worker than on another."""
 

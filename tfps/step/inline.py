@@ -15,7 +15,7 @@ from tfps.params.variable_map import VariableMap, VariableSet
 from tfps.step.calls import StepApply
 from tfps.step.compute import Applied, InlineApply
 from tfps.step.inline_state import Turn
-from tfps.step.push import Pushed, push, push_written
+from tfps.step.push import GradientPush, Pushed, push_written
 from tfps.step.step import Step
 from tfps.transport.messages import Wire
 from tfps.transport.pull import Pull, pull
@@ -47,13 +47,21 @@ class InlinePush(InlineApply):
         for earlier in self._state.calls[: self._state.calls.index(call)]:
             self._let_pass(earlier)
         self._take_turn(call)
-        self._push_written(call)
+        written = self._push_written(call)
         pulled = dataclasses.replace(
             self._pulled,
             whole=self._pulled.whole | applied.counters,
             start_versions={**self._pulled.start_versions, **self._state.versions(call)},
         )
-        self._add(push(call, applied, pulled, self._wire, self._worker, replica=self._step.replica))
+        gradients = GradientPush(
+            call=call,
+            pulled=pulled,
+            wire=self._wire,
+            worker=self._worker,
+            after=written,
+            replica=self._step.replica,
+        )
+        self._add(gradients.push(applied))
         self._pull(call)
 
     @override
@@ -63,7 +71,7 @@ class InlinePush(InlineApply):
             self._give_back(call)
         return self._state.sums()
 
-    def _push_written(self, call: StepApply) -> None:
+    def _push_written(self, call: StepApply) -> Pushed:
         """Push what the step has assigned so far to variables that a call changes."""
         step, variables = self._step, self._step.variables
         written = [v for v in step.written if v in call.call.written]
@@ -73,8 +81,10 @@ class InlinePush(InlineApply):
         moved = [(v, values[v] - variables.base(v)) for v in step.moved if v in values]
         assigned = [(v, values[v]) for v in step.assigned if v in values]
         is_assigned = VariableMap((v, variables.is_assigned(v)) for v, _ in assigned)
-        self._add(push_written(moved, assigned, self._wire, is_assigned))
+        pushed = push_written(moved, assigned, self._wire, is_assigned)
+        self._add(pushed)
         variables.load(values)
+        return pushed
 
     def _pull(self, call: StepApply) -> None:
         """Pull what a call has changed, and the step uses."""

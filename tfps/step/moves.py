@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfps.params.variable_map import Values, VariableMap
 from tfps.step.compute import Computed, ComputeFunction, InlineApply, compute
 from tfps.step.inline import InlinePush
-from tfps.step.push import Pushed, push, push_written
+from tfps.step.push import GradientPush, Pushed, push_written
 from tfps.step.step import Step
 from tfps.transport.messages import Wire, buckets
 from tfps.transport.pull import Pull, Versions, pull
@@ -136,17 +136,17 @@ class Moves:
     def push(self, computed: Computed, pulled: Pull) -> Pushed:
         """Send gradients and differences to the ps, which apply them."""
         step = self.step
-        pushed = self._push_written(computed, pulled)
+        pushed = written = self._push_written(computed, pulled)
         for applied in computed.applied:
-            pushed += push(
-                step.calls[applied.number],
-                applied,
-                dataclasses.replace(pulled, whole=pulled.whole | applied.counters),
-                self.wire,
-                self.worker,
+            pushed += GradientPush(
+                call=step.calls[applied.number],
+                pulled=dataclasses.replace(pulled, whole=pulled.whole | applied.counters),
+                wire=self.wire,
+                worker=self.worker,
+                after=written,
                 replica=step.replica,
                 paced=self.paced,
-            )
+            ).push(applied)
         if step.gate is not None:
             sums = [] if computed.sums is None else [computed.sums]
             step.gate.end(self.worker, [*pushed.applied, *sums])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
+from tfps.optimizer.apply import PsOptimizer
 from tfps.optimizer.views import RowView, view_of_part
 from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.params.variables import awaited_on, locked
@@ -33,16 +34,19 @@ class Pushed:
         dropped: the number of updates that were dropped because gradients were not finite, int64.
         sent_bytes: what went to each ps, int64, of shape `(num_ps, 2)`: uncoded and coded.
         applied: the receipt of each update: see `Effect.take`.
+        written: by the index of a ps, the ops after which what it holds of trained variables is
+            what the worker assigned to them.
     """
 
     dropped: tf.Tensor
     sent_bytes: tf.Tensor
-    applied: Sequence[tf.Tensor]
+    applied: Sequence[tf.Tensor] = ()
+    written: Mapping[int, Sequence[tf.Operation]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def nothing(cls, num_ps: int) -> Pushed:
         """Return the result of an empty push."""
-        return cls(dropped=tf.zeros([], tf.int64), sent_bytes=total([], num_ps), applied=[])
+        return cls(dropped=_zero(), sent_bytes=total([], num_ps))
 
     @property
     def traffic(self) -> tf.Tensor:
@@ -54,74 +58,58 @@ class Pushed:
             dropped=self.dropped + other.dropped,
             sent_bytes=self.sent_bytes + other.sent_bytes,
             applied=[*self.applied, *other.applied],
+            written={
+                ps: [*self.written.get(ps, ()), *other.written.get(ps, ())]
+                for ps in {*self.written, *other.written}
+            },
         )
 
 
-def push(
-    call: StepApply,
-    applied: Applied,
-    pulled: Pull,
-    wire: Wire,
-    worker: tf.Tensor,
-    *,
-    replica: Replica | None = None,
-    paced: bool = False,
-) -> Pushed:
-    """Send the gradients of a call of `apply` to their ps, where they take effect.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GradientPush:
+    """Sends the gradients of a call of `apply` to their ps, where they take effect.
 
-    Args:
+    Its branches return the number of dropped updates, int64; the bytes that were sent; and the
+    receipt of the updates (see `Effect.take`).
+
+    Attributes:
         call: the call.
-        applied: its gradients.
-        pulled: what they were computed from.
+        pulled: what the gradients were computed from.
         wire: the format in which they travel.
         worker: the index of the worker, int64.
+        after: a push of what the step assigned; the gradients take effect on it.
         replica: the worker's own values, which follow the step; None if there are none.
         paced: whether the messages to a ps follow one another, if the gradients are computed at
             once: what the first message updates can then be pulled while others are on their way.
     """
-    return _GradientPush(call, pulled, wire, worker, replica=replica, paced=paced).run(applied)
 
+    call: StepApply
+    pulled: Pull
+    wire: Wire
+    worker: tf.Tensor
+    after: Pushed
+    replica: Replica | None
+    paced: bool = False
 
-class _GradientPush:
-    """The push of the gradients of a call of `apply`, traced in a worker's function.
+    @property
+    def _optimizer(self) -> PsOptimizer:
+        return self.call.optimizer
 
-    Each of its branches returns the number of dropped updates, int64; the bytes that were sent; and
-    the receipt of the updates (see `Effect.take`).
-    """
-
-    def __init__(
-        self,
-        call: StepApply,
-        pulled: Pull,
-        wire: Wire,
-        worker: tf.Tensor,
-        *,
-        replica: Replica | None,
-        paced: bool,
-    ) -> None:
-        self._call = call
-        self._optimizer = call.optimizer
-        self._pulled = pulled
-        self._wire = wire
-        self._worker = worker
-        self._replica = replica
-        self._paced = paced
-        self._zero = tf.zeros([], tf.int64)
-
-    def run(self, applied: Applied) -> Pushed:
-        gradients = self._optimizer.unscaled(applied.gradients, self._pulled.whole)
+    def push(self, applied: Applied) -> Pushed:
+        """Send the gradients; traced in a worker's function."""
+        gradients = self._optimizer.unscaled(applied.gradients, self.pulled.whole)
         finite = self._optimizer.are_good(gradients)
 
-        def push() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def send() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             return self._push_or_accumulate(self._by_kind(gradients))
 
-        results = push() if finite is None else tf.cond(finite, push, self._drop)
+        results = send() if finite is None else tf.cond(finite, send, self._drop)
         dropped, sent_bytes, receipt = results
         return Pushed(dropped=dropped, sent_bytes=sent_bytes, applied=[receipt])
 
     def _by_kind(self, gradients: Values) -> Gradients:
         """Return the gradients of whole variables, and those of rows with the ids of the rows."""
-        requests = self._pulled.requests
+        requests = self.pulled.requests
         tables = VariableMap((request.variable, request) for request in requests)
         return Gradients(
             whole=VariableMap((v, g) for v, g in gradients.items() if v not in tables),
@@ -130,33 +118,33 @@ class _GradientPush:
         )
 
     def _push_or_accumulate(self, gradients: Gradients) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        accumulator = self._call.accumulator
+        accumulator = self.call.accumulator
         if accumulator is None:
-            return self._zero, *self._update(gradients, self._pulled.requests)
+            return _zero(), *self._update(gradients, self.pulled.requests)
 
         def update_with_sum() -> tuple[tf.Tensor, tf.Tensor]:
             mean = accumulator.take(gradients)
-            return self._update(mean, requests_for(mean, self._pulled.requests))
+            return self._update(mean, requests_for(mean, self.pulled.requests))
 
         def accumulate() -> tuple[tf.Tensor, tf.Tensor]:
             accumulator.add(gradients)
             self._optimizer.count(list(gradients.whole))
-            if self._replica is not None:
-                self._replica.count(self._optimizer)
+            if self.replica is not None:
+                self.replica.count(self._optimizer)
             self._skip()
-            return total([], self._wire.num_ps), self._zero
+            return total([], self.wire.num_ps), _zero()
 
-        return self._zero, *tf.cond(accumulator.is_last(), update_with_sum, accumulate)
+        return _zero(), *tf.cond(accumulator.is_last(), update_with_sum, accumulate)
 
     def _update(
         self, gradients: Gradients, requests: Sequence[RowRequest]
     ) -> tuple[tf.Tensor, tf.Tensor]:
         clipped = self._optimizer.clipped(gradients.whole | gradients.rows)
         whole = VariableMap((v, clipped[v]) for v in gradients.whole)
-        if self._replica is not None:
-            self._replica.apply(self._optimizer, whole)
+        if self.replica is not None:
+            self.replica.apply(self._optimizer, whole)
         rows = [(r, clipped[r.variable]) for r in requests if r.variable in clipped]
-        dense_effect, rows_effect = self._call.dense, self._call.rows
+        dense_effect, rows_effect = self.call.dense, self.call.rows
         if rows_effect is dense_effect:
             pushed = self._deliver(dense_effect, list(whole.items()), rows)
         else:
@@ -169,25 +157,30 @@ class _GradientPush:
             effect,
             whole,
             rows,
-            self._pulled,
-            self._wire,
-            self._call.codec_state,
-            self._worker,
-            paced=self._paced,
+            self.pulled,
+            self.wire,
+            self.call.codec_state,
+            self.worker,
+            after=self.after,
+            paced=self.paced,
         )
 
     def _drop(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Lower the loss scale instead of an update."""
         assert self._optimizer.loss_scale is not None
-        self._optimizer.lower_loss_scale(self._pulled.whole)
-        if self._replica is not None:
-            self._replica.write(self._optimizer.loss_scale.lowered(self._pulled.whole))
+        self._optimizer.lower_loss_scale(self.pulled.whole)
+        if self.replica is not None:
+            self.replica.write(self._optimizer.loss_scale.lowered(self.pulled.whole))
         self._skip()
-        return tf.ones([], tf.int64), total([], self._wire.num_ps), self._zero
+        return tf.ones([], tf.int64), total([], self.wire.num_ps), _zero()
 
     def _skip(self) -> None:
-        for effect in self._call.effects:
-            effect.skip(self._pulled.start_versions[effect], self._worker)
+        for effect in self.call.effects:
+            effect.skip(self.pulled.start_versions[effect], self.worker)
+
+
+def _zero() -> tf.Tensor:
+    return tf.zeros([], tf.int64)
 
 
 def deliver(
@@ -199,6 +192,7 @@ def deliver(
     state: CodecState,
     worker: tf.Tensor,
     *,
+    after: Pushed,
     paced: bool = False,
 ) -> Pushed:
     """Send gradients to their ps, and let them take effect.
@@ -211,6 +205,7 @@ def deliver(
         wire: the format in which they travel.
         state: what the codecs keep on the worker.
         worker: the index of the worker, int64.
+        after: a push of what the step assigned; the gradients take effect on it.
         paced: whether the messages to a ps follow one another.
     """
     received, byte_counts = send(
@@ -222,9 +217,10 @@ def deliver(
         to_all=effect.reaches_all or effect.optimizer.is_numbered,
         paced=paced,
     )
-    applied = effect.take(received, pulled.whole)
+    in_order = [push.after(after.written.get(push.ps, ())) for push in received]
+    applied = effect.take(in_order, pulled.whole)
     sent = total(byte_counts, wire.num_ps)
-    return Pushed(dropped=tf.zeros([], tf.int64), sent_bytes=sent, applied=[applied])
+    return Pushed(dropped=_zero(), sent_bytes=sent, applied=[applied])
 
 
 def push_written(
@@ -245,17 +241,19 @@ def push_written(
     certain = [(v, value) for v, value in values if v not in perhaps]
     replaced = VariableSet(variable for variable, _ in certain)
     received, byte_counts = send([*differences, *certain])
+    written: dict[int, Sequence[tf.Operation]] = {}
     for push in received:
         sent = push.decoded()
         # Nothing is to come between what an update of several ops reads and what it writes.
         is_trained = any(each.variable.trainable for each in sent)
-        lock = locked(push.ps, push.tensors) if is_trained else contextlib.nullcontext()
-        with lock, awaited_on(push.ps):
+        lock = locked(push.ps, push.tensors) if is_trained else contextlib.nullcontext(())
+        with lock as released, awaited_on(push.ps):
             for each in sent:
                 view = view_of_part(each.variable, each.shard)
                 write = view.assign if each.variable in replaced else view.assign_add
                 write(each.value)
-    pushed = _sent(byte_counts, wire)
+        written[push.ps] = released
+    pushed = dataclasses.replace(_sent(byte_counts, wire), written=written)
     for variable, value in values:
         if variable in perhaps:
             pushed += _set_if(perhaps[variable], variable, value, wire)
@@ -270,7 +268,8 @@ def _set_if(
         lambda: push_written([], [(variable, value)], wire).sent_bytes,
         lambda: total([], wire.num_ps),
     )
-    return dataclasses.replace(Pushed.nothing(wire.num_ps), sent_bytes=sent_bytes)
+    written = {ps: [sent_bytes.op] for ps in range(wire.num_ps)} if variable.trainable else {}
+    return Pushed(dropped=_zero(), sent_bytes=sent_bytes, written=written)
 
 
 def push_row_differences(differences: RowValues, wire: Wire) -> Pushed:
@@ -284,6 +283,4 @@ def push_row_differences(differences: RowValues, wire: Wire) -> Pushed:
 
 
 def _sent(byte_counts: Sequence[ByteCount], wire: Wire) -> Pushed:
-    return dataclasses.replace(
-        Pushed.nothing(wire.num_ps), sent_bytes=total(byte_counts, wire.num_ps)
-    )
+    return Pushed(dropped=_zero(), sent_bytes=total(byte_counts, wire.num_ps))

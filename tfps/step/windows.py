@@ -234,12 +234,12 @@ class WindowMoves:
         differs = VariableMap(
             (v, tf.reduce_any(tf.not_equal(value, pulled.whole[v]))) for v, value in assigned
         )
-        pushed = push_written([*moved, *counted], assigned, self._moves.wire, differs)
+        pushed = written = push_written([*moved, *counted], assigned, self._moves.wire, differs)
         for optimizer in self.step.optimizers:
-            pushed += self._push(optimizer, pulled, share)
+            pushed += self._push(optimizer, pulled, written, share)
         return pushed
 
-    def _push(self, optimizer: StepApply, pulled: Pull, share: float) -> Pushed:
+    def _push(self, optimizer: StepApply, pulled: Pull, written: Pushed, share: float) -> Pushed:
         """Push one optimizer's differences; the outer gradient is the negative difference."""
         moves, scale = self._moves, optimizer.optimizer.loss_scale
         if scale is not None:
@@ -267,6 +267,7 @@ class WindowMoves:
             moves.wire,
             optimizer.codec_state,
             moves.worker,
+            after=written,
             paced=moves.paced,
         )
 

@@ -91,6 +91,13 @@ class ReceivedPush:
             self, coded=list(zip(bundles, parts, strict=True)), ids=ids, header=header
         )
 
+    def after(self, ops: Sequence[tf.Operation]) -> ReceivedPush:
+        """Return this push, to be had only after some ops."""
+        if not ops:
+            return self
+        with tf.device(ps_device(self.ps)), tf.control_dependencies(ops):
+            return self.with_tensors([tf.identity(tensor) for tensor in self.tensors])
+
     @property
     def _sent(self) -> Any:
         return [list(parts) for _, parts in self.coded], dict(self.ids), self.header
