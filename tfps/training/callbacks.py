@@ -71,7 +71,8 @@ def batch_hooks(
 
 def _only_watches(callback: keras.callbacks.Callback) -> bool:
     """Whether a callback is one of Keras's own, and does not save in the middle of an epoch."""
-    if not type(callback).__module__.startswith("keras."):
+    kind = type(callback)
+    if getattr(keras.callbacks, kind.__name__, None) is not kind:
         return False
     saves_by_batches = isinstance(getattr(callback, "save_freq", None), int)
     return not (saves_by_batches or isinstance(callback, keras.callbacks.LambdaCallback))
