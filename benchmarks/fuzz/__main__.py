@@ -24,9 +24,6 @@ class Arguments:
     """The first seed."""
     only: tuple[int, ...] = ()
     """Seeds to try instead; one that fails is shown as the simplest program that does."""
-    known: bool = True
-    """Whether train_steps apply several times, in branches, and read what they have applied, and
-    layers write state in branches and loops."""
     workers: int = 3
     """The number of workers of each fourth case; the others have one, and must equal plain Keras.
     """
@@ -43,8 +40,7 @@ def main() -> None:
     found: list[Found] = []
     for workers in (1, arguments.workers):
         mine = [seed for seed in seeds if (seed % 4 == 3) == (workers > 1)]
-        options = [] if arguments.known else ["--no-known"]
-        options += ["--reduce"] if arguments.only else []
+        options = ["--reduce"] if arguments.only else []
         for one in tried(mine, workers, options, arguments.limit_s):
             found.append(one)
             if one.is_fault:

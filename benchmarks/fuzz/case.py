@@ -8,7 +8,7 @@ from benchmarks.fuzz.blocks import Block
 
 INPUT_SHAPES = {"vector": (6,), "sequence": (4, 6), "image": (4, 4, 3), "ids": (3,)}
 DEFAULT_STEP = "keras.Model"
-KNOWN = {
+TAGGED_STEPS = {
     "steps.Disjoint": "several applies",
     "steps.Twice": "several applies",
     "steps.ReadAfter": "read after apply",
@@ -103,8 +103,8 @@ class Case:
     def tags(self) -> frozenset[str]:
         """What comparisons and tables must know of the case."""
         tags = {tag for block in self.blocks for tag in block.tags}
-        if self.step in KNOWN:
-            tags.add(KNOWN[self.step])
+        if self.step in TAGGED_STEPS:
+            tags.add(TAGGED_STEPS[self.step])
         if "accumulation" in self.optimizer and "use_ema" in self.optimizer:
             tags.add("averages with accumulation")
         if "use_ema" in self.optimizer and any("constraint" in str(b.layers) for b in self.blocks):

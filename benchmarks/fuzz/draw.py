@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.fuzz import blocks, optimizers
 from benchmarks.fuzz.blocks import Block
-from benchmarks.fuzz.case import DEFAULT_STEP, KNOWN, NEEDS_VARIABLES, Case, Head, Tower
+from benchmarks.fuzz.case import DEFAULT_STEP, NEEDS_VARIABLES, TAGGED_STEPS, Case, Head, Tower
 
 PLAIN_STEPS = (
     "steps.Tape",
@@ -97,20 +97,19 @@ _HEADS = {
 }
 
 
-def draw(seed: int, *, workers: int, known: bool = True) -> Case:
+def draw(seed: int, *, workers: int) -> Case:
     """Return the case of a seed.
 
     Args:
         seed: any int.
         workers: the number of workers; with several, policies that change numbers are drawn, too.
-        known: whether to draw what `case.KNOWN` names, and layers that write in control flow.
     """
     rng = random.Random(seed)
     style = rng.choice(["functional"] * 3 + ["sequential"] * 2 + ["subclassed"] * 2 + ["lazy"])
     num_inputs = 1 if style == "sequential" else rng.choice([1, 1, 2])
-    towers = tuple(_tower(rng, style, known) for _ in range(num_inputs))
+    towers = tuple(_tower(rng, style) for _ in range(num_inputs))
     merge = rng.choice(blocks.MERGES) if num_inputs == 2 else None
-    trunk = _some(rng, blocks.VECTOR, rng.choice([0, 1, 1, 2]), style, known)
+    trunk = _some(rng, blocks.VECTOR, rng.choice([0, 1, 1, 2]), style)
     if workers > 1 or rng.random() < 0.2:
         trunk += (blocks.one("parts.Probe()"), blocks.one("parts.Counter()"))
     num_outputs = 2 if style == "functional" and rng.random() < 0.2 else 1
@@ -128,7 +127,7 @@ def draw(seed: int, *, workers: int, known: bool = True) -> Case:
         merge=merge,
         trunk=trunk,
         heads=tuple(_head(rng, task, index) for index, task in enumerate(tasks)),
-        step=_step(rng, style, known),
+        step=_step(rng, style),
         dtype=_dtype(rng, optimizer, [*trunk, *(b for tower in towers for b in tower.all)]),
         optimizer=optimizer,
         data=rng.choice(["arrays", "arrays", "dataset", "repeated dataset"]),
@@ -160,7 +159,7 @@ def _weights(rng: random.Random, tasks: list[str]) -> str:
 
 
 def _some(
-    rng: random.Random, choices: Sequence[Block], count: int, style: str, known: bool
+    rng: random.Random, choices: Sequence[Block], count: int, style: str
 ) -> tuple[Block, ...]:
     """Draw some blocks; layers of random numbers seldom, since they hide differences."""
     drawn = []
@@ -170,19 +169,17 @@ def _some(
             continue
         if "random" in block.tags and rng.random() < 0.7:
             continue
-        if not known and "control flow" in block.tags:
-            continue
         drawn.append(block)
     return tuple(drawn)
 
 
-def _tower(rng: random.Random, style: str, known: bool) -> Tower:
+def _tower(rng: random.Random, style: str) -> Tower:
     form = rng.choice(["vector", "vector", "sequence", "image", "ids", "ids"])
     first = None
     if form == "ids":
-        (first,) = _some(rng, blocks.EMBEDDINGS, 1, style, known)
+        (first,) = _some(rng, blocks.EMBEDDINGS, 1, style)
     inside = "sequence" if form == "ids" else form
-    kept = _some(rng, blocks.KEEPS[inside], rng.choice([0, 1, 1, 2]), style, known)
+    kept = _some(rng, blocks.KEEPS[inside], rng.choice([0, 1, 1, 2]), style)
     last = None
     if inside != "vector":
         candidates = [b for b in blocks.TO_VECTOR[inside] if b.is_plain or style != "sequential"]
@@ -199,10 +196,10 @@ def _head(rng: random.Random, task: str, index: int) -> Head:
     return Head(layer, rng.choice(losses), tuple(drawn), target)
 
 
-def _step(rng: random.Random, style: str, known: bool) -> str:
+def _step(rng: random.Random, style: str) -> str:
     if style == "sequential" or rng.random() < 0.5:
         return DEFAULT_STEP
-    steps = [*PLAIN_STEPS, *(KNOWN if known else ())]
+    steps = [*PLAIN_STEPS, *TAGGED_STEPS]
     return rng.choice([s for s in steps if style == "functional" or s not in NEEDS_VARIABLES])
 
 

@@ -33,8 +33,6 @@ class Arguments:
     """The seeds."""
     workers: int = 1
     """The number of workers: 1 is compared with plain Keras."""
-    known: bool = True
-    """Whether to draw what `case.KNOWN` names."""
     reduce: bool = False
     """Whether to make a case that fails as simple as it can be."""
 
@@ -51,7 +49,7 @@ def main() -> None:
         return find(case)
 
     for seed in arguments.seeds:
-        case = draw(seed, workers=arguments.workers, known=arguments.known)
+        case = draw(seed, workers=arguments.workers)
         outcome = outcome_of(case)
         if outcome.is_fault and arguments.reduce:
             case, outcome = reduced(case, outcome, outcome_of)

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from benchmarks.fuzz import reduce
-from benchmarks.fuzz.case import KNOWN, Case
+from benchmarks.fuzz.case import Case
 from benchmarks.fuzz.draw import draw
 from benchmarks.fuzz.outcome import Outcome
 from benchmarks.fuzz.source import program
@@ -25,15 +25,6 @@ def test_a_seed_is_a_program_and_always_the_same(workers: int) -> None:
 
 def test_seeds_differ() -> None:
     assert len({program(draw(seed, workers=1)) for seed in range(300)}) == 300
-
-
-def test_what_is_known_can_be_left_out() -> None:
-    steps = [draw(seed, workers=1).step for seed in range(300)]
-    assert set(steps) & set(KNOWN)
-    for seed in range(300):
-        case = draw(seed, workers=1, known=False)
-        assert case.step not in KNOWN
-        assert "control flow" not in case.tags
 
 
 def test_a_case_is_reduced_to_what_fails() -> None:
