@@ -82,7 +82,7 @@ def build(model: keras.Model, batch_spec: Any, *, compiled: bool) -> None:
 
     Args:
         model: the model.
-        batch_spec: the type of a batch of its data.
+        batch_spec: the type of a batch of its data, of which None stays None.
         compiled: whether to create those of its optimizer, loss and metrics, too.
     """
     if compiled:
@@ -94,7 +94,9 @@ def build(model: keras.Model, batch_spec: Any, *, compiled: bool) -> None:
                 raise
     elif not model.built:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(batch_spec)
-        inputs = keras.tree.map_structure(lambda s: keras.KerasTensor(s.shape, s.dtype.name), x)
+        inputs = keras.tree.map_structure(
+            lambda s: s and keras.KerasTensor(s.shape, s.dtype.name), x
+        )
         keras.src.backend.compute_output_spec(model, inputs, training=False)
 
 

@@ -8,6 +8,7 @@ depend on the batch alone, its rows can be pulled before the computation starts.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -65,7 +66,8 @@ def discover(computation: Callable[[Any], Any], batch_spec: Any) -> Demand:
     with graph.as_default():
         placeholders = [_placeholder(spec) for spec in tf.nest.flatten(batch_spec, True)]
         batch = tf.nest.pack_sequence_as(batch_spec, placeholders, expand_composites=True)
-        with Probe(graph) as probe:
+        with Probe(graph) as probe, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the trace that runs warns again
             outputs = computation(batch)
     unknown = {value.op for value in probe.placeholders.values()}
     by_row = VariableMap(
@@ -157,7 +159,7 @@ class _RowIds:
         return [[_with_shape(next(imported), like) for like in lookups] for lookups in self.ids]
 
     def _inputs(self, batch: Any) -> Mapping[str, tf.Tensor]:
-        values = tf.nest.flatten(batch, expand_composites=True)
+        values = [v for v in tf.nest.flatten(batch, expand_composites=True) if v is not None]
         inputs = {p.name: value for p, value in zip(self.placeholders, values, strict=True)}
         # Captures, such as a lookup table's handle, are eager: identity copies them to this graph.
         inputs.update({inner.name: tf.identity(outer) for outer, inner in self.graph.captures})

@@ -188,7 +188,7 @@ class Moves:
 
 def _suits_xla(batch: Any) -> bool:
     """Whether XLA takes a batch: it does not take strings, ragged or sparse tensors."""
-    tensors = tf.nest.flatten(batch)
+    tensors = [tensor for tensor in tf.nest.flatten(batch) if tensor is not None]
     return all(isinstance(t, tf.Tensor) and t.dtype != tf.string for t in tensors)
 
 

@@ -66,6 +66,8 @@ def as_source(
         packed = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         # To tf.data a list is one tensor.
         arrays = keras.tree.lists_to_tuples(structure(_as_array, packed))
+        if all(array is None for array in keras.tree.flatten(arrays)):
+            raise TypeError(_UNREADABLE.format(type(x).__name__))
         source = ArraySource(arrays, batch_size=batch_size or 32, shuffle=shuffle)
     return MappedSource(source, preprocess) if preprocess else source
 
@@ -95,7 +97,7 @@ def _of_keras(x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffl
         if "Unrecognized data type" not in str(error):
             raise
         raise TypeError(_UNREADABLE.format(type(x).__name__)) from error
-    source = _of_dataset(_without_none(adapter.get_tf_dataset()))
+    source = _of_dataset(_with_none(adapter.get_tf_dataset()))
     if not isinstance(source, ChiefSource):
         return source
     return dataclasses.replace(
@@ -106,14 +108,25 @@ def _of_keras(x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffl
     )
 
 
-def _without_none(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Leave out of batches of (x, y, sample_weight) what is None at their ends."""
-    given = dataset.element_spec
+def _with_none(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Return a dataset with None where Keras has put empty optionals.
+
+    At the end of a batch of (x, y, sample_weight) it is left out.
+    """
+    spec = given = dataset.element_spec
     while isinstance(given, tuple) and isinstance(given[-1], tf.OptionalSpec):
         given = given[:-1]
-    if given == dataset.element_spec:
+    if not any(isinstance(leaf, tf.OptionalSpec) for leaf in tf.nest.flatten(spec)):
         return dataset
-    return dataset.map(lambda *batch: batch[: len(given)])
+
+    def with_none(*batch: Any) -> Any:
+        return tf.nest.map_structure(
+            lambda of_leaf, leaf: None if isinstance(of_leaf, tf.OptionalSpec) else leaf,
+            given,
+            batch[: len(given)] if isinstance(spec, tuple) else batch[0],
+        )
+
+    return dataset.map(with_none)
 
 
 def _map_tuples(function: Callable[[Any], Any], values: Any) -> Any:
@@ -125,7 +138,9 @@ def _map_tuples(function: Callable[[Any], Any], values: Any) -> Any:
     return function(values)
 
 
-def _as_array(value: Any) -> np.ndarray:
+def _as_array(value: Any) -> np.ndarray | None:
+    if value is None:  # an input that may be left out
+        return None
     if isinstance(value, list | tuple) or hasattr(value, "__array__"):
         array = np.asarray(value)
         if array.ndim:

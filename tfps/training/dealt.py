@@ -93,7 +93,7 @@ class DealtFeed(Feed):
         if batch is None:
             return None
         self._returned.appendleft(batch)
-        return tf.nest.map_structure(tf.identity, batch[1], expand_composites=True)
+        return tf.nest.map_structure(_copy, batch[1], expand_composites=True)
 
     @override
     def count(self, worker: int, batches: int) -> int:
@@ -114,6 +114,10 @@ class DealtFeed(Feed):
                 if self._batches is None:
                     self._batches = enumerate(self._all)
                 return next(self._batches, None)
+
+
+def _copy(tensor: tf.Tensor | None) -> tf.Tensor | None:
+    return tensor if tensor is None else tf.identity(tensor)
 
 
 def _dataset(batches: Sequence[Any], element_spec: Any) -> tf.data.Dataset:

@@ -79,7 +79,7 @@ def batch_function(model: keras.Model, method: Method, run: RunBatch) -> BatchFu
 
 
 def _as_tensor(value: Any) -> Any:
-    return value if is_composite(value) else tf.convert_to_tensor(value)
+    return value if value is None or is_composite(value) else tf.convert_to_tensor(value)
 
 
 def _any_size(batch: Any) -> Any:
@@ -87,7 +87,7 @@ def _any_size(batch: Any) -> Any:
 
     def any_size(value: Any) -> tf.TypeSpec:
         spec = tf.type_spec_from_value(value)
-        if not spec.shape.rank:
+        if isinstance(spec, tf.NoneTensorSpec) or not spec.shape.rank:
             return spec
         shape = [None, *spec.shape[1:]]
         if isinstance(spec, tf.TensorSpec):

@@ -155,15 +155,16 @@ class ArraySource(Source):
     """Arrays whose first axis counts the examples; each worker gets its share, once."""
 
     def __init__(self, arrays: Any, *, batch_size: int, shuffle: bool) -> None:
-        """Keep `arrays`, any structure of arrays of one length.
+        """Keep `arrays`, any structure of arrays of one length, and of None.
 
         Raises:
             ValueError: if their lengths differ, or they are empty.
         """
-        self._arrays = arrays
+        self._structure = arrays
+        self._arrays = [array for array in tf.nest.flatten(arrays) if array is not None]
         self._batch_size = batch_size
         self._shuffle = shuffle
-        lengths = {len(array) for array in tf.nest.flatten(arrays)}
+        lengths = {len(array) for array in self._arrays}
         if len(lengths) != 1 or not min(lengths):
             raise ValueError(
                 f"The arrays hold {sorted(lengths)} examples along their first axes; give arrays "
@@ -175,13 +176,20 @@ class ArraySource(Source):
     def on_worker(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         batch_of = np.arange(self._length) // self._batch_size
         mine = batch_of % context.num_input_pipelines == context.input_pipeline_id
-        share = tf.nest.map_structure(lambda array: array[mine], self._arrays)
-        for array in tf.nest.flatten(share):
+        share = tuple(array[mine] for array in self._arrays)
+        for array in share:
             _check_message(array, f"worker {context.input_pipeline_id}'s share of an array")
         dataset = tf.data.Dataset.from_tensor_slices(share)
         if self._shuffle:
             dataset = dataset.shuffle(max(1, int(mine.sum())))
-        return dataset.batch(self._batch_size).prefetch(tf.data.AUTOTUNE)
+        batches = dataset.batch(self._batch_size).map(self._in_structure)
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    def _in_structure(self, *tensors: tf.Tensor) -> Any:
+        given = iter(tensors)
+        return tf.nest.map_structure(
+            lambda array: None if array is None else next(given), self._structure
+        )
 
     @property
     @override

@@ -169,6 +169,35 @@ def test_adapted_normalization(make: Make) -> None:
     same_training(model, plain, X * 7 + 3, Y)
 
 
+class Left(keras.layers.Layer):
+    """Its first input, and its second if there is one."""
+
+    def call(self, a: Any, b: Any = None) -> Any:
+        return a if b is None else a + b
+
+
+def test_an_input_may_be_none(make: Make) -> None:
+    def optional() -> keras.Model:
+        a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b", optional=True)
+        model = keras.Model({"a": a, "b": b}, keras.layers.Dense(1)(Left()(a, b)))
+        model.compile("sgd", "mse")
+        return model
+
+    model, plain = make(optional)
+    given = {"a": X, "b": None}, Y
+    for one in (model, plain):
+        one.fit(*given, batch_size=N, shuffle=False, verbose=0)
+        one.fit(tf.data.Dataset.from_tensors(given), shuffle=False, verbose=0)
+        one.fit((batch for batch in [given]), shuffle=False, verbose=0)
+        one.train_on_batch(*given)
+    same_evaluation(model, plain, *given, batch_size=N)
+    with pytest.warns(UserWarning, match="structure of `inputs`") as warned:
+        model.predict((X, None), verbose=0)
+    assert len([w for w in warned if "structure of `inputs`" in str(w.message)]) == 1
+    with pytest.raises(ValueError, match="not optional"):
+        model.fit({"a": None, "b": X}, Y, verbose=0)
+
+
 class Sequence(keras.utils.PyDataset):
     def __len__(self) -> int:
         return 2
