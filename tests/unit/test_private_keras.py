@@ -71,7 +71,7 @@ NAMES = [
     (TRAINER, "TensorFlowTrainer.make_test_function", ["self", "force"]),
     (TRAINER, "TensorFlowTrainer.make_predict_function", ["self", "force"]),
     (TRAINER, "TensorFlowTrainer._maybe_symbolic_build", ["self", "iterator", "data_batch"]),
-    (TRAINER, "TensorFlowTrainer._symbolic_build", ["self", "iterator", "data_batch"]),
+    (TRAINER, "TensorFlowTrainer._compute_loss", None),
     (TRAINER, "TensorFlowTrainer._should_eval", ["self", "epoch", "validation_freq"]),
     (TRAINER, "TensorFlowTrainer._flatten_metrics_in_order", ["self", "logs"]),
     (TRAINER, "TensorFlowTrainer._assert_compile_called", None),
@@ -109,7 +109,7 @@ def test_private_attributes_are_where_they_were() -> None:
     nadam = keras.optimizers.Nadam()
     nadam.build(model.trainable_variables)
     for owner, names in [
-        (model, ["_distribute_strategy", "_initial_epoch"]),
+        (model, ["_distribute_strategy", "_initial_epoch", "_compile_loss", "_compile_metrics"]),
         (
             model.optimizer,
             ["_learning_rate", "_iterations", "_trainable_variables", "_distribution_strategy"],

@@ -15,8 +15,8 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 | the name `seed_generator_state` of a SeedGenerator's variable | seeds are local to a worker |
 | `trainers.trainer.Trainer.compile`, `backend.tensorflow.trainer.TensorFlowTrainer.fit`, `evaluate`, `predict`, `train_on_batch`, `test_on_batch`, `predict_on_batch`, `make_train_function`, `make_test_function`, `make_predict_function`, `train_function`, `test_function`, `predict_function`, `_distribute_strategy`, `Model.quantize` | Keras's training loop does not know parameter servers; a model remembers the strategy of its scope |
 | `TensorFlowTrainer._maybe_symbolic_build` | Keras's `train_on_batch` and `test_on_batch` build a model by this; tfps does it itself |
-| `TensorFlowTrainer._symbolic_build`, `_initial_epoch`, `_should_eval`, `_flatten_metrics_in_order`, `_assert_compile_called` | Keras's own fit and evaluate call these |
-| `backend.compute_output_spec` | builds a model for `predict` from the type of a batch |
+| `TensorFlowTrainer._initial_epoch`, `_should_eval`, `_flatten_metrics_in_order`, `_assert_compile_called` | Keras's own fit and evaluate call these |
+| `TensorFlowTrainer._compute_loss`, `_compile_loss`, `_compile_metrics`, `backend.compute_output_spec` | builds a model, its loss and its metrics from the type of a batch |
 | `backend.tensorflow.trainer.concat`, `potentially_ragged_concat`, `convert_to_np_if_not_ragged` | `predict` concatenates its outputs by these |
 | `utils.python_utils.pythonify_logs` | logs are what Keras makes of them |
 | `trainers.data_adapters.get_data_adapter` | reads what tfps does not read itself, such as generators, as Keras does |

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.src.backend.tensorflow.trainer import (
     TensorFlowTrainer,
     concat,
@@ -82,22 +83,36 @@ def build(model: keras.Model, batch_spec: Any, *, compiled: bool) -> None:
 
     Args:
         model: the model.
-        batch_spec: the type of a batch of its data, of which None stays None.
+        batch_spec: the type of a batch of its data, also of sparse and ragged tensors and of None.
         compiled: whether to create those of its optimizer, loss and metrics, too.
     """
-    if compiled:
+    compiled_parts = [model._compile_metrics, model._compile_loss] if compiled else []
+    parts = [part for part in compiled_parts if part is not None and not part.built]
+    if parts or not all(layer.built for layer in model._flatten_layers()):
         try:
-            model._symbolic_build(data_batch=batch_spec)
-        except (NotImplementedError, RuntimeError, ValueError):
+            keras.src.backend.compute_output_spec(lambda: _call(model, batch_spec, parts))
+        except Exception:
             # A train_step of the user's own may not need what is built here.
             if type(model).train_step is keras.Model.train_step:
                 raise
-    elif not model.built:
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(batch_spec)
-        inputs = keras.tree.map_structure(
-            lambda s: s and keras.KerasTensor(s.shape, s.dtype.name), x
-        )
-        keras.src.backend.compute_output_spec(model, inputs, training=False)
+            return
+    if compiled and model.optimizer is not None and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def _call(model: keras.Model, batch_spec: Any, parts: list[Any]) -> None:
+    """Call a model, its metrics and its loss, each if it is in `parts`, on no data at all."""
+    tensors = [
+        tf.compat.v1.placeholder(spec.dtype, spec.shape)
+        for spec in tf.nest.flatten(batch_spec, expand_composites=True)
+    ]
+    batch = tf.nest.pack_sequence_as(batch_spec, tensors, expand_composites=True)
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    y_pred = model(x, training=False)
+    if model._compile_metrics in parts:
+        model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+    if model._compile_loss in parts:
+        model._compute_loss(x, y, y_pred, sample_weight=sample_weight, training=False)
 
 
 def data_adapter(

@@ -253,7 +253,7 @@ class KerasHooks(_keras.Hooks):
             feed.check_finite()
         function = batch_function(model, method, self._run_batch)
         with self._runtime.strategy.scope():
-            _keras.build(model, _with_none(feed.element_spec), compiled=method != "predict_step")
+            _keras.build(model, feed.element_spec, compiled=method != "predict_step")
             program, outputs = self._runtime.program(model, method, feed, function)
         return Phase(
             workers=self._runtime.workers,
@@ -265,13 +265,6 @@ class KerasHooks(_keras.Hooks):
             members=members,
             outputs=outputs,
         )
-
-
-def _with_none(batch_spec: Any) -> Any:
-    """Return the type of a batch with None for what is None in it."""
-    return tf.nest.map_structure(
-        lambda spec: None if isinstance(spec, tf.NoneTensorSpec) else spec, batch_spec
-    )
 
 
 def _limited(name: str, given: int | None, limit: int | None) -> Any:

@@ -169,6 +169,49 @@ def test_adapted_normalization(make: Make) -> None:
     same_training(model, plain, X * 7 + 3, Y)
 
 
+class Bag(keras.layers.Layer):
+    """The means of the rows of sparse ids."""
+
+    def build(self, input_shape: Any) -> None:
+        self.table = self.add_weight(shape=(30, 4), name="table")
+
+    def call(self, ids: Any) -> Any:
+        table = tf.convert_to_tensor(self.table)
+        return tf.nn.safe_embedding_lookup_sparse(table, ids, None, combiner="mean")
+
+
+class Rag(keras.layers.Layer):
+    """The means of rows of any length, which are filled up with zeros."""
+
+    def call(self, x: Any) -> Any:
+        return tf.reduce_mean(tf.cast(x.to_tensor(), tf.float32) / 30, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "ragged"])
+def test_layers_that_take_sparse_or_ragged_tensors_alone(make: Make, kind: str) -> None:
+    class Model(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = Bag() if kind == "sparse" else Rag()
+            self.last = keras.layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            return self.last(tf.ensure_shape(self.first(x), [None, 4 if kind == "sparse" else 1]))
+
+    def compiled() -> keras.Model:
+        model = Model()
+        model.compile("sgd", "mse", metrics=["mae"])
+        return model
+
+    sparse = tf.sparse.from_dense(IDS)
+    x = sparse if kind == "sparse" else tf.RaggedTensor.from_sparse(sparse)
+    model, plain = make(compiled)
+    plain(x)
+    model(x)
+    model.set_weights(plain.get_weights())
+    same_training(model, plain, tf.data.Dataset.from_tensors((x, Y)))
+
+
 class Left(keras.layers.Layer):
     """Its first input, and its second if there is one."""
 
