@@ -68,8 +68,8 @@ def _by_kind(found: list[Found]) -> report.Table:
         title=f"{len(found)} cases, {faults} faults",
         columns=["workers", "outcome", "with", "cases", "seeds"],
         rows=rows,
-        note="invalid: plain Keras cannot train it, either. Cases with random layers only check "
-        "that numbers are finite, and counts.",
+        note="rounding: equal in float64. invalid: plain Keras cannot train it, either. Cases with "
+        "random layers only check that numbers are finite, and counts.",
     )
 
 

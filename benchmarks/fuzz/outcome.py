@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-_FAULTLESS = frozenset({"equal", "refused", "invalid"})
+_FAULTLESS = frozenset({"equal", "rounding", "refused", "invalid"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,7 +12,8 @@ class Outcome:
     """What became of a case.
 
     Attributes:
-        kind: "equal", "refused", "invalid" (plain Keras raises, too), or the kind of the fault.
+        kind: "equal", "rounding" (equal in float64), "refused", "invalid" (plain Keras raises,
+            too), or the kind of the fault.
         detail: what differs, and by how much; or the error.
     """
 

@@ -107,6 +107,30 @@ class Clipped(Base):
         return {"loss": loss, "after": self.loss_of(data)}
 
 
+class Exchanged(Base):
+    """Two variables that exchange their values by a third, and one that follows in a branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.third = self.add_weight(shape=(4, 1), name="third", trainable=False)
+
+    def train_step(self, data: Any) -> Any:
+        variables = self.trainable_variables
+        loss, gradients = self.gradients(data, variables)
+        self.optimizer.apply(gradients, variables)
+        self.third.assign(self.copy)
+        self.copy.assign(self.dense.kernel)
+        self.dense.kernel.assign(0.5 * self.dense.kernel + self.third)
+
+        def even() -> int:
+            self.count.assign(self.dense.bias[0])
+            self.dense.bias.assign(self.copy[0])
+            return 0
+
+        tf.cond(tf.equal(tf.cast(self.optimizer.iterations, tf.int32) % 2, 0), even, lambda: 1)
+        return {"loss": loss, "after": self.loss_of(data)}
+
+
 class Sometimes(Base):
     """An update in one branch, and another in the other."""
 
@@ -178,7 +202,7 @@ def trained(
     return model, history, state
 
 
-STEPS = [OnePerLayer, ReadsAfter, SharpnessAware, Clipped, Sometimes, Repeated, Nested]
+STEPS = [OnePerLayer, ReadsAfter, SharpnessAware, Clipped, Exchanged, Sometimes, Repeated, Nested]
 
 
 def adam() -> Any:

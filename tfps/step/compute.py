@@ -148,10 +148,11 @@ class ComputeScope(StepScope):
 
     @override
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
-        if update[0] in self._variables:
-            self._variables.assign(*update)
+        variable, value = update[0], tf.convert_to_tensor(update[1])  # it may be a variable, too
+        if variable in self._variables:
+            self._variables.assign(variable, value)
         else:
-            super().add_update(update)
+            super().add_update((variable, value))
 
     @override
     def apply(

@@ -132,7 +132,7 @@ class Probe(StepScope):
 
     @override
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
-        variable, value = update
+        variable, value = update[0], tf.convert_to_tensor(update[1])  # it may be a variable, too
         graph = tf.compat.v1.get_default_graph()
         before = self._before(variable)
         self._uses.append(_Use(variable=variable, graph=graph, value=value, before=before))
@@ -142,7 +142,7 @@ class Probe(StepScope):
         if variable in self._in_graphs:
             self._current.pop(variable, None)
         else:
-            super().add_update(update)
+            super().add_update((variable, value))
 
     @override
     def take(self, variable: keras.Variable, indices: Any) -> tf.Tensor | None:
