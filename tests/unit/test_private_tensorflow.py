@@ -147,3 +147,5 @@ def test_a_private_attribute_is_where_it_was(module: str, name: str, attributes:
 def test_a_tf_function_has_its_python_function_and_whether_autograph_converts_it() -> None:
     function = tf.function(len, autograph=False)
     assert (function._python_function, function._autograph) == (len, False)
+    assert function._jit_compile is None
+    assert tf.function(len, jit_compile=True)._jit_compile

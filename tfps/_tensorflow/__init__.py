@@ -22,7 +22,7 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `tf.__internal__.FuncGraph` | a step is traced to find out which variables it uses; the graph is never run |
 | `FuncGraph.outer_graph`, `inputs`, `outputs`, `captures`, `capture` | a step may read and write variables in the graphs of branches and loops |
 | `control_flow_v2_func_graphs.WhileBodyFuncGraph`, `WhileCondFuncGraph` | what a loop does is done several times |
-| `polymorphic_function.Function.__call__`, `_python_function`, `_autograph`, `autograph_util.py_func_from_autograph`, `ag_ctx.ControlStatusCtx` | a step traces its tf.functions with it: their own traces hold the values of an earlier trace |
+| `polymorphic_function.Function.__call__`, `_python_function`, `_autograph`, `_jit_compile`, `autograph_util.py_func_from_autograph`, `ag_ctx.ControlStatusCtx` | a step traces its tf.functions with it: their own traces hold the values of an earlier trace |
 | `tf.__internal__.CompositeTensor` | the components of ragged and sparse tensors are sent like other tensors |
 | `eager.tape.variable_accessed` | makes the active tapes watch a tensor that was pulled for a variable |
 | `eager.context.Context.remove_function`, `atomic_function.RUNTIME_FUNCTION_REFS` | functions that Python has dropped are removed when no worker runs one, not by the garbage collector |

@@ -104,8 +104,11 @@ def inline_functions(inlines: Callable[[], bool]) -> None:
     def inline(function: Any, *args: Any, **kwargs: Any) -> Any:
         if not inlines():
             return call(function, *args, **kwargs)
-        body = function._python_function
-        if function._autograph:
+        body, autograph = function._python_function, function._autograph
+        if function._jit_compile:  # some ops run only if XLA compiles them
+            compiled = tf.function(body, autograph=autograph, jit_compile=True)
+            return call(compiled, *args, **kwargs)
+        if autograph:
             body = autograph_util.py_func_from_autograph(body)
         args, kwargs = tf.nest.map_structure(
             lambda leaf: tf.constant(leaf) if isinstance(leaf, np.ndarray) else leaf, (args, kwargs)

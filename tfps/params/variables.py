@@ -39,11 +39,12 @@ _SHARD = re.compile(r"/part_\d+$")
 
 
 class PsVariableCreation(_tensorflow.VariableCreation):
-    """Creates the variables of a strategy's scope, with three differences to TensorFlow.
+    """Creates the variables of a strategy's scope, with four differences to TensorFlow.
 
     A new variable or shard goes to a ps with few bytes (`ByteBalance`). Slot variables of a sharded
-    variable are sharded like it. Metric state (variables that Keras creates with synchronization
-    `on_read`) stays on the chief, which merges the workers' parts of it.
+    variable are sharded like it. Those of a loaded SavedModel stay whole. Metric state (variables
+    that Keras creates with synchronization `on_read`) stays on the chief, which merges the workers'
+    parts of it.
 
     Attributes:
         balance: the bytes on each ps.
@@ -66,6 +67,8 @@ class PsVariableCreation(_tensorflow.VariableCreation):
         reference = kwargs.get("colocate_with")
         if isinstance(reference, ShardedVariable):
             return self._create_slot_of_sharded(next_creator, reference, **kwargs)
+        if kwargs.get("initial_value") is None:  # of a SavedModel, whose functions know it whole
+            return self.place_variable(next_creator, **kwargs)
         return super().create_variable(next_creator, **kwargs)
 
     @override

@@ -112,6 +112,10 @@ def test_an_export_serves(make: Make, tmp_path: Path) -> None:
     loaded = tf.saved_model.load(str(tmp_path / "exported"))
     served = loaded.serve(tf.constant(IDS, tf.int32))
     np.testing.assert_allclose(served, model.predict(IDS, verbose=0), atol=1e-6)
+    with model.distribute_strategy.scope():
+        layer = keras.layers.TFSMLayer(str(tmp_path / "exported"))
+    np.testing.assert_allclose(layer(tf.constant(IDS, tf.int32)), served, atol=1e-6)
+    assert len(layer.weights) == len(model.weights)
 
 
 class Interrupt(keras.callbacks.Callback):
