@@ -31,10 +31,11 @@ class StandIn:
 
     Attributes:
         name: the name of the variable; weight decay is excluded by name.
+        path: its path; Muon goes by it.
     """
 
     def __init__(self, variable: keras.Variable) -> None:
-        self.name = variable.name
+        self.name, self.path = variable.name, variable.path
         self._unique_id = native(variable)._unique_id  # how an optimizer tells variables apart
 
 
@@ -163,7 +164,27 @@ def clip_gradients(
 
 def decays(optimizer: keras.optimizers.Optimizer, variable: Any) -> bool:
     """Whether the optimizer's weight decay applies to a tf.Variable or `StandIn`."""
-    return optimizer.weight_decay is not None and optimizer._use_weight_decay(variable)
+    has_decay = optimizer.weight_decay is not None or _has_own_decay(optimizer)
+    return has_decay and bool(optimizer._use_weight_decay(variable))
+
+
+def decay(optimizer: keras.optimizers.Optimizer, variable: Any, rate: tf.Tensor) -> None:
+    """Apply the optimizer's weight decay to a `StandIn`.
+
+    Args:
+        optimizer: the optimizer.
+        variable: what shrinks.
+        rate: the learning rate, of its dtype. An optimizer with a decay of its own, such as Muon,
+            reads the rate itself.
+    """
+    if _has_own_decay(optimizer):
+        optimizer._apply_weight_decay([variable])
+    else:
+        variable.assign_sub(variable * tf.cast(optimizer.weight_decay, variable.dtype) * rate)
+
+
+def _has_own_decay(optimizer: keras.optimizers.Optimizer) -> bool:
+    return type(optimizer)._apply_weight_decay is not TFOptimizer._apply_weight_decay
 
 
 def has_shared_update(optimizer: keras.optimizers.Optimizer) -> bool:

@@ -165,6 +165,5 @@ class WorkerOptimizer:
             return
         rate = rates[view.dtype]
         if _keras.decays(optimizer, view):
-            decay = tf.cast(optimizer.weight_decay, view.dtype)
-            view.assign_sub(view.read() * decay * rate.plain)
+            _keras.decay(optimizer, view, rate.plain)
         self._update_step(gradient, view, rate)

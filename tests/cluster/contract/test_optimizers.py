@@ -114,7 +114,12 @@ WHOLE: dict[str, tuple[Callable[[], optimizers.Optimizer], dict[str, Any]]] = {
         ),
         {},
     ),
-    "Muon": (lambda: optimizers.Muon(0.05, exclude_embeddings=False), {}),
+    "Muon": (
+        lambda: optimizers.Muon(
+            0.05, exclude_embeddings=False, weight_decay=0.2, adam_weight_decay=0.5
+        ),
+        {},
+    ),
     "own": (lambda: OfTheUsersOwn(0.05), {}),
     "constraint": (lambda: optimizers.Adam(0.05), {"embeddings_constraint": MAX_NORM}),
     "regularizer": (
