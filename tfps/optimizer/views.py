@@ -58,9 +58,13 @@ def _arithmetic(name: str, reflected: bool) -> Any:
     return operation
 
 
-for _name in ("add", "sub", "mul", "truediv", "pow"):
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
     setattr(View, f"__{_name}__", _arithmetic(_name, reflected=False))
     setattr(View, f"__r{_name}__", _arithmetic(_name, reflected=True))
+for _name in ("lt", "le", "gt", "ge", "getitem"):
+    setattr(View, f"__{_name}__", _arithmetic(_name, reflected=False))
+for _name in ("neg", "abs"):
+    setattr(View, f"__{_name}__", lambda view, name=_name: getattr(operator, name)(view.read()))
 
 
 class PsView(View):

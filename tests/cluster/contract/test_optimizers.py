@@ -90,7 +90,7 @@ def test_a_constraint_follows_the_average_in_each_batch(make: Make) -> None:
 
 
 class OfTheUsersOwn(optimizers.Optimizer):
-    """Divides a step by the norm of the whole momentum."""
+    """Divides a step by the norm of the whole momentum, and shrinks what is large."""
 
     def build(self, variables: Any) -> None:
         if not self.built:
@@ -101,7 +101,8 @@ class OfTheUsersOwn(optimizers.Optimizer):
         momentum = self.momenta[self._get_variable_index(variable)]
         self.assign(momentum, 0.9 * momentum + gradient)
         rate = keras.ops.cast(learning_rate, variable.dtype) / (1 + keras.ops.norm(momentum))
-        self.assign_sub(variable, rate * momentum)
+        large = keras.ops.cast(abs(variable) > 0.5, variable.dtype)
+        self.assign_sub(variable, rate * momentum + 0.01 * large * abs(-variable))
 
 
 SYNCHRONOUS = tfps.update.Synchronous()
