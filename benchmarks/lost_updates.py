@@ -149,9 +149,12 @@ def _ways(optimizer: optimizers.Optimizer, steps: int) -> list[np.ndarray]:
 
 
 def _lookup(way: np.ndarray, values: np.ndarray) -> int:
-    """Return the least number of updates after which one of the values is reached."""
+    """Return the number of updates after which a value is reached, the least of all values.
+
+    A slot that stands still, such as Adamax's greatest gradient, tells nothing: the most counts.
+    """
     distances = np.abs(way[None] - np.ravel(values)[:, None])
-    return int(np.min(np.argmin(distances, axis=1)))
+    return int(np.min(len(way) - 1 - np.argmin(distances[:, ::-1], axis=1)))
 
 
 if __name__ == "__main__":

@@ -195,6 +195,33 @@ class Nested(Base):
         return {"loss": loss}
 
 
+class ReadInside(Base):
+    """Variables that only loops and branches read, with tapes outside and inside of them."""
+
+    def call(self, inputs: Any) -> Any:
+        x, ids = inputs
+
+        def scaled(i: Any, total: Any) -> Any:
+            kernel = tf.cond(i % 2 < 1, lambda: 2.0 * self.dense.kernel, lambda: 1.0)
+            return i + 1, total + tf.reduce_sum(kernel)
+
+        _, scale = tf.while_loop(lambda i, _: i < 3, scaled, [0, 0.0])
+        rows = tf.cond(tf.size(ids) > 3, lambda: self.table(ids), lambda: 0.0 * x)
+        return scale * tf.reduce_sum(x * rows, axis=1, keepdims=True)
+
+    def train_step(self, data: Any) -> Any:
+        loss, gradients = self.gradients(data, self.trainable_variables[:2])
+
+        def inner(i: Any, total: Any) -> Any:
+            with tf.GradientTape() as tape:
+                value = tf.cond(i < 1, lambda: tf.reduce_sum(self.dense.bias), lambda: 0.0)
+            return i + 1, total + tape.gradient(value, self.dense.bias)
+
+        _, of_bias = tf.while_loop(lambda i, _: i < 3, inner, [0, tf.zeros([1])])
+        self.optimizer.apply([*gradients, of_bias], self.trainable_variables)
+        return {"loss": loss, "gradient": of_bias[0]}
+
+
 def trained(
     make: Callable[[], Base], scope: Any, optimizer: Any, **fit: Any
 ) -> tuple[Base, dict[str, Any], list[np.ndarray]]:
@@ -211,7 +238,17 @@ def trained(
     return model, history, state
 
 
-STEPS = [OnePerLayer, ReadsAfter, SharpnessAware, Clipped, Exchanged, Sometimes, Repeated, Nested]
+STEPS = [
+    OnePerLayer,
+    ReadsAfter,
+    SharpnessAware,
+    Clipped,
+    Exchanged,
+    Sometimes,
+    Repeated,
+    Nested,
+    ReadInside,
+]
 
 
 def adam() -> Any:

@@ -40,9 +40,8 @@ from tfps._tensorflow.functions import (
     is_composite,
     remove_dropped_functions,
     replace_capture,
-    watch,
 )
-from tfps._tensorflow.graphs import in_current_graph, is_loop, passed_in
+from tfps._tensorflow.graphs import in_current_graph, is_loop, passed_in, watched
 from tfps._tensorflow.sharded import ShardedVariable
 from tfps._tensorflow.strategy import Strategy, VariableCreation
 from tfps._tensorflow.workers import (
@@ -73,6 +72,6 @@ __all__ = [
     "remove_dropped_functions",
     "replace_capture",
     "set_log_level",
-    "watch",
+    "watched",
     "workers",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_v2_func_graphs import WhileBodyFuncGraph, WhileCondFuncGraph
 
-from tfps._tensorflow.functions import FuncGraph
+from tfps._tensorflow.functions import FuncGraph, watch
 
 # The attributes that name the functions, and the number of inputs that these do not get.
 _CALLS = {
@@ -29,9 +29,27 @@ def in_current_graph(tensor: tf.Tensor) -> tf.Tensor:
 
     A tape that is made there does not see what is done outside.
     """
-    graph = tf.compat.v1.get_default_graph()
-    is_outside = tf.is_symbolic_tensor(tensor) and tensor.graph is not graph
-    return graph.capture(tensor) if is_outside else tensor
+    return _stands_for(tensor)[0]
+
+
+def watched(tensor: tf.Tensor) -> tf.Tensor:
+    """Return `tensor` in the current graph, for all tapes to watch it: see `in_current_graph`.
+
+    They watch it outside of the branches and loops that are being traced, too: there, a tape sees a
+    branch or a loop only if it watches what is passed to it.
+    """
+    for each in (found := _stands_for(tensor)):
+        watch(each)
+    return found[0]
+
+
+def _stands_for(tensor: tf.Tensor) -> list[tf.Tensor]:
+    """Return what stands for `tensor` in the current graph and those around it, up to its own."""
+    graph, found = tf.compat.v1.get_default_graph(), []
+    while tf.is_symbolic_tensor(tensor) and tensor.graph is not graph:
+        found.append(graph.capture(tensor))
+        graph = graph.outer_graph
+    return [*found, tensor]
 
 
 def is_loop(graph: Any) -> bool:

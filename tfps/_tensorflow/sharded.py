@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,9 @@ VALUE = "VARIABLE_VALUE"  # TensorFlow's name for the value in a checkpoint
 class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
     """A variable over several shards that reads, and is written, as a whole one.
 
-    TensorFlow's own class gives the rows of a gather in the order of the shards, cuts off what is
-    too long for an assignment, and cannot be indexed by tensors, read by NumPy (and so saved by
-    Keras) or differentiated by.
+    TensorFlow's own class gives the rows of a gather in the order of the shards, iterates over the
+    shards, cuts off what is too long for an assignment, and cannot be indexed by tensors, read by
+    NumPy (and so saved by Keras) or differentiated by.
 
     Attributes:
         updated_on: the index of the ps that makes all updates of it, on the whole value; None if
@@ -93,6 +93,9 @@ class ShardedVariable(tf.__internal__.distribute.ShardedVariable):
         elif _is_number(first) and -num_rows <= first < num_rows:
             return self.sparse_read([first % num_rows])[0, *others]
         return tf.convert_to_tensor(self)[index]
+
+    def __iter__(self) -> Iterator[tf.Tensor]:
+        return iter(tf.convert_to_tensor(self))
 
     def sparse_read(self, indices: Any, name: str | None = None) -> tf.Tensor:
         """Return the rows of these indices, of shape `indices.shape + shape[1:]`."""

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from tfps import _keras
 from tfps._keras import StepScope
-from tfps._tensorflow import in_current_graph, watch
+from tfps._tensorflow import in_current_graph, watched
 from tfps.params.variable_map import Values, VariableMap
 from tfps.step.probe import ApplyCall
 from tfps.transport.rows import Rows
@@ -120,10 +120,9 @@ class ComputeScope(StepScope):
         As with a variable, the gradient does not flow through what was assigned, and reads after
         an assignment count like those before.
         """
-        pulled = in_current_graph(pulled)
         if not variable.trainable:
-            return pulled if written is None else tf.stop_gradient(written)
-        watch(pulled)
+            return in_current_graph(pulled) if written is None else tf.stop_gradient(written)
+        pulled = watched(pulled)
         return pulled if written is None else _instead_of(pulled, written)
 
     @override

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from tfps import _keras
 from tfps._keras import StepScope
-from tfps._tensorflow import in_current_graph, watch
+from tfps._tensorflow import in_current_graph, watched
 from tfps.params.variable_map import Values, VariableMap, VariableSet
 from tfps.step.dataflow import is_inside, is_linear, is_plus, loops_around
 
@@ -257,8 +257,7 @@ class Probe(StepScope):
     def _watched(self, variable: keras.Variable) -> tf.Tensor:
         placeholder = self._placeholder_of(variable)
         if variable.trainable:
-            watch(placeholder)
-            watch(in_current_graph(placeholder))
+            watched(placeholder)
         return placeholder
 
     def _placeholder_of(self, variable: keras.Variable) -> tf.Tensor:

@@ -59,6 +59,7 @@ READS: dict[str, Callable[[Any], Any]] = {
     "mask": lambda v: v[tf.constant([True, False, True, False, True, True, False])],
     "NumPy mask": lambda v: tf.boolean_mask(v, np.arange(7) % 2 == 0),
     "all": lambda v: v[:],
+    "rows one by one": lambda v: tf.stack(list(v)) if tf.executing_eagerly() else v[:],
     "sum": lambda v: tf.reduce_sum(v * 2 + v - 1 / (v + 1), axis=0),
     "product": lambda v: v @ tf.transpose(v) + tf.matmul(v, v, transpose_b=True),
     "comparison": lambda v: tf.cast(v > 3, tf.int32) + tf.cast(-v <= -5, tf.int32),
