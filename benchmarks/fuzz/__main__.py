@@ -68,8 +68,9 @@ def _by_kind(found: list[Found]) -> report.Table:
         title=f"{len(found)} cases, {faults} faults",
         columns=["workers", "outcome", "with", "cases", "seeds"],
         rows=rows,
-        note="rounding: equal in float64. invalid: plain Keras cannot train it, either. Cases with "
-        "random layers only check that numbers are finite, and counts.",
+        note="rounding: plain Keras does not give the same twice, either, if the last bits of its "
+        "initial weights change. invalid: plain Keras cannot train it, either. Cases with random "
+        "layers only check that numbers are finite, and counts.",
     )
 
 

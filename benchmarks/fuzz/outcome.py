@@ -12,8 +12,8 @@ class Outcome:
     """What became of a case.
 
     Attributes:
-        kind: "equal", "rounding" (equal in float64), "refused", "invalid" (plain Keras raises,
-            too), or the kind of the fault.
+        kind: "equal", "rounding" (see `compare.outcome_of`), "refused", "invalid" (plain Keras
+            raises, too), or the kind of the fault.
         detail: what differs, and by how much; or the error.
     """
 
