@@ -87,3 +87,4 @@ def test_variables_and_tables_made_before_the_strategy_keep_their_values(tmp_pat
         lines = ours.out().splitlines()
     assert lines[:3] == ["(1, 1) (1,)", "[1] [7] b'text'", "0.5 2"]
     assert lines[3].startswith("This tf.data.Dataset was made before the strategy")
+    assert lines[4].startswith("This iterator was made before the strategy")

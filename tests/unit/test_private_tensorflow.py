@@ -128,6 +128,18 @@ def test_a_private_function_is_where_it_was(
         (STRATEGY, "ParameterServerStrategyV2", ["_cluster_resolver", "_num_workers", "_num_ps"]),
         (DISTRIBUTE, "StrategyBase", ["_extended", "_retrace_functions_for_each_device"]),
         (FUNCTION, "ConcreteFunction", ["_captured_inputs"]),
+        ("tensorflow.python.data.ops.iterator_ops", "OwnedIterator", ["_iterator_resource"]),
+        (
+            "tensorflow.python.eager.polymorphic_function.polymorphic_function",
+            "Function",
+            [
+                "_concrete_variable_creation_fn",
+                "_function_cache",
+                "_created_variables",
+                "_variable_creation_config",
+                "_no_variable_creation_config",
+            ],
+        ),
         (
             CHECKPOINT,
             "_CheckpointRestoreCoordinator",

@@ -1,4 +1,4 @@
-"""What a process made before it was connected to a cluster: variables and lookup tables.
+"""What a process made before it was connected to a cluster: variables, tables and functions.
 
 The connection replaces the process's device by the chief's, and what lay on the old one is gone.
 """
@@ -11,20 +11,36 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.data.ops.iterator_ops import OwnedIterator
+from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 from tensorflow.python.ops import lookup_ops, resource_variable_ops
 
 _OLD_JOB = "localhost"
 _VARIABLE = resource_variable_ops.BaseResourceVariable
+_TRACES = (
+    "_concrete_variable_creation_fn",
+    "_created_variables",
+    "_function_cache",
+    "_no_variable_creation_config",
+    "_variable_creation_config",
+)
 _TABLES = (lookup_ops.StaticHashTable, lookup_ops.MutableHashTable, lookup_ops.DenseHashTable)
 
 
 def keep_what_was_made() -> Callable[[], None]:
     """Keep the values of all variables and lookup tables of this process.
 
+    Each tf.function forgets its traces, which name the old device.
+
     Returns:
         A function that makes them again, to be called once the process is connected.
     """
-    found = [o for o in gc.get_objects() if issubclass(type(o), (_VARIABLE, *_TABLES))]
+    kinds = (_VARIABLE, Function, *_TABLES)
+    found = [o for o in gc.get_objects() if issubclass(type(o), kinds)]
+    for function in (o for o in found if issubclass(type(o), Function)):
+        new = vars(tf.function(function.python_function))
+        vars(function).update({name: new.get(name) for name in _TRACES})
+    gc.collect()  # they cannot be removed later: the cluster will not know them
     variables = [o for o in found if issubclass(type(o), _VARIABLE) and _is_lost(o.handle)]
     tables = [o for o in found if issubclass(type(o), _TABLES) and _is_lost(o.resource_handle)]
     kept = [*map(_kept_variable, variables), *map(_kept_table, tables)]
@@ -36,23 +52,31 @@ def keep_what_was_made() -> Callable[[], None]:
     return make_again
 
 
+@functools.cache
 def explain_old_datasets() -> None:
-    """Let an error say what to do if a dataset is iterated over that was made before."""
-    plain = tf.data.Dataset.__iter__
-    if hasattr(plain, "__wrapped__"):
-        return
+    """Let an error say what to do if a dataset or an iterator is read that was made before."""
 
-    @functools.wraps(plain)
-    def iterate(dataset: Any) -> Any:
-        if _is_lost(tf.data.experimental.to_variant(dataset)):
-            raise RuntimeError(
-                "This tf.data.Dataset was made before the strategy, which has since connected the "
-                "process to a cluster. Make it after tfps.ParameterServerStrategy(), or give it to "
-                "fit, evaluate or predict, which can still read it."
-            )
-        return plain(dataset)
+    def explain(
+        kind: Any, method: str, handle_of: Callable[[Any], Any], what: str, advice: str
+    ) -> None:
+        plain = getattr(kind, method)
 
-    tf.data.Dataset.__iter__ = iterate
+        @functools.wraps(plain)
+        def read(data: Any) -> Any:
+            if _is_lost(handle_of(data)):
+                raise RuntimeError(
+                    f"This {what} was made before the strategy, which has since connected the "
+                    f"process to a cluster. Make it after tfps.ParameterServerStrategy(){advice}."
+                )
+            return plain(data)
+
+        setattr(kind, method, read)
+
+    also = ", or give it to fit, evaluate or predict, which can still read it"
+    to_variant = tf.data.experimental.to_variant
+    explain(tf.data.Dataset, "__iter__", to_variant, "tf.data.Dataset", also)
+    for method in ("__next__", "get_next", "get_next_as_optional"):
+        explain(OwnedIterator, method, lambda i: i._iterator_resource, "iterator", "")
 
 
 def _is_lost(handle: Any) -> bool:

@@ -104,9 +104,9 @@ class Strategy(tf.distribute.ParameterServerStrategy):
         if _connected == [spec]:
             self._num_workers, self._num_ps = len(spec["worker"]), len(spec["ps"])
             return
+        make_again = keep_what_was_made()
         defer_removal_of_functions()
         check_shapes_before_restoring()
-        make_again = keep_what_was_made()
         with _ps_that_see_ps():
             super()._connect_to_cluster(coordinator_name)
         make_again()
