@@ -82,6 +82,42 @@ def test_a_callback_may_train_another_model(strategy: tfps.ParameterServerStrate
     assert [int(m.optimizer.iterations.numpy()) for m in (model, other)] == [3, 6]
 
 
+@pytest.mark.parametrize(
+    "update",
+    [
+        tfps.update.Synchronous(),
+        pytest.param(tfps.update.BoundedStaleness(1), marks=pytest.mark.slow),
+        pytest.param(tfps.update.Asynchronous(1, above="wait"), marks=pytest.mark.slow),
+        pytest.param(tfps.update.SemiSynchronous(1), marks=pytest.mark.slow),
+        pytest.param(tfps.update.Local(2), marks=pytest.mark.slow),
+        pytest.param(tfps.update.DenseAndRows(), marks=pytest.mark.slow),
+    ],
+)
+def test_a_callback_may_train_the_model_that_is_being_trained(
+    make_strategy: MakeStrategy, update: Any
+) -> None:
+    with make_strategy(update=update).scope():
+        kernel = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+        model = keras.Sequential([keras.Input((1,)), kernel])
+        model.compile(keras.optimizers.SGD(1.0), lambda y, out: -out)  # a gradient of -1
+    ones = np.ones((8, 1), "float32")
+    steps = collections.Counter[str]()
+
+    class Trains(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            steps["outer"] += 1
+            if steps["outer"] <= 2:
+                before = kernel.kernel.numpy().item()
+                model.train_on_batch(ones, ones)
+                model.fit(ones, ones, batch_size=8, epochs=2, verbose=0)
+                steps["inner"] += round(kernel.kernel.numpy().item() - before)
+
+    model.fit(ones, ones, batch_size=1, verbose=0, callbacks=[Trains()])
+    # Another worker's step may end meanwhile, and the mean of two steps is one update.
+    assert 6 <= steps["inner"] <= 6 + 2
+    assert 6 + 4 <= kernel.kernel.numpy().item() <= 6 + 8
+
+
 @pytest.mark.parametrize("together", [1, 3])
 def test_predict_shows_its_batches_in_order(
     strategy: tfps.ParameterServerStrategy, together: int

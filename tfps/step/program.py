@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -47,6 +48,8 @@ class WorkerProgram:
         metric_variables: the metric state that it updates. Each dispatch starts it at zero and
             reports it, so that a dispatch that runs twice counts once.
         format: the format of its dispatches' reports.
+        in_use: whether a run of it goes on. Then a callback that trains the model needs another
+            program: this one's ps wait for all of the run's workers.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class WorkerProgram:
         self.demand: Demand = self._step.demand
         self.metric_variables = self._step.metrics
         self.format = Format(settings.wire.num_ps, self.metric_variables)
+        self.in_use = False
 
     @property
     def traffic_shape(self) -> tuple[int, int, int]:
@@ -159,12 +163,18 @@ class WorkerProgram:
         """Return the ps' counts of updates since training began."""
         return self._step.measured(self._wire.num_ps)
 
-    def refresh(self) -> None:
-        """Prepare for a run: workers pull again what may have changed of what they keep."""
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """Prepare for a run, which is the block: workers pull again what they keep."""
         self._step.frozen.refresh()
         self._step.restart_numbers()
         if self._step.replica is not None:
             self._step.replica.reset()
+        self.in_use = True
+        try:
+            yield
+        finally:
+            self.in_use = False
 
     def _traced(self, name: tuple[Any, ...], function: Callable[..., Any]) -> Dispatch:
         if name not in self._dispatches:

@@ -259,10 +259,13 @@ class Phase:
         """
         if not continues and (requested is None or self._batches_read == self.feed.num_batches):
             self._restart_data()
-        self.program.refresh()
         ran = 0
         takes_part = [w in self._members for w in range(self.workers.num_workers)]
-        with self.workers.team() as team, PsThreads(dispatch.ps_programs, takes_part) as ps_threads:
+        with (
+            self.program.used(),
+            self.workers.team() as team,
+            PsThreads(dispatch.ps_programs, takes_part) as ps_threads,
+        ):
             run = Run(
                 self.feed,
                 dispatch.function,

@@ -54,7 +54,8 @@ class Runtime:
     ) -> tuple[WorkerProgram, Outputs]:
         """Return the program of a method of `model` for batches of `feed`, and its outputs.
 
-        It is built at the first call after each compile. To be called in the strategy's scope.
+        It is built at the first call after each compile, and once more for a callback that runs
+        the method while it is in use. To be called in the strategy's scope.
 
         Args:
             model: the model.
@@ -63,6 +64,8 @@ class Runtime:
             function: the model's function for the method, which keeps its programs.
         """
         key = str(feed.element_spec)
+        while key in function.by_spec and function.by_spec[key].in_use:
+            key += ", within a callback"
         if key not in function.by_spec:
             step = Outputs(getattr(model, method))
             trains = method == "train_step"
