@@ -151,6 +151,8 @@ def read_plainly(case: Case, ours: Trained) -> dict[str, Any]:
     names = namespace(case)
     with quietly(case):
         model = names["build"]()
+        if not model.built:
+            model(keras.tree.map_structure(lambda array: array[:1], names["data"]()[-1][0]))
         model.set_weights(ours.model.get_weights())
         return _read(case, model, names)
 
