@@ -126,10 +126,9 @@ class Phase:
         logs_after, with_output = self._logs(model)
         self.feed.on_epoch_begin()
         early = self.calls_early(hooks)
-        result = None
+        result, first = None, 0
         with closing(self._results(with_output=with_output, hooks=hooks)) as results:
             while not stopped():
-                first = self.steps_run
                 if hooks and early and self.expects_batch(first):
                     hooks.begin(first)
                     self.metrics.reset()
@@ -140,8 +139,10 @@ class Phase:
                     hooks.begin(first)
                     self.metrics.reset()
                 self._count(result)
+                last = self._last_batch(result)
+                first = last + 1
                 if hooks:
-                    hooks.end(self._last_batch(result), logs_after(result))
+                    hooks.end(last, logs_after(result))
                     # As in Keras, callbacks may reset the metrics, or evaluate by them.
                     self.metrics.reset()
         self.feed.on_epoch_end()
@@ -178,8 +179,9 @@ class Phase:
         return hooks is not None and hooks.may_act and len(self._members) == 1
 
     def expects_batch(self, batch: int) -> bool:
-        """Whether there may be a batch of this number."""
-        return self.num_steps is None or batch < self.num_steps
+        """Whether there may be a batch of this number, the next one."""
+        at_end = batch > 0 and self._batches_read == self.feed.num_batches
+        return not at_end and (self.num_steps is None or batch < self.num_steps)
 
     def _last_batch(self, result: Result) -> int:
         """Return the number of the last batch of a dispatch, for the callbacks.
