@@ -234,18 +234,25 @@ def test_with_one_worker_callbacks_see_what_they_see_in_plain_keras(make: Make) 
             self.seen: list[Any] = []
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            self.begun = batch
             self.model.optimizer.learning_rate = 0.01 * (batch + 1)
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.seen += [batch, *logs.values(), self.model.evaluate(X[:8], Y[:8], verbose=0)]
+            self.seen += [self.begun, batch, *logs.values()]
+            self.seen += [self.model.evaluate(X[:8], Y[:8], verbose=0)]
             self.seen += [float(self.model.predict(X[:8], verbose=0).sum())]
             self.model.reset_metrics()
 
     def acts(model: keras.Model) -> list[Any]:
         callback = Acts()
-        fit = {"batch_size": 8, "epochs": 2, "verbose": 0, "callbacks": [callback]}
-        history = model.fit(X[:40], Y[:40], shuffle=False, **fit).history
-        return [*callback.seen, *history["loss"]]
+        fit: dict[str, Any] = {"epochs": 2, "verbose": 0, "callbacks": [callback]}
+        arrays = X[:40], Y[:40]
+        history = model.fit(*arrays, batch_size=8, shuffle=False, **fit).history
+        of_unknown_size = (
+            tf.data.Dataset.from_tensor_slices(arrays).batch(8).filter(lambda *_: True)
+        )
+        later = model.fit(of_unknown_size, **fit).history
+        return [*callback.seen, *history["loss"], *later["loss"]]
 
     model, plain = make(regressor)
     np.testing.assert_allclose(acts(model), acts(plain), rtol=1e-5)
