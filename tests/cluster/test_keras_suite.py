@@ -22,10 +22,10 @@ FOLDERS = (
     "layers",
 )
 # Of the trainer's tests, one of each kind: not each way to compile a model, nor each number of
-# steps. These take about a minute of a processor, all of them several times that.
+# steps. These take half a minute of a processor, all of them several times that.
 FAST = (
     "not (jit or eager or steps_per_e or unrolled or infinite or _cw or multithreading or underflow"
-    " or retracing)"
+    " or retracing or sparse or predict_flow or evaluate_flow or callback_methods)"
 )
 
 

@@ -83,7 +83,7 @@ def assert_same_weights(model: keras.Model, other: keras.Model, atol: float = 1e
 @pytest.mark.parametrize(
     ("update", "name", "steps_per_execution"),
     [
-        (BoundedStaleness(3), "loss scale", 5),
+        pytest.param(BoundedStaleness(3), "loss scale", 5, marks=SLOW),
         (ALONE, "loss scale", 1),
         pytest.param(BoundedStaleness(3), "loss scale", 1, marks=SLOW),
         pytest.param(ALONE, "schedule", 5, marks=SLOW),

@@ -66,7 +66,7 @@ def train(scope: Any, *, fit_in_scope: bool) -> tuple[list[float], list[np.ndarr
     return numbers, [*model.get_weights(), *(v.numpy() for v in model.optimizer.variables)]
 
 
-@pytest.mark.parametrize("fit_in_scope", [False, True])
+@pytest.mark.parametrize("fit_in_scope", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_eager_steps_are_those_of_plain_keras_and_end_on_the_ps(
     make_strategy: MakeStrategy, fit_in_scope: bool
 ) -> None:

@@ -242,7 +242,7 @@ STEPS = [
     OnePerLayer,
     ReadsAfter,
     SharpnessAware,
-    Clipped,
+    pytest.param(Clipped, marks=pytest.mark.slow),  # Exchanged assigns after an update, too
     Exchanged,
     Sometimes,
     Repeated,

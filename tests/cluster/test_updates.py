@@ -163,7 +163,11 @@ LOSSLESS = {"push": wire.Lossless(), "lazy_rows": False}
 @pytest.mark.parametrize(
     ("make", "arguments"),
     [
-        (lambda: optimizers.Adam(0.05, use_ema=True, ema_overwrite_frequency=7), BUCKETS),
+        pytest.param(
+            lambda: optimizers.Adam(0.05, use_ema=True, ema_overwrite_frequency=7),
+            BUCKETS,
+            marks=SLOW,
+        ),
         pytest.param(
             lambda: optimizers.SGD(0.2, momentum=0.9, gradient_accumulation_steps=3),
             LOSSLESS,

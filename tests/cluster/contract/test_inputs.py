@@ -187,7 +187,7 @@ class Rag(keras.layers.Layer):
         return tf.reduce_mean(tf.cast(x.to_tensor(), tf.float32) / 30, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("kind", ["sparse", "ragged"])
+@pytest.mark.parametrize("kind", ["sparse", pytest.param("ragged", marks=pytest.mark.slow)])
 def test_layers_that_take_sparse_or_ragged_tensors_alone(make: Make, kind: str) -> None:
     class Model(keras.Model):
         def __init__(self) -> None:

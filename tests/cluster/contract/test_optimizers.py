@@ -136,7 +136,7 @@ WHOLE: dict[str, tuple[Callable[[], optimizers.Optimizer], dict[str, Any]]] = {
         ("Adafactor", 2, SYNCHRONOUS),
         ("Lamb", 3, None),
         pytest.param("constraint", 2, None, marks=SLOW),
-        ("constraint", 3, SYNCHRONOUS),
+        pytest.param("constraint", 3, SYNCHRONOUS, marks=SLOW),
         pytest.param("Lamb", 2, SYNCHRONOUS, marks=SLOW),
         pytest.param("Muon", 2, SYNCHRONOUS, marks=SLOW),
         pytest.param("own", 3, SYNCHRONOUS, marks=SLOW),

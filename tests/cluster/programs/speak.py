@@ -15,7 +15,8 @@ assert config is not None
 name = f"{config.task.type}:{config.task.index}"
 sys.stdout.write(f"progress 1/2\rprogress 2/2\r\nout of {name} at {config.cluster.as_dict()}\n")
 sys.stdout.flush()
-print(f"err of {name}", file=sys.stderr, flush=True)
+sys.stderr.write(f"err of {name}\n")  # in one piece: others write there, too
+sys.stderr.flush()
 code = dict(argument.split("=") for argument in sys.argv[1:]).get(name, "0")
 if code == "wait":
     time.sleep(600)
