@@ -116,7 +116,7 @@ def test_a_job_is_submitted_followed_and_ends_with_its_chief(
     assert (status.name, status.state, status.message) == (named, "running", "")
     assert [str(task.task) for task in status.tasks] == ["chief 0", "worker 0", "worker 1", "ps 0"]
     assert {task.place for task in status.tasks} == {"node-0"}
-    assert list(launcher.logs(spec_, WORKER, follow=False)) == ["hello"]
+    until(lambda: list(launcher.logs(spec_, WORKER, follow=False)) == ["hello"])
 
     lines = launcher.logs(spec_, CHIEF, follow=True)
     assert next(lines) == "hello"
