@@ -37,10 +37,12 @@ def keep_what_was_made() -> Callable[[], None]:
     """
     kinds = (_VARIABLE, Function, *_TABLES)
     found = [o for o in gc.get_objects() if issubclass(type(o), kinds)]
-    for function in (o for o in found if issubclass(type(o), Function)):
-        new = vars(tf.function(function.python_function))
-        vars(function).update({name: new.get(name) for name in _TRACES})
-    gc.collect()  # they cannot be removed later: the cluster will not know them
+    functions = [o for o in found if issubclass(type(o), Function)]
+    if traced := [f for f in functions if f._variable_creation_config is not None]:
+        for function in traced:
+            new = vars(tf.function(function.python_function))
+            vars(function).update({name: new.get(name) for name in _TRACES})
+        gc.collect()  # traces cannot be removed later: the cluster will not know them
     variables = [o for o in found if issubclass(type(o), _VARIABLE) and _is_lost(o.handle)]
     tables = [o for o in found if issubclass(type(o), _TABLES) and _is_lost(o.resource_handle)]
     kept = [*map(_kept_variable, variables), *map(_kept_table, tables)]

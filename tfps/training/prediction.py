@@ -26,20 +26,21 @@ def predict(phase: Phase, model: keras.Model, callbacks: keras.callbacks.Callbac
     callbacks.on_predict_begin()
     hooks = batch_hooks(callbacks, "predict")
     outputs: list[Any] = []
+    first = 0
     early = phase.calls_early(hooks)
     with closing(_outputs_in_order(phase, hooks)) as in_order:
         while not model.stop_predicting:
-            first = len(outputs)
             if hooks and early and phase.expects_batch(first):
                 hooks.begin(first)
-            outputs += itertools.islice(in_order, model.steps_per_execution)
-            if len(outputs) == first:
+            if not (several := list(itertools.islice(in_order, model.steps_per_execution))):
                 break
+            outputs += several
             if hooks and not early:
                 hooks.begin(first)
             if hooks:
-                joined = _keras.joined(outputs[first:])
+                joined = _keras.joined(several)
                 hooks.end(first + model.steps_per_execution - 1, {"outputs": joined})
+            first += model.steps_per_execution
     callbacks.on_predict_end()
     if not outputs:
         raise ValueError("The data to predict for holds no batch. Give at least one example.")

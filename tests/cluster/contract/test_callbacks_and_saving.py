@@ -243,6 +243,12 @@ def test_with_one_worker_callbacks_see_what_they_see_in_plain_keras(make: Make) 
             self.seen += [float(self.model.predict(X[:8], verbose=0).sum())]
             self.model.reset_metrics()
 
+        def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+            self.seen.append(batch)
+
+        def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.seen += [batch, logs["outputs"].sum()]
+
     def acts(model: keras.Model) -> list[Any]:
         callback = Acts()
         fit: dict[str, Any] = {"epochs": 2, "verbose": 0, "callbacks": [callback]}
@@ -252,6 +258,7 @@ def test_with_one_worker_callbacks_see_what_they_see_in_plain_keras(make: Make) 
             tf.data.Dataset.from_tensor_slices(arrays).batch(8).filter(lambda *_: True)
         )
         later = model.fit(of_unknown_size, **fit).history
+        model.predict(of_unknown_size, verbose=0, callbacks=[callback])
         return [*callback.seen, *history["loss"], *later["loss"]]
 
     model, plain = make(regressor)
