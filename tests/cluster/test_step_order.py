@@ -11,16 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.cluster.conftest import NUM_WORKERS, MakeStrategy
-from tfps.update import (
-    Asynchronous,
-    BoundedStaleness,
-    DenseAndRows,
-    Local,
-    Policy,
-    SemiSynchronous,
-    Synchronous,
-)
+from tests.cluster.conftest import MakeStrategy
+from tfps.update import Synchronous
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -286,70 +278,3 @@ def test_what_waits_in_an_inbox_takes_effect_on_what_the_step_has_assigned(
     _, _, ours = trained(Scaled, scope, averaging, epochs=6)
     for mine, theirs in zip(ours, plain, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=2e-5, atol=1e-6)
-
-
-class Unequal(keras.Model):
-    """Two constant gradients of 1, in a loop that runs more often on one worker than on another."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.large = self.add_weight(shape=(2048,), initializer="zeros")
-        self.small = self.add_weight(shape=(3,), initializer="zeros")
-        self.count = self.add_weight(initializer="zeros", trainable=False)
-        self.built = True
-
-    def call(self, x: Any) -> Any:
-        return x
-
-    def train_step(self, rounds: Any) -> Any:
-        def add_one(variable: Any) -> Any:
-            with tf.GradientTape() as tape:
-                total = tf.reduce_sum(tf.convert_to_tensor(variable))
-            self.optimizer.apply(tape.gradient(total, [variable]), [variable])
-
-        def body(i: Any) -> Any:
-            add_one(self.large)
-            tf.cond(i % 2 < 1, lambda: add_one(self.small), lambda: None)
-            self.count.assign_add(1.0)
-            return i + 1
-
-        tf.while_loop(lambda i: i < rounds[0], body, [0])
-        return {"large": tf.reduce_sum(tf.convert_to_tensor(self.large))}
-
-
-@pytest.mark.parametrize(
-    "policy",
-    [
-        Synchronous(),
-        BoundedStaleness(1),
-        pytest.param(Asynchronous(), marks=pytest.mark.slow),
-        pytest.param(Asynchronous(1, above="wait"), marks=pytest.mark.slow),
-        pytest.param(Asynchronous(1), marks=pytest.mark.slow),
-        pytest.param(SemiSynchronous(1), marks=pytest.mark.slow),
-        pytest.param(Local(2), marks=pytest.mark.slow),
-        pytest.param(DenseAndRows(), marks=pytest.mark.slow),
-    ],
-)
-def test_each_apply_of_each_worker_counts_under_each_policy(
-    make_strategy: MakeStrategy, policy: Policy
-) -> None:
-    def rounds(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        worker = context.input_pipeline_id
-        return tf.data.Dataset.from_tensor_slices([[(worker + i) % 3] for i in range(6)])
-
-    with make_strategy(update=policy).scope():
-        model = Unequal()
-        model.compile(keras.optimizers.SGD(1.0), steps_per_execution=3)
-        model.optimizer.build(model.trainable_variables)
-    model.fit(rounds, verbose=0)
-    large, small, count = (-float(np.mean(v)) for v in model.get_weights())
-    updates, dropped = large + small, int(model.history.updates[0].dropped.sum())
-    on_large, on_small = 6 * NUM_WORKERS, 4 * NUM_WORKERS
-    assert int(model.optimizer.iterations) == (updates if not isinstance(policy, Local) else 20)
-    assert count == -on_large
-    if isinstance(policy, Asynchronous | BoundedStaleness):
-        assert updates + dropped == on_large + on_small
-    elif isinstance(policy, Local):  # the mean of the workers' copies
-        assert updates == (on_large + on_small) / NUM_WORKERS
-    else:  # the mean of at most one gradient of each worker
-        assert (on_large + on_small) / NUM_WORKERS <= updates <= on_large + on_small
