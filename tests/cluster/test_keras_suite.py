@@ -25,7 +25,8 @@ FOLDERS = (
 # steps. These take half a minute of a processor, all of them several times that.
 FAST = (
     "not (jit or eager or steps_per_e or unrolled or infinite or _cw or multithreading or underflow"
-    " or retracing or sparse or predict_flow or evaluate_flow or callback_methods)"
+    " or retracing or sparse or predict_flow or evaluate_flow or callback_methods or native_array"
+    " or py_dataset or adapter_generator or raggeds_functional or raggeds_model or recompile)"
 )
 
 

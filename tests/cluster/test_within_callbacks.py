@@ -40,7 +40,11 @@ def each_callback(act: Callable[[keras.Model], None]) -> tuple[Any, collections.
 
 @pytest.mark.parametrize(
     "update",
-    [None, tfps.update.Synchronous(), tfps.update.BoundedStaleness(1)],
+    [
+        None,
+        pytest.param(tfps.update.Synchronous(), marks=pytest.mark.slow),
+        pytest.param(tfps.update.BoundedStaleness(1), marks=pytest.mark.slow),
+    ],
     ids=["default", "Synchronous", "BoundedStaleness"],
 )
 def test_every_callback_may_evaluate_and_predict(make_strategy: MakeStrategy, update: Any) -> None:
