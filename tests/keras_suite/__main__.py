@@ -32,7 +32,9 @@ def command(*arguments: str) -> list[str]:
     options = ["-q", "-p", "tests.keras_suite.plugin", "-p", "no:cacheprovider"]
     options += ["-c", os.devnull, "--rootdir", str(SOURCE), "-o", "python_files=*_test.py"]
     options += ["-n", "1", f"--timeout={LIMIT_S}", "--timeout-method=thread"]
-    paths = [str(SOURCE / a) if (SOURCE / a.partition("::")[0]).exists() else a for a in arguments]
+    # os.path.exists: an expression of -k may be longer than a path can be.
+    found = [os.path.exists(SOURCE / argument.partition("::")[0]) for argument in arguments]
+    paths = [str(SOURCE / a) if is_path else a for a, is_path in zip(arguments, found, strict=True)]
     return [sys.executable, "-m", "pytest", *options, *paths]
 
 
