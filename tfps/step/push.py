@@ -130,7 +130,7 @@ class GradientPush:
             accumulator.add(gradients)
             self._optimizer.count(list(gradients.whole))
             if self.replica is not None:
-                self.replica.count(self._optimizer)
+                self.replica.count(self._optimizer, gradients.whole)
             self._skip()
             return total([], self.wire.num_ps), _zero()
 

@@ -78,11 +78,20 @@ class Replica:
         for variable, value in values.items():
             self._values.write(self._index[variable], value)
 
-    def count(self, optimizer: PsOptimizer) -> None:
-        """Count one batch in the copy of the global step, and for the slot variables."""
+    def count(self, optimizer: PsOptimizer, constrained: Iterable[keras.Variable] = ()) -> None:
+        """Count one batch in the copy of the global step, and for the slot variables.
+
+        Args:
+            optimizer: the optimizer.
+            constrained: the variables whose constraints are applied, as `PsOptimizer.count` does.
+        """
         self._slots[optimizer].count()
         step = optimizer.global_step
         self.write(VariableMap([(step, self.value(step) + 1)]))
+        for variable in constrained:
+            if variable.constraint is not None and variable in self._index:
+                value = variable.constraint(self.value(variable))
+                self.write(VariableMap([(variable, value)]))
 
     def apply(
         self, optimizer: PsOptimizer, gradients: Values, rows: Sequence[RowUpdate] = ()
