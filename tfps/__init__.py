@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from tfps.evaluator.sidecar import SidecarEvaluator
     from tfps.params.placement import AutoPartitioner
     from tfps.strategy import ParameterServerStrategy
+    from tfps.training.data import Data
     from tfps.training.report_metric import ReportMetric
 
 __all__ = [
     "AutoPartitioner",
     "ClusterSpec",
+    "Data",
     "ParameterServerStrategy",
     "ReportMetric",
     "SidecarEvaluator",
@@ -37,6 +39,7 @@ __all__ = [
 _HOMES = {
     "AutoPartitioner": "tfps.params.placement",
     "ClusterSpec": "tfps.cluster.spec",
+    "Data": "tfps.training.data",
     "ParameterServerStrategy": "tfps.strategy",
     "ReportMetric": "tfps.training.report_metric",
     "SidecarEvaluator": "tfps.evaluator.sidecar",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -133,7 +134,8 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
             lazy_rows=lazy_rows,
         )
         self._runtime = Runtime(self, settings, codecs)
-        self._keras_hooks = KerasHooks(self._runtime, logs_updates=update is not None)
+        self._hooks = KerasHooks(self._runtime, logs_updates=update is not None)
+        self._keras_hooks = self._hooks
         super().__init__(resolver, partitioner, PsVariableCreation)
 
     @functools.cached_property
@@ -197,6 +199,60 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
             data=data,
             steps_per_execution=steps_per_execution,
         )
+
+    def predictions(
+        self,
+        model: keras.Model,
+        x: Any,
+        *,
+        batch_size: int | None = None,
+        steps: int | None = None,
+    ) -> Iterator[Any]:
+        """Yield what `model.predict` returns, one batch at a time, in the order of the data.
+
+        For results that do not fit into the chief's memory: it holds those of a few batches. When
+        the caller is slow, the workers wait. The iterator is to be read to its end, or closed.
+
+        Args:
+            model: a model built in this strategy's scope.
+            x: the data, in any form that `model.predict` takes.
+            batch_size: the batch size, if `x` is arrays; None is Keras's default.
+            steps: the number of batches; None is all.
+
+        Yields:
+            The outputs for a batch: a NumPy array, or a structure of them.
+        """
+        return self._hooks.predictions(model, x, batch_size, steps)
+
+    def write_predictions(
+        self,
+        folder: str,
+        model: keras.Model,
+        x: Any,
+        *,
+        batch_size: int | None = None,
+        steps: int | None = None,
+    ) -> int:
+        """Have the workers write what `model.predict` returns to files; none goes to the chief.
+
+        The outputs for batch 12 are in `000000012.npy`, which `numpy.load` reads. If the model has
+        several outputs, they are in `000000012-0.npy`, `000000012-1.npy` and so on. bfloat16 is
+        written as float32.
+
+        Args:
+            folder: a folder that all workers reach, also in a bucket.
+            model: a model built in this strategy's scope.
+            x: the data, in any form that `model.predict` takes.
+            batch_size: the batch size, if `x` is arrays; None is Keras's default.
+            steps: the number of batches; None is all.
+
+        Returns:
+            The number of batches.
+
+        Raises:
+            TypeError: if an output is not a dense tensor of numbers.
+        """
+        return self._hooks.write_predictions(folder, model, x, batch_size, steps)
 
 
 def default_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:

@@ -74,14 +74,18 @@ FROM_GENERATOR = from_generator()
     [
         ({"x": lambda _: FROM_GENERATOR}, ValueError, "calls a Python function"),
         ({"x": object()}, TypeError, "Data of type object cannot be read"),
-        ({"x": X, "y": Y[:4]}, ValueError, r"hold \[4, 8\] examples"),
-        ({"x": X[:0], "y": Y[:0]}, ValueError, "at least one example"),
-        ({"x": tf.data.Dataset.from_tensors((X, Y)), "y": Y}, ValueError, "leave out.*y"),
-        ({"x": lambda _: X}, TypeError, "returned ndarray for worker"),
+        ({"x": X, "y": Y[:4]}, ValueError, "same number of samples"),
+        ({"x": X[:0], "y": Y[:0]}, UserWarning, "holds no batch, so no step has run"),
+        (
+            {"x": tf.data.Dataset.from_tensors((X, Y)), "y": Y},
+            ValueError,
+            "`y` should not be passed",
+        ),
+        ({"x": lambda _: X}, TypeError, "returned ndarray for share"),
         (
             {"x": tf.data.Dataset.from_tensors((X, Y)).repeat()},
             ValueError,
-            "The data of worker 0 never ends. Say how many steps",
+            "The data never ends. Say how many steps",
         ),
     ],
     ids=["from_generator", "object", "lengths", "empty", "targets", "no dataset", "endless"],

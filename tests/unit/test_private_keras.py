@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
+from keras.src.trainers.data_adapters import get_data_adapter
 
 from tests.unit.private_names import check
 from tfps import _keras
@@ -13,6 +15,7 @@ TRAINER = "keras.src.backend.tensorflow.trainer"
 OPTIMIZER = "keras.src.optimizers.base_optimizer"
 TF_OPTIMIZER = "keras.src.backend.tensorflow.optimizer"
 SWAP = "keras.src.callbacks.swap_ema_weights"
+BACKUP = "keras.src.callbacks.backup_and_restore"
 NAMES = [
     (CORE, "Variable._initialize_with_initializer", ["self", "initializer"]),
     (CORE, "Variable._map_aggregation", ["self", "aggregation"]),
@@ -89,6 +92,7 @@ NAMES = [
         ["self", "grads", "vars"],
     ),
     ("keras.src.trainers.data_adapters", "get_data_adapter", None),
+    (BACKUP, "BackupAndRestore._save_model", ["self"]),
     ("keras.src.utils.python_utils", "pythonify_logs", ["logs"]),
     ("keras.src.trainers.data_adapters.array_slicing", "train_validation_split", None),
     ("keras.src.trainers.data_adapters.tf_dataset_adapter", "make_class_weight_map_fn", None),
@@ -123,6 +127,10 @@ def test_private_attributes_are_where_they_were() -> None:
     averaged = keras.optimizers.SGD(use_ema=True)
     averaged.build(model.trainable_variables)
     assert len(averaged._model_variables_moving_average) == 2
+    assert keras.callbacks.BackupAndRestore("folder")._current_epoch == 0
+    adapter = get_data_adapter(np.zeros(3), np.ones(3), batch_size=2, shuffle="batch")
+    assert [array.tolist() for array in adapter._inputs] == [[0.0] * 3, [1.0] * 3]
+    assert adapter._shuffle == "batch"
     seeds = [v for v in model.variables if v.name == "seed_generator_state"]
     assert len(seeds) == 1
     metric = keras.metrics.Mean()

@@ -18,6 +18,8 @@ DISTRIBUTE = "tensorflow.python.distribute.distribute_lib"
 SHARDED = "tensorflow.python.distribute.sharded_variable"
 CHECKPOINT = "tensorflow.python.checkpoint.checkpoint"
 FUNCTION = "tensorflow.python.eager.polymorphic_function.concrete_function"
+DATA = "tensorflow.python.data.ops"
+STRUCTURE = "tensorflow.python.data.util.structure"
 NAMES = [
     (STRATEGY, "ParameterServerStrategyV2._connect_to_cluster", ["self", "coordinator_name"]),
     (STRATEGY, "ParameterServerStrategyV2Extended._create_variable", None),
@@ -102,6 +104,16 @@ NAMES = [
         "RUNTIME_FUNCTION_REFS",
         None,
     ),
+    (STRUCTURE, "to_tensor_list", ["element_spec", "element"]),
+    (STRUCTURE, "from_compatible_tensor_list", ["element_spec", "tensor_list"]),
+    (STRUCTURE, "get_flat_tensor_types", ["element_spec"]),
+    (STRUCTURE, "get_flat_tensor_shapes", ["element_spec"]),
+    (f"{DATA}.dataset_ops", "DatasetV2._inputs", ["self"]),
+    (f"{DATA}.dataset_ops", "DatasetV2._variant_tensor", None),
+    (f"{DATA}.dataset_ops", "_OptionsDataset", None),
+    (f"{DATA}.prefetch_op", "_PrefetchDataset", None),
+    (f"{DATA}.ragged_batch_op", "_DenseToRaggedDataset", None),
+    ("tensorflow.python.eager.context", "Context.device_name", None),
 ]
 
 
@@ -140,6 +152,23 @@ def test_a_private_function_is_where_it_was(
                 "_no_variable_creation_config",
             ],
         ),
+        (f"{DATA}.dataset_ops", "DatasetV2", ["_variant_tensor_attr"]),
+        (f"{DATA}.dataset_ops", "DatasetV1Adapter", ["_dataset"]),
+        (f"{DATA}.map_op", "_MapDataset", ["_map_func"]),
+        (f"{DATA}.map_op", "_ParallelMapDataset", ["_map_func"]),
+        (f"{DATA}.batch_op", "_BatchDataset", ["_batch_size", "_drop_remainder"]),
+        (f"{DATA}.batch_op", "_ParallelBatchDataset", ["_batch_size", "_drop_remainder"]),
+        (
+            f"{DATA}.padded_batch_op",
+            "_PaddedBatchDataset",
+            ["_batch_size", "_drop_remainder", "_padded_shapes", "_padding_values"],
+        ),
+        (f"{DATA}.take_op", "_TakeDataset", ["_count"]),
+        (f"{DATA}.skip_op", "_SkipDataset", ["_count"]),
+        (f"{DATA}.repeat_op", "_RepeatDataset", ["_count"]),
+        (f"{DATA}.shard_op", "_ShardDataset", ["_num_shards", "_index"]),
+        (f"{DATA}.shuffle_op", "_ShuffleDataset", ["_buffer_size", "_reshuffle_each_iteration"]),
+        (f"{DATA}.zip_op", "_ZipDataset", ["_datasets"]),
         (
             CHECKPOINT,
             "_CheckpointRestoreCoordinator",
@@ -154,6 +183,12 @@ def test_a_private_attribute_is_where_it_was(module: str, name: str, attributes:
             f"This release's {module}.{name} has no {attribute}, which tfps/_tensorflow/ uses; its "
             "table there says what for."
         )
+
+
+def test_a_shuffled_dataset_has_the_seeds_that_its_op_gets() -> None:
+    tf.random.set_seed(3)
+    shuffled = tf.data.Dataset.range(3).shuffle(3, seed=5)
+    assert (shuffled._seed.numpy(), shuffled._seed2.numpy()) == (3, 5)
 
 
 def test_a_tf_function_has_its_python_function_and_whether_autograph_converts_it() -> None:

@@ -12,7 +12,8 @@ import tfps
 def test_it_adds_only_what_is_for_users_to_tensorflows_strategy() -> None:
     names = set(dir(tfps.ParameterServerStrategy)) - set(dir(tf.distribute.ParameterServerStrategy))
     public = {name for name in names if not name.startswith("_")}
-    assert public == {"bytes_per_ps", "coordinator", "dropped_updates", "loop"}
+    predicts = {"predictions", "write_predictions"}
+    assert public == {"bytes_per_ps", "coordinator", "dropped_updates", "loop", *predicts}
 
 
 def test_arguments_are_by_keyword_but_for_those_of_tensorflow() -> None:

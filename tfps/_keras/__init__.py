@@ -19,7 +19,8 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 | `TensorFlowTrainer._compute_loss`, `_compile_loss`, `_compile_metrics`, `backend.compute_output_spec` | builds a model, its loss and its metrics from the type of a batch |
 | `backend.tensorflow.trainer.concat`, `potentially_ragged_concat`, `convert_to_np_if_not_ragged` | `predict` concatenates its outputs by these |
 | `utils.python_utils.pythonify_logs` | logs are what Keras makes of them |
-| `trainers.data_adapters.get_data_adapter` | reads what tfps does not read itself, such as generators, as Keras does |
+| `trainers.data_adapters.get_data_adapter`, `array_data_adapter.ArrayDataAdapter._inputs`, `_shuffle` | reads what tfps does not read itself, such as generators, as Keras does |
+| `BackupAndRestore._save_model`, `_current_epoch` | it also saves where the data is, and is told the epoch that fit begins with |
 | `trainers.data_adapters.array_slicing.train_validation_split`, `tf_dataset_adapter.make_class_weight_map_fn` | `validation_split` and `class_weight` with Keras's meaning |
 | `keras_hub.src.utils.pipeline_model.PipelineModel`, its `fit`, `evaluate`, `predict` and `preprocess_samples` | keras-nlp's tasks map their preprocessor over the data before Keras sees it |
 | `BaseOptimizer.apply`, `LossScaleOptimizer.apply`, `TFOptimizer.add_variable_from_reference` | what a `train_step` updates is pushed to the ps instead |
@@ -32,10 +33,12 @@ tests/unit/test_private_keras.py fails, naming the row, when a Keras release mov
 
 from __future__ import annotations
 
+from tfps._keras.backup import begin_at, save_with
 from tfps._keras.install import TESTED_VERSIONS, in_step, install, warn_of_untested_versions
 from tfps._keras.interface import Hooks, KerasStrategy, StepScope
 from tfps._keras.models import (
     FUNCTIONS,
+    arrays_of,
     build,
     check_compiled,
     concatenate,
@@ -77,7 +80,9 @@ __all__ = [
     "KerasStrategy",
     "StandIn",
     "StepScope",
+    "arrays_of",
     "assignments",
+    "begin_at",
     "build",
     "changed_by",
     "check_compiled",
@@ -104,6 +109,7 @@ __all__ = [
     "ordered_metrics",
     "overrides_function",
     "plain_logs",
+    "save_with",
     "shared_variables",
     "should_evaluate",
     "slots",

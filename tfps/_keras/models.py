@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -13,12 +14,14 @@ from keras.src.backend.tensorflow.trainer import (
     potentially_ragged_concat,
 )
 from keras.src.trainers.data_adapters import get_data_adapter
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 from keras.src.trainers.data_adapters.tf_dataset_adapter import make_class_weight_map_fn
 from keras.src.utils.python_utils import pythonify_logs
 
 __all__ = [
     "FUNCTIONS",
+    "arrays_of",
     "build",
     "check_compiled",
     "concatenate",
@@ -115,17 +118,29 @@ def _call(model: keras.Model, batch_spec: Any, parts: list[Any]) -> None:
         model._compute_loss(x, y, y_pred, sample_weight=sample_weight, training=False)
 
 
-def data_adapter(
-    x: Any, y: Any, sample_weight: Any, *, batch_size: int | None, shuffle: bool
-) -> Any:
+def data_adapter(x: Any, y: Any, sample_weight: Any, **settings: Any) -> Any:
     """Return what Keras itself would read data by.
+
+    Args:
+        x: the data.
+        y: the targets.
+        sample_weight: the weights.
+        **settings: batch_size, steps_per_epoch, shuffle and class_weight, as of fit.
 
     Raises:
         ValueError: if Keras cannot read it.
     """
-    return get_data_adapter(
-        x, y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle
-    )
+    with warnings.catch_warnings():
+        # Keras says so also where nobody has asked for it: it is the default of fit.
+        warnings.filterwarnings("ignore", "`shuffle=True` was passed, but will be ignored")
+        return get_data_adapter(x, y, sample_weight=sample_weight, **settings)
+
+
+def arrays_of(adapter: Any) -> tuple[Any, int, bool | str] | None:
+    """Return the arrays of an adapter, the batch size, and how to shuffle; None if it has none."""
+    if not isinstance(adapter, ArrayDataAdapter):
+        return None
+    return adapter._inputs, adapter.batch_size, adapter._shuffle
 
 
 def joined(batches: list[Any]) -> Any:

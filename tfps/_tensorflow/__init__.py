@@ -25,12 +25,16 @@ tests/unit/test_private_tensorflow.py fails, naming the row, when a release move
 | `polymorphic_function.Function.__call__`, `_python_function`, `_autograph`, `_jit_compile`, `autograph_util.py_func_from_autograph`, `ag_ctx.ControlStatusCtx` | a step traces its tf.functions with it: their own traces hold the values of an earlier trace |
 | `tf.__internal__.CompositeTensor` | the components of ragged and sparse tensors are sent like other tensors |
 | `eager.tape.variable_accessed` | makes the active tapes watch a tensor that was pulled for a variable |
+| `data.ops.dataset_ops.Dataset._inputs`, `DatasetV1Adapter._dataset`, `_OptionsDataset`, `prefetch_op._PrefetchDataset`, `map_op._MapDataset`, `_ParallelMapDataset`, `_map_func`, `batch_op._BatchDataset`, `_ParallelBatchDataset`, `padded_batch_op._PaddedBatchDataset`, `ragged_batch_op._DenseToRaggedDataset`, `_batch_size`, `_drop_remainder`, `_padded_shapes`, `_padding_values`, `take_op._TakeDataset`, `skip_op._SkipDataset`, `repeat_op._RepeatDataset`, `_count`, `shard_op._ShardDataset`, `_num_shards`, `_index`, `shuffle_op._ShuffleDataset`, `_buffer_size`, `_seed`, `_seed2`, `_reshuffle_each_iteration`, `zip_op._ZipDataset`, `_datasets` | what a `tf.data.Dataset` is made of: the chief runs some transformations, the workers the maps |
+| `data.util.structure.to_tensor_list`, `from_compatible_tensor_list`, `get_flat_tensor_types`, `get_flat_tensor_shapes` | the function of a map is called again, on other elements of the same type |
+| `Dataset._variant_tensor`, `_variant_tensor_attr`, `eager.context.Context.device_name` | a dataset of the chief that a data function uses is copied to the worker that calls the function |
 | `eager.context.Context.remove_function`, `atomic_function.RUNTIME_FUNCTION_REFS` | functions that Python has dropped are removed when no worker runs one, not by the garbage collector |
 | `absl::SetMinLogLevel`, `absl::MinLogLevel` of `libtensorflow_framework.so.2` | TensorFlow reads TF_CPP_MIN_LOG_LEVEL only when it is imported; a script may import it before tfps |
 """  # noqa: E501
 
 from __future__ import annotations
 
+from tfps._tensorflow.before import is_lost
 from tfps._tensorflow.cpp_log import find_devices, set_log_level
 from tfps._tensorflow.functions import (
     FuncGraph,
@@ -64,6 +68,7 @@ __all__ = [
     "inline_functions",
     "is_composite",
     "is_loop",
+    "is_lost",
     "new_stream",
     "on_own_stream",
     "on_worker",

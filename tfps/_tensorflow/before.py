@@ -43,8 +43,8 @@ def keep_what_was_made() -> Callable[[], None]:
             new = vars(tf.function(function.python_function))
             vars(function).update({name: new.get(name) for name in _TRACES})
         gc.collect()  # traces cannot be removed later: the cluster will not know them
-    variables = [o for o in found if issubclass(type(o), _VARIABLE) and _is_lost(o.handle)]
-    tables = [o for o in found if issubclass(type(o), _TABLES) and _is_lost(o.resource_handle)]
+    variables = [o for o in found if issubclass(type(o), _VARIABLE) and is_lost(o.handle)]
+    tables = [o for o in found if issubclass(type(o), _TABLES) and is_lost(o.resource_handle)]
     kept = [*map(_kept_variable, variables), *map(_kept_table, tables)]
 
     def make_again() -> None:
@@ -65,7 +65,7 @@ def explain_old_datasets() -> None:
 
         @functools.wraps(plain)
         def read(data: Any) -> Any:
-            if _is_lost(handle_of(data)):
+            if is_lost(handle_of(data)):
                 raise RuntimeError(
                     f"This {what} was made before the strategy, which has since connected the "
                     f"process to a cluster. Make it after tfps.ParameterServerStrategy(){advice}."
@@ -81,7 +81,7 @@ def explain_old_datasets() -> None:
         explain(OwnedIterator, method, lambda i: i._iterator_resource, "iterator", "")
 
 
-def _is_lost(handle: Any) -> bool:
+def is_lost(handle: Any) -> bool:
     """Whether an eager tensor lies on the device that the connection replaces."""
     if not isinstance(handle, tf.__internal__.EagerTensor):
         return False  # of a graph

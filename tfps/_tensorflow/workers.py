@@ -41,45 +41,28 @@ def workers(coordinator: tf.distribute.coordinator.ClusterCoordinator) -> list[A
 
 
 @contextlib.contextmanager
-def on_worker(
-    worker: Any,
-    *,
-    stream: Any = None,
-    on_failure: Callable[[], None],
-    on_recovery: Callable[[], None],
-) -> Iterator[None]:
+def on_worker(worker: Any, *, stream: Any = None, on_failure: Callable[[], None]) -> Iterator[None]:
     """Run eager ops and concrete functions of the block on one worker.
 
     If the worker is lost during the block, nothing is raised: `on_failure` is called, the block
-    waits until the worker is back, and `on_recovery` is called on it. Everything that was created
-    on the worker is gone. The same happens, without a wait, if the worker lost its connection to a
-    ps: then nobody knows how much of the block ran.
+    ends when the worker is back. Everything that was created on the worker is gone. The same
+    happens, without a wait, if the worker lost its connection to a ps: then nobody knows how much
+    of the block ran.
 
     Args:
         worker: one of `workers`.
         stream: the stream of its calls; None is the coordinator's.
         on_failure: is called when the worker is lost.
-        on_recovery: is called on the worker when it is back.
 
     Raises:
         Exception: any error of the block that is not a lost worker.
     """
     stream = stream or worker.executor
 
-    def recover() -> None:
-        with tf.device(worker.device_name), context.executor_scope(stream):
-            on_recovery()
-
-    def restart() -> None:
-        on_failure()
-        with on_worker(worker, stream=stream, on_failure=on_failure, on_recovery=on_recovery):
-            on_recovery()
-
     with (
         worker.failure_handler.wait_on_failure(
             on_failure_fn=lambda _: on_failure(),
-            on_transient_failure_fn=restart,
-            on_recovery_fn=recover,
+            on_transient_failure_fn=on_failure,
             worker_device_name=worker.device_name,
         ),
         tf.device(worker.device_name),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,14 +19,18 @@ from tfps.params.initialize import initial_value
 from tfps.step.report import MetricSums
 from tfps.training.callbacks import Logs, callback_list
 from tfps.training.data import as_source
-from tfps.training.dealt import DealtFeed
 from tfps.training.feed import Feed
-from tfps.training.history import Traffic, Updates, print_table, total
+from tfps.training.history import Reading, Traffic, Updates, print_table, total
 from tfps.training.on_batch import Method, batch_function
+from tfps.training.outputs import Outputs
 from tfps.training.phase import Phase
-from tfps.training.prediction import predict, predict_one
+from tfps.training.position import keep_position
+from tfps.training.prediction import Writer, predict, predict_one, predictions
 from tfps.training.runtime import Runtime
-from tfps.training.sources import FirstBatches, MappedSource, Source
+from tfps.training.sources import ChiefSource, Source
+
+_MOST_APART = 64  # batches that predictions may be computed ahead of the one that is next
+_MUCH = 0.3  # of the time of the workers: if they wait longer for data, that limits the job
 
 
 class KerasHooks(_keras.Hooks):
@@ -92,10 +97,9 @@ class KerasHooks(_keras.Hooks):
                 (x, y, sample_weight), validation_split=validation_split
             )
         source = as_source(
-            x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, preprocess=preprocess
-        )
-        if class_weight is not None:
-            source = MappedSource(source, _keras.make_class_weight_map_fn(class_weight))
+            x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch, shuffle=shuffle,
+            class_weight=class_weight, preprocess=preprocess,
+        )  # fmt: skip
         feed = self._runtime.workers.feed(source)
         limit = keras.config.max_steps_per_epoch()
         steps_per_epoch = _limited("steps_per_epoch", steps_per_epoch, limit)
@@ -103,7 +107,7 @@ class KerasHooks(_keras.Hooks):
         validation = None
         if validation_data is not None:
             validation_source = _validation_source(
-                validation_data, validation_batch_size or batch_size, preprocess
+                validation_data, validation_batch_size or batch_size, validation_steps, preprocess
             )
             validation = self._finite_phase(model, "test_step", validation_source, validation_steps)
         callbacks = callback_list(
@@ -112,20 +116,31 @@ class KerasHooks(_keras.Hooks):
         model.stop_training = False
         model.history.traffic = []
         model.history.updates = []
+        model.history.reading = []
         callbacks.on_train_begin()
         first_epoch = _keras.first_epoch(model, initial_epoch)
+        if (line := keep_position(callbacks, training, first_epoch)) and verbose:
+            print(line, flush=True)
         logs: Logs = {}
-        for epoch in range(first_epoch, epochs):
-            validates = validation and _keras.should_evaluate(model, epoch, validation_freq)
-            logs = self._train_epoch(
-                model, training, validation if validates else None, callbacks, epoch
-            )
-            if model.stop_training:
-                break
+        with contextlib.ExitStack() as feeds:
+            for phase in filter(None, (training, validation)):
+                feeds.enter_context(self._runtime.workers.closing(phase.feed))
+            for epoch in range(first_epoch, epochs):
+                validates = validation and _keras.should_evaluate(model, epoch, validation_freq)
+                logs = self._train_epoch(
+                    model, training, validation if validates else None, callbacks, epoch
+                )
+                is_first = epoch == first_epoch
+                if verbose and is_first and isinstance(source, ChiefSource) and source.is_python:
+                    print(source.line(training.feed.reading), flush=True)
+                if model.stop_training:
+                    break
         finalize(model.optimizer)
         callbacks.on_train_end(logs=logs)
         if verbose and self._logs_updates and model.history.updates:
             print_table(total(model.history.updates))
+        if verbose and isinstance(source, ChiefSource):
+            self._print_limit(source, model.history)
         return model.history
 
     def _train_epoch(
@@ -148,7 +163,21 @@ class KerasHooks(_keras.Hooks):
         callbacks.on_epoch_end(epoch, logs)
         model.history.traffic.append(traffic)
         model.history.updates.append(updates)
+        model.history.reading.append(training.feed.reading)
         return logs
+
+    def _print_limit(self, source: ChiefSource, history: keras.callbacks.History) -> None:
+        """Say so if the workers have waited much for data that the chief reads."""
+        waited_s = sum(reading.waited_s for reading in history.reading)
+        seconds = sum(updates.seconds for updates in history.updates)
+        waited = waited_s / max(seconds * self._runtime.workers.num_workers, 1e-9)
+        if waited > _MUCH:
+            reading = sum(history.reading, Reading())
+            print(
+                f"The workers waited for data {waited:.0%} of the time. {source.line(reading)} "
+                "docs/data.md says what to do.",
+                flush=True,
+            )
 
     @override
     def evaluate(
@@ -167,11 +196,12 @@ class KerasHooks(_keras.Hooks):
         """Evaluate `model`; see `keras.Model.evaluate`, and `as_source` for `x`, `preprocess`."""
         _keras.check_compiled(model, "evaluate")
         source = as_source(
-            x, y, sample_weight, batch_size=batch_size, shuffle=False, preprocess=preprocess
+            x, y, sample_weight, batch_size=batch_size, steps=steps, preprocess=preprocess
         )
         evaluation = self._finite_phase(model, "test_step", source, steps)
         callbacks = callback_list(model, callbacks, verbose, epochs=1, steps=evaluation.num_steps)
-        logs = evaluation.evaluate(model, callbacks)
+        with self._runtime.workers.closing(evaluation.feed):
+            logs = evaluation.evaluate(model, callbacks)
         return logs if return_dict else _keras.ordered_metrics(model, logs)
 
     @override
@@ -190,10 +220,47 @@ class KerasHooks(_keras.Hooks):
         The outputs for arrays and a tf.data.Dataset are in their order. The outputs for a data
         function are in the order of the batches: the first of each worker, the second of each, ...
         """
-        source = as_source(x, batch_size=batch_size, shuffle=False, preprocess=preprocess)
+        source = as_source(x, batch_size=batch_size, steps=steps, preprocess=preprocess)
         prediction = self._finite_phase(model, "predict_step", source, steps)
         callbacks = callback_list(model, callbacks, verbose, epochs=1, steps=prediction.num_steps)
-        return predict(prediction, model, callbacks)
+        with self._runtime.workers.closing(prediction.feed):
+            return predict(prediction, model, callbacks)
+
+    def predictions(
+        self, model: keras.Model, x: Any, batch_size: int | None, steps: int | None
+    ) -> Iterator[Any]:
+        """Yield what `predict` returns, batch by batch; see `ParameterServerStrategy`."""
+        source = _prediction_source(model, x, batch_size, steps)
+        phase = self._finite_phase(model, "predict_step", source, steps)
+        phase.most_apart = _MOST_APART
+        with self._runtime.workers.closing(phase.feed):
+            yield from predictions(phase)
+
+    def write_predictions(
+        self, folder: str, model: keras.Model, x: Any, batch_size: int | None, steps: int | None
+    ) -> int:
+        """Write what `predict` returns to files; see `ParameterServerStrategy`."""
+        source = _prediction_source(model, x, batch_size, steps)
+        if steps is not None:
+            source = source.first(steps)
+        feed = self._runtime.workers.feed(source.numbered())
+        feed.check_finite()
+        with self._runtime.strategy.scope():
+            _build(model, feed.element_spec[1], compiled=False)
+            step = Outputs(Writer(model.predict_step, folder))
+            program = self._runtime.evaluation_program(model, step, feed)
+        phase = Phase(
+            workers=self._runtime.workers,
+            feed=feed,
+            program=program,
+            metrics=MetricSums(program.metric_variables),
+            steps=None,
+            steps_per_execution=model.steps_per_execution,
+            outputs=step,
+        )
+        with self._runtime.workers.closing(feed):
+            phase.logs(model)
+        return phase.steps_run
 
     @override
     def outside_of_scopes(self) -> AbstractContextManager[None]:
@@ -220,8 +287,17 @@ class KerasHooks(_keras.Hooks):
 
     def _run_batch(self, model: keras.Model, method: Method, batch: Any, spec: Any) -> Any:
         """Run a method of `model` on one batch, on the first worker."""
-        phase = self._phase(model, method, DealtFeed.of_one(batch, spec), None, members=[0])
-        return predict_one(phase) if method == "predict_step" else phase.logs(model)
+        known = batch_function(model, method, self._run_batch).feeds
+        if str(spec) not in known:
+            given: list[Any] = []
+            source = ChiefSource(given, spec, batches=1)
+            known[str(spec)] = given, self._runtime.workers.feed(source)
+        batches, feed = known.pop(str(spec))
+        batches[:] = [batch]
+        phase = self._phase(model, method, feed, None, members=[0])
+        result = predict_one(phase) if method == "predict_step" else phase.logs(model)
+        known[str(spec)] = batches, feed  # it is used again only if nothing was raised
+        return result
 
     def _figures(self, training: Phase, traffic: Traffic, updates: Updates) -> Logs:
         """Return the figures of an epoch that its logs have beside Keras's."""
@@ -238,8 +314,10 @@ class KerasHooks(_keras.Hooks):
         """Return a phase whose epochs read all of `source`, or its first `steps` batches."""
         steps = _limited("steps", steps, keras.config.max_steps_per_epoch())
         if steps is not None:
-            source = FirstBatches(source, steps)
-        return self._phase(model, method, self._runtime.workers.feed(source), None)
+            source = source.first(steps)
+        phase = self._phase(model, method, self._runtime.workers.feed(source), None)
+        phase.batches = steps
+        return phase
 
     def _phase(
         self,
@@ -253,7 +331,7 @@ class KerasHooks(_keras.Hooks):
             feed.check_finite()
         function = batch_function(model, method, self._run_batch)
         with self._runtime.strategy.scope():
-            _keras.build(model, feed.element_spec, compiled=method != "predict_step")
+            _build(model, feed.element_spec, compiled=method != "predict_step")
             program, outputs = self._runtime.program(model, method, feed, function)
         return Phase(
             workers=self._runtime.workers,
@@ -267,6 +345,20 @@ class KerasHooks(_keras.Hooks):
         )
 
 
+def _build(model: keras.Model, spec: Any, *, compiled: bool) -> None:
+    """Build a model for batches of a type; see `_keras.build`."""
+    try:
+        _keras.build(model, spec, compiled=compiled)
+    except ValueError as error:
+        shapes = [leaf.shape for leaf in tf.nest.flatten(spec) if hasattr(leaf, "shape")]
+        if all(shape.rank is not None for shape in shapes):
+            raise
+        raise ValueError(
+            f"The data gives batches of type {spec}, a part of which has no rank. Give it a shape "
+            f"in a map of the dataset, by tf.ensure_shape. Keras says: {error}"
+        ) from error
+
+
 def _limited(name: str, given: int | None, limit: int | None) -> Any:
     """Return a number of steps or epochs; not more than Keras's own setting for debugging."""
     if not limit or (given and given <= limit):
@@ -275,11 +367,16 @@ def _limited(name: str, given: int | None, limit: int | None) -> Any:
     return limit
 
 
-def _validation_source(data: Any, batch_size: int | None, preprocess: Any) -> Source:
+def _prediction_source(
+    model: keras.Model, x: Any, batch_size: int | None, steps: int | None
+) -> Source:
+    preprocess = getattr(model, "preprocess_samples", None)
+    return as_source(x, batch_size=batch_size, steps=steps, preprocess=preprocess)
+
+
+def _validation_source(data: Any, batch_size: int | None, steps: Any, preprocess: Any) -> Source:
     """Return the source for the argument validation_data of fit."""
-    if isinstance(data, tf.data.Dataset) or callable(data):
-        return as_source(data, batch_size=None, shuffle=False, preprocess=preprocess)
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    return as_source(
-        x, y, sample_weight, batch_size=batch_size, shuffle=False, preprocess=preprocess
-    )
+    arguments: Any = (data,)
+    if not isinstance(data, tf.data.Dataset) and not callable(data):
+        arguments = keras.utils.unpack_x_y_sample_weight(data)
+    return as_source(*arguments, batch_size=batch_size, steps=steps, preprocess=preprocess)

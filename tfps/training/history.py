@@ -1,4 +1,4 @@
-"""What fit's History has for each epoch beside Keras's logs: the traffic, and the updates."""
+"""What fit's History has for each epoch beside Keras's logs: traffic, updates, and reading."""
 
 from __future__ import annotations
 
@@ -120,6 +120,37 @@ class Updates:
             "dropped_gradients": int(np.sum(self.dropped)),
             "waited_s": float(np.sum(self.waited_s)),
         }
+
+
+@dataclasses.dataclass(kw_only=True)
+class Reading:
+    """How the data of an epoch was read; `history.reading` has one per epoch.
+
+    Attributes:
+        used: the number of batches whose steps have ended.
+        batches: the number of batches that the chief has read.
+        read_s: the time that it took the chief to read them, in seconds.
+        waited_s: the time that all workers together waited for the chief's batches, in seconds.
+        seen_twice: the number of batches that were with workers that were lost, and that others
+            were given again: at most so many were trained on twice.
+    """
+
+    used: int = 0
+    batches: int = 0
+    read_s: float = 0.0
+    waited_s: float = 0.0
+    seen_twice: int = 0
+
+    @property
+    def batches_per_s(self) -> float:
+        """The most batches that the chief can feed to the workers, in a second."""
+        return self.batches / max(self.read_s, 1e-9)
+
+    def __add__(self, other: Reading) -> Reading:
+        """Return the sum of two epochs."""
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        names = [field.name for field in dataclasses.fields(self)]
+        return Reading(**dict(zip(names, (a + b for a, b in pairs), strict=True)))
 
 
 def total(epochs: Sequence[Updates]) -> Updates:

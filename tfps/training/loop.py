@@ -43,7 +43,7 @@ class Loop:
                 f"Model {model.name!r} has no variables yet. Build it in strategy.scope(), for "
                 "example by model.build(input_shape), before making a loop."
             )
-        feed = runtime.workers.feed(as_source(data, batch_size=None, shuffle=False))
+        feed = runtime.workers.feed(as_source(data))
         self._means = _means(step, model, feed.element_spec)
         with runtime.strategy.scope():
             program = runtime.loop_program(model, self._computation(step), feed)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfps import _keras
 from tfps._tensorflow import is_composite
 from tfps.step.program import WorkerProgram
+from tfps.training.feed import Feed
 from tfps.training.outputs import Outputs
 
 Method = Literal["train_step", "test_step", "predict_step"]
@@ -29,11 +30,13 @@ class BatchFunction:
     Attributes:
         by_spec: the programs, by the type of a batch.
         outputs: what their steps return, by the same.
+        feeds: a list for single batches, and the feed that reads it, by the same.
     """
 
     def __init__(self, model: keras.Model, method: Method, run: RunBatch) -> None:
         self.by_spec: dict[str, WorkerProgram] = {}
         self.outputs: dict[str, Outputs] = {}
+        self.feeds: dict[str, tuple[list[Any], Feed]] = {}
         self._model = weakref.ref(model)
         self._method = method
         self._run = run

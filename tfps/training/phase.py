@@ -18,7 +18,7 @@ from tfps.step.program import Dispatch, WorkerProgram
 from tfps.step.report import MetricSums
 from tfps.training.callbacks import BatchHooks, Logs, batch_hooks
 from tfps.training.feed import Feed
-from tfps.training.history import Updates
+from tfps.training.history import Reading, Updates
 from tfps.training.outputs import Outputs
 from tfps.training.pool import WorkerPool
 from tfps.training.ps_threads import PsThreads
@@ -38,11 +38,14 @@ class Phase:
         steps: the number of steps of an epoch; None to read all data to its end.
         steps_per_execution: the most steps that a worker runs in one call, before they are rounded
             up to whole windows.
+        batches: the number of batches that were asked for, if all data is read; None is any.
+        most_apart: how far the batches that workers are at may be apart; None is any.
         members: the indices of the workers that take part; None is all.
         outputs: what a step returns; None if nobody asks for it.
         traffic: the bytes of the steps since the epoch began, as reports count them.
         missed: the updates of its own worker that the pull of each of these steps missed, summed.
-        steps_run: the number of these steps.
+        epoch: the epoch of fit.
+        steps_run: the number of its steps that have run.
     """
 
     workers: WorkerPool
@@ -51,14 +54,20 @@ class Phase:
     metrics: MetricSums
     steps: int | None
     steps_per_execution: int
+    batches: int | None = None
+    most_apart: int | None = None
     members: Sequence[int] | None = None
     outputs: Outputs | None = None
     traffic: np.ndarray = dataclasses.field(init=False)
     missed: int = dataclasses.field(init=False)
+    epoch: int = dataclasses.field(default=0, init=False)
     steps_run: int = dataclasses.field(init=False)
     _batches_read: int = dataclasses.field(default=0, init=False)
+    _ran_before: int | None = dataclasses.field(default=None, init=False)
     _measured_before: Measured = dataclasses.field(init=False)
     _start_s: float = dataclasses.field(init=False)
+    _first: int = dataclasses.field(default=0, init=False)
+    _continues: bool = dataclasses.field(default=False, init=False)
 
     @property
     def steps_per_dispatch(self) -> int:
@@ -78,6 +87,7 @@ class Phase:
 
         Batch-level callbacks are called on the chief when a dispatch has ended; see `BatchHooks`.
         """
+        self.epoch = epoch
         model.reset_metrics()
         callbacks.on_epoch_begin(epoch)
         dropped_before = self.workers.dropped_updates
@@ -114,6 +124,19 @@ class Phase:
         self.metrics.assign()
         return self.steps_run
 
+    def steps_in_epoch(self, epoch: int) -> int:
+        """Return the number of steps of an epoch, this one or the next, that have run."""
+        return self._first + self.feed.reading.used if epoch == self.epoch else 0
+
+    def go_on(
+        self, steps: int, position: dict[str, Any], restore: Callable[[Any], None] | None
+    ) -> bool:
+        """Begin the next epoch after so many of its steps; see `Feed.go_to`."""
+        is_there = self.feed.go_to(position, restore)
+        if is_there:
+            self._ran_before = self._batches_read = steps
+        return is_there
+
     def updates(self) -> Updates:
         """Return the updates since the epoch began."""
         seconds = time.perf_counter() - self._start_s
@@ -126,7 +149,7 @@ class Phase:
         logs_after, with_output = self._logs(model)
         self.feed.on_epoch_begin()
         early = self.calls_early(hooks)
-        result, first = None, 0
+        result, first = None, self._first
         with closing(self._results(with_output=with_output, hooks=hooks)) as results:
             while not stopped():
                 if hooks and early and self.expects_batch(first):
@@ -188,8 +211,7 @@ class Phase:
 
         Keras does not look how many batches are left for the last dispatch of an epoch.
         """
-        missing = self.steps_per_dispatch - result.steps if len(self._members) == 1 else 0
-        return self.steps_run - 1 + missing
+        return self.steps_run - 1 + (result.missing if len(self._members) == 1 else 0)
 
     def output(self, result: Result) -> Any:
         """Return what the last step of a dispatch returned."""
@@ -200,8 +222,11 @@ class Phase:
         self.metrics.reset()
         self._measured_before = self.program.measured()
         self._start_s = time.perf_counter()
+        self.feed.reading = Reading()
         self.traffic = np.zeros(self.program.traffic_shape, np.int64)
-        self.missed = self.steps_run = 0
+        self._continues = self._ran_before is not None
+        self._first, self._ran_before = self._ran_before or 0, None
+        self.missed, self.steps_run = 0, self._first
 
     def _count(self, result: Result) -> None:
         report = self.program.format.read(result.report)
@@ -219,7 +244,7 @@ class Phase:
         self, *, with_output: bool = False, hooks: BatchHooks | None = None
     ) -> Generator[Result]:
         """Run the steps of an epoch: one run for each format in which parameters travel."""
-        remaining = self.steps
+        remaining = None if self.steps is None else self.steps - self._first
         is_first = True
         while is_first or remaining != 0:
             step, count = 0, remaining
@@ -231,7 +256,11 @@ class Phase:
                 most_steps=self.steps_per_dispatch, with_output=with_output, step=step
             )
             ran = yield from self.run(
-                dispatch, count, requested=self.steps, continues=not is_first, hooks=hooks
+                dispatch,
+                count,
+                requested=self.steps,
+                hooks=hooks,
+                continues=self._continues or not is_first,
             )
             if count is None or ran < count:
                 return
@@ -261,12 +290,17 @@ class Phase:
         """
         if not continues and (requested is None or self._batches_read == self.feed.num_batches):
             self._restart_data()
+        in_step = self.feed.start_run(
+            self._members, in_step=dispatch.in_step, most_apart=self.most_apart
+        )
         ran = 0
         takes_part = [w in self._members for w in range(self.workers.num_workers)]
         with (
             self.program.used(),
             self.workers.team() as team,
+            self.workers.team() as others,
             PsThreads(dispatch.ps_programs, takes_part) as ps_threads,
+            self.feed.prefetching(others),
         ):
             run = Run(
                 self.feed,
@@ -275,7 +309,7 @@ class Phase:
                 workers=self._members,
                 steps=steps,
                 steps_per_dispatch=self.steps_per_dispatch,
-                in_step=dispatch.in_step,
+                in_step=in_step,
                 pauses=hooks is not None and hooks.may_act,
             )
             run.start(team)
@@ -284,14 +318,27 @@ class Phase:
                     self._batches_read += result.steps
                     ran += result.steps
                     yield result
-        if run.out_of_data and requested is not None:
-            self._restart_data()
-            warnings.warn(
-                f"The data of all workers ended before {requested} steps had run. Give more "
-                "batches, for example with .repeat().",
-                stacklevel=2,
-            )
+        if run.is_at_end:
+            self._ended(requested)
         return ran
+
+    def _ended(self, requested: int | None) -> None:
+        """Restart data that ended before all steps of an epoch had run, and warn of it."""
+        if requested is not None:
+            self._restart_data()
+            text = f"The data of all workers ended before {requested} steps had run."
+        elif not self._batches_read:
+            text = "The data holds no batch, so no step has run."
+        elif self.batches is not None and self._batches_read < self.batches:
+            text = f"The data ended after {self._batches_read} of {self.batches} batches."
+        else:
+            return
+        if self.feed.may_leave_some:
+            text += (
+                " Each worker was to read as many as the others, and some had fewer: the data "
+                "of others may not have been read to its end."
+            )
+        warnings.warn(f"{text} Give more, for example with .repeat().", stacklevel=2)
 
     def _restart_data(self) -> None:
         self.feed.start_epoch()

@@ -12,9 +12,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfps._tensorflow import new_stream, on_worker, remove_dropped_functions, workers
+from tfps.training.data_errors import explained
 from tfps.training.dealt import DealtFeed
-from tfps.training.feed import Feed, ShareFeed
-from tfps.training.sources import Source
+from tfps.training.feed import Feed
+from tfps.training.shares import ShareFeed
+from tfps.training.sources import ChiefSource, FunctionSource, Source
 from tfps.worker import per_worker
 
 
@@ -50,12 +52,10 @@ class WorkerThread:
         call: Callable[[], Any],
         *,
         on_lost: Callable[[], None] = lambda: None,
-        on_recovered: Callable[[], None] = lambda: None,
     ) -> Any:
         """Run `call` on the worker and return its result, or None if the worker was lost.
 
-        If the worker is lost, `on_lost` is called at once. When it is back, `on_recovered` is
-        called on it.
+        If the worker is lost, `on_lost` is called at once, and this returns when it is back.
         """
 
         def lost() -> None:
@@ -63,9 +63,7 @@ class WorkerThread:
             per_worker.reset()
             on_lost()
 
-        with on_worker(
-            self._handle, stream=self._stream, on_failure=lost, on_recovery=on_recovered
-        ):
+        with on_worker(self._handle, stream=self._stream, on_failure=lost):
             return call()
         return None  # on_worker has dealt with a lost worker
 
@@ -148,14 +146,24 @@ class WorkerPool:
 
     def feed(self, source: Source) -> Feed:
         """Return the batches of `source`, with the datasets that it needs on the workers."""
-        if source.on_chief is not None:
-            return DealtFeed.of_source(source.on_chief)
+        if isinstance(source, ChiefSource):
+            return DealtFeed(source, self.num_workers)
+        assert isinstance(source, FunctionSource)
         feed = ShareFeed(source, self.num_workers)
         self.run_on_each(feed.build)
         feed.unify_types()
         if not self._busy:
             remove_dropped_functions()  # no worker is busy: each has just built its data
         return feed
+
+    @contextlib.contextmanager
+    def closing(self, feed: Feed) -> Iterator[None]:
+        """Close a feed after the block."""
+        try:
+            yield
+        finally:
+            with self.team() as team:
+                feed.close(team)
 
     def run_on_each(self, call: Callable[[int], Any]) -> None:
         """Run `call(worker)` on every worker, and wait for all of them.
@@ -174,7 +182,7 @@ class WorkerPool:
                     done = thread.run(lambda: call(thread.worker) or True)
                 outcomes.put(None)
             except BaseException as error:
-                outcomes.put(error)
+                outcomes.put(explained(error, f"Worker {thread.worker}"))
 
         with self.team() as team:
             team.submit(task)

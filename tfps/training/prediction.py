@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator
+import os
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from tfps import _keras
 from tfps.training.callbacks import BatchHooks, batch_hooks
@@ -51,6 +54,58 @@ def predict_one(phase: Phase) -> Any:
     """Return the output for data of one batch."""
     with closing(_outputs_in_order(phase, None)) as in_order:
         return next(in_order)
+
+
+def predictions(phase: Phase) -> Generator[Any]:
+    """Yield the outputs for the data batch by batch, in order, as NumPy arrays.
+
+    Only as many batches are computed ahead as the phase lets the workers be apart.
+    """
+    with closing(_outputs_in_order(phase, None)) as in_order:
+        for output in in_order:
+            yield _keras.concatenate([output])
+
+
+class Writer:
+    """A predict_step that writes the outputs of a numbered batch to files, on the worker."""
+
+    def __init__(self, predict_step: Callable[[Any], Any], folder: str) -> None:
+        self._predict_step = predict_step
+        self._folder = folder
+
+    def __call__(self, numbered: tuple[tf.Tensor, Any]) -> list[tf.Tensor]:
+        """Run the step on a batch, in a trace, and write its outputs."""
+        number, batch = numbered
+        outputs = self._predict_step(batch)
+        leaves = tf.nest.flatten(outputs)
+        written = []
+        for i, leaf in enumerate(leaves):
+            if not isinstance(leaf, tf.Tensor) or leaf.dtype == tf.string:
+                raise TypeError(f"An output is {leaf!r}; only dense numbers can be written.")
+            part = f"-{i}" if len(leaves) > 1 else ""
+            name = tf.strings.as_string(number, width=9, fill="0")
+            path = tf.strings.join([os.path.join(self._folder, ""), name, f"{part}.npy"])
+            written.append(tf.io.write_file(path, npy(leaf)))
+        with tf.control_dependencies(written):
+            return [tf.identity(number)]
+
+
+_NPY_BYTES = 128
+
+
+def npy(tensor: tf.Tensor) -> tf.Tensor:
+    """Return the content of NumPy's file of a tensor."""
+    if tensor.dtype == tf.bfloat16:
+        tensor = tf.cast(tensor, tf.float32)
+    dtype = np.dtype(tensor.dtype.as_numpy_dtype)
+    sizes = tf.strings.as_string(tf.shape(tensor))
+    shape = tf.strings.reduce_join(tf.strings.join([sizes, tf.fill(tf.shape(sizes), ",")]))
+    start = b"\x93NUMPY\x01\x00" + (_NPY_BYTES - 10).to_bytes(2, "little")
+    start += f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': (".encode()
+    header = tf.strings.join([start, shape, ")}", " " * _NPY_BYTES])
+    num_bytes = dtype.itemsize * tf.size(tensor)
+    numbers = tf.strings.substr(tf.io.serialize_tensor(tensor), -num_bytes, num_bytes)
+    return tf.strings.join([tf.strings.substr(header, 0, _NPY_BYTES - 1), "\n", numbers])
 
 
 def _outputs_in_order(phase: Phase, hooks: BatchHooks | None) -> Generator[Any]:

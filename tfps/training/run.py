@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tfps.params.placement import CHIEF_DEVICE
 from tfps.step.report import steps_of
+from tfps.training.data_errors import explained
 from tfps.training.feed import Feed
 from tfps.training.pool import Team, WorkerThread
 from tfps.training.ps_threads import PsThreads
@@ -35,6 +36,8 @@ class Result:
         worker: the index of the worker.
         first_batch: the number of the first of its batches, in the order of the data.
         steps: the number of steps that ran.
+        missing: how many more would have run if there had been data.
+        is_at_end: whether nothing is left for the worker.
         report: the report of the steps, uint8: the first output of the run's function.
         output: its second output, as tensors on the chief.
     """
@@ -42,6 +45,8 @@ class Result:
     worker: int
     first_batch: int = 0
     steps: int = 0
+    missing: int = 0
+    is_at_end: bool = False
     report: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.uint8))
     output: Any = None
 
@@ -89,6 +94,7 @@ class Run:
         self._members = set(self._workers)
         self._taken = dict.fromkeys(self._workers, 0)
         self._in_flight: set[int] = set()
+        self._losses = 0
         self._results: collections.deque[Result] = collections.deque()
         self._most_results = 2 * len(self._workers)
         self._pauses = pauses
@@ -97,9 +103,9 @@ class Run:
         self._stopped = False
 
     @property
-    def out_of_data(self) -> bool:
-        """Whether the data ended before the steps did."""
-        return bool(self._remaining) and not self._with_data
+    def is_at_end(self) -> bool:
+        """Whether the run is over because the data has ended."""
+        return self._remaining != 0 and not self._with_data
 
     def start(self, team: Team) -> None:
         """Start to work in the threads of the workers that take part."""
@@ -130,7 +136,7 @@ class Run:
             self._changed.notify_all()
             self._wait_for(lambda: self._results or self._error or self._is_over())
             self._is_awaited = False
-            if self._error is not None:
+            if not self._results and self._error is not None:
                 raise self._error
             if not self._results:
                 return None
@@ -195,15 +201,15 @@ class Run:
         """Take steps for one dispatch, as soon as the worker may.
 
         Returns:
-            The number of steps; 0 if the worker is done, None if others may still give some back.
+            The number of steps; 0 if the run is over, None if others may still give some back.
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._may_take(worker) or self._remaining == 0 or self._is_done(worker)
+                lambda: self._may_take(worker) or not self._has_any(worker) or self._is_done()
             )
-            if self._is_done(worker):
+            if self._is_done():
                 return 0
-            if self._remaining == 0:
+            if not self._may_take(worker):
                 return None
             steps = self._steps_per_dispatch
             if self._remaining is not None:
@@ -228,10 +234,13 @@ class Run:
 
     def _wait_for_steps(self, worker: int) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._may_take(worker) or self._is_done(worker))
+            self._changed.wait_for(lambda: self._may_take(worker) or self._is_done())
+
+    def _has_any(self, worker: int) -> bool:
+        return self._remaining != 0 and worker in self._with_data
 
     def _may_take(self, worker: int) -> bool:
-        if self._remaining == 0 or len(self._results) >= self._most_results:
+        if not self._has_any(worker) or len(self._results) >= self._most_results:
             return False
         if self._pauses and (self._results or not self._is_awaited):
             return False
@@ -239,9 +248,8 @@ class Run:
         taken = self._taken_by_members()
         return not (self._in_step and taken) or self._taken[worker] <= min(taken)
 
-    def _is_done(self, worker: int) -> bool:
-        failed = self._error is not None
-        return failed or worker not in self._with_data or self._is_over() or self._stopped
+    def _is_done(self) -> bool:
+        return self._error is not None or self._is_over() or self._stopped
 
     def _dispatch(self, thread: WorkerThread, steps: int) -> bool:
         """Run steps on a worker; return whether it is still a member of the run."""
@@ -250,54 +258,63 @@ class Run:
         def give_back(unused: int) -> None:
             with self._changed:
                 if to_return:
-                    self._feed.give_back(thread.worker)
-                if to_return and self._remaining is not None:
-                    self._remaining += unused
-                if to_return:
                     to_return.clear()
                     self._in_flight.discard(thread.worker)
+                    self._taken[thread.worker] -= unused
+                    if self._remaining is not None:
+                        self._remaining += unused
                 self._changed.notify_all()
 
         def lost() -> None:
+            self._feed.give_back(thread.worker)
+            with self._changed:
+                self._losses += 1
+                # Others get what was given back, and it may be all that was left.
+                self._with_data = set(self._workers - {thread.worker}) or {thread.worker}
             give_back(steps)
             self._leave(thread.worker)
 
+        losses = self._losses
         try:
-            result = thread.run(
-                lambda: self._call(thread, steps),
-                on_lost=lost,
-                on_recovered=lambda: self._feed.rebuild(thread.worker),
-            )
+            result = thread.run(lambda: self._call(thread, steps), on_lost=lost)
+            if result is not None and result.is_at_end and self._feed.error is not None:
+                raise self._feed.error
         except BaseException as error:
-            self._fail(error)
+            of_chief = error is self._feed.error
+            self._fail(error if of_chief else explained(error, f"Worker {thread.worker}"))
             give_back(0)
             raise
         if result is None:
             give_back(steps)
+            with self._changed:
+                if not self._is_over():
+                    self._with_data.add(thread.worker)
+                self._changed.notify_all()
             return False
         with self._changed:
-            if result.steps < steps:
-                self._with_data.discard(thread.worker)
             if result.steps:
                 self._results.append(result)
+            if result.is_at_end and losses == self._losses:
+                self._with_data.discard(thread.worker)
         give_back(steps - result.steps)
         return True
 
     def _call(self, thread: WorkerThread, steps: int) -> Result:
-        iterator = self._feed.iterator(thread.worker, steps)
-        if iterator is None:
-            return Result(thread.worker)
-        report, output = self._function(
-            iterator, thread.scalar(steps), thread.scalar(thread.worker)
-        )
+        worker = thread.worker
+        iterator, available = self._feed.iterator(worker, steps)
+        if not available:
+            return Result(worker, is_at_end=True)
+        report, output = self._function(iterator, thread.scalar(available), thread.scalar(worker))
         on_chief = report.numpy()
         steps_run = steps_of(on_chief)
         # The batches count as used only once all results have arrived.
         fetched = tf.nest.map_structure(_on_chief, output) if steps_run else None
+        first_batch = self._feed.count(worker, steps_run, at_end=steps_run < available)
         return Result(
-            worker=thread.worker,
-            first_batch=self._feed.count(thread.worker, steps_run),
-            steps=steps_run,
+            worker,
+            first_batch,
+            steps_run,
+            self._feed.limited(steps) - steps_run,
             report=on_chief,
             output=fetched,
         )

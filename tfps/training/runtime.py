@@ -69,12 +69,20 @@ class Runtime:
         if key not in function.by_spec:
             step = Outputs(getattr(model, method))
             trains = method == "train_step"
-            settings = self._training_settings(model, step, feed) if trains else self.settings
-            settings = dataclasses.replace(settings, jit_compile=model.jit_compile)
-            program = WorkerProgram(step, feed.element_spec, settings)
-            function.by_spec[key] = _described(program) if trains else program
+            if trains:
+                settings = self._training_settings(model, step, feed)
+                settings = dataclasses.replace(settings, jit_compile=model.jit_compile)
+                program = _described(WorkerProgram(step, feed.element_spec, settings))
+            else:
+                program = self.evaluation_program(model, step, feed)
+            function.by_spec[key] = program
             function.outputs[key] = step
         return function.by_spec[key], function.outputs[key]
+
+    def evaluation_program(self, model: keras.Model, step: Outputs, feed: Feed) -> WorkerProgram:
+        """Return the program of `step`, which trains nothing; see `program`."""
+        settings = dataclasses.replace(self.settings, jit_compile=model.jit_compile)
+        return WorkerProgram(step, feed.element_spec, settings)
 
     def _training_settings(
         self, model: keras.Model, step: Callable[[Any], Any], feed: Feed

@@ -1,32 +1,74 @@
-"""The data that each worker reads: Keras's forms of data, as one dataset per worker.
-
-The batches of a `tf.data.Dataset` and of arrays are dealt out in turn: with W workers, batch b goes
-to worker b % W, and is batch b // W there. So each epoch visits every example exactly once, in as
-many steps as on one machine, and the order of predictions can be restored.
-"""
+"""The data of a run, and who reads it: the chief, or each worker its own."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
-import math
-from collections.abc import Callable
+import itertools
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps.training.seeds import with_seeds
+from tfps._tensorflow.datasets import calls_python, copied, shuffles_without_seed
+from tfps.training.history import Reading
+from tfps.training.reader import Reader, leaves, packed, unpacked
+from tfps.training.split import Function, split
 
-_PYTHON_FUNCTIONS = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
 _MAX_MESSAGE_BYTES = 2**31 - 1  # a protobuf message, which carries a tensor to a worker
 
 
 class Source(abc.ABC):
-    """Data that can be read by every worker."""
+    """Batches of data, in one of two forms."""
 
     @abc.abstractmethod
+    def map(self, function: Callable[..., Any]) -> Source:
+        """Return a source with `function` mapped over the batches, on the workers."""
+
+    @abc.abstractmethod
+    def first(self, batches: int) -> Source:
+        """Return a source of the first batches, the same ones in each epoch."""
+
+    @abc.abstractmethod
+    def numbered(self) -> Source:
+        """Return a source of pairs: the number of a batch, and the batch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionSource(Source):
+    """A function from the input context to a dataset of batches: each worker builds its own.
+
+    Attributes:
+        function: the function.
+        maps: what is mapped over the batches.
+        shares: how many parts the data has; None is one for each worker.
+        batches: how many batches there are at most; None is any number.
+    """
+
+    function: Callable[[tf.distribute.InputContext], tf.data.Dataset]
+    maps: tuple[Callable[..., Any], ...] = ()
+    shares: int | None = None
+    batches: int | None = None
+
+    @override
+    def map(self, function: Callable[..., Any]) -> FunctionSource:
+        return dataclasses.replace(self, maps=(*self.maps, function))
+
+    @override
+    def first(self, batches: int) -> FunctionSource:
+        return dataclasses.replace(self, batches=batches)
+
+    @override
+    def numbered(self) -> FunctionSource:
+        def function(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            share, shares = context.input_pipeline_id, context.num_input_pipelines
+            return self.on_worker(context).enumerate().map(lambda n, b: (n * shares + share, b))
+
+        return dataclasses.replace(self, function=function, maps=())
+
     def on_worker(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """Build the batched dataset of one worker.
 
@@ -36,233 +78,237 @@ class Source(abc.ABC):
         Args:
             context: says which worker it is, and how many there are.
         """
+        dataset = self._built(context)
+        for function in self.maps:
+            dataset = dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE)
+        return dataset.prefetch(tf.data.AUTOTUNE) if self.maps else dataset
 
-    @property
-    def num_batches(self) -> int | None:
-        """The number of batches that all workers read in an epoch; None if it is not known."""
-        return None
+    def _built(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        with copied(self._sent):
+            dataset = self.function(context)
+            if not isinstance(dataset, tf.data.Dataset):
+                raise TypeError(
+                    f"The data function {self.function!r} returned {type(dataset).__name__} for "
+                    f"share {context.input_pipeline_id} of {context.num_input_pipelines}; it must "
+                    "return a tf.data.Dataset of batches."
+                )
+            variant = tf.data.experimental.to_variant(dataset)
+        return tf.data.experimental.from_variant(variant, dataset.element_spec)
 
-    @property
-    def on_chief(self) -> ChiefSource | None:
-        """The same data if only the chief can read it; None if each worker reads its share."""
-        return None
-
-
-@dataclasses.dataclass(frozen=True)
-class FunctionSource(Source):
-    """A function from the input context to a dataset of batches: each worker builds its own."""
-
-    function: Callable[[tf.distribute.InputContext], tf.data.Dataset]
-
-    @override
-    def on_worker(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        dataset = self.function(context)
-        if not isinstance(dataset, tf.data.Dataset):
-            raise TypeError(
-                f"The data function {self.function!r} returned {type(dataset).__name__} for worker "
-                f"{context.input_pipeline_id}; it must return a tf.data.Dataset of batches."
-            )
-        device = tf.data.experimental.to_variant(dataset).device
-        if tf.DeviceSpec.from_string(device).job == "worker":
-            return dataset
-        source = DatasetSource(dataset)  # the function returned a dataset of the chief
-        if source.calls_python:
+    def _sent(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """Return a copy of a dataset of the chief that the function uses, on the worker."""
+        graph = serialized(dataset)
+        if calls_python(graph):
             raise ValueError(
-                f"The tf.data.Dataset that the data function {self.function!r} returned calls a "
-                "Python function (from_generator, py_function or numpy_function), which the "
-                "workers do not have. Give the dataset itself, which the chief then reads, or let "
-                "the function make a tf.data.Dataset of TensorFlow's own ops."
+                f"The data function {self.function!r} uses a tf.data.Dataset of the chief that "
+                "calls a Python function (from_generator, py_function or numpy_function), which "
+                "the workers do not have. Give the dataset itself, which the chief then reads, or "
+                "let the function make a tf.data.Dataset of TensorFlow's own ops."
             )
-        return source.copy()
-
-
-class DatasetSource(Source):
-    """A tf.data.Dataset of batches, whose graph is sent to the workers.
-
-    Every worker runs the whole pipeline and keeps its share of the batches. Random ops without a
-    seed get one, the same on all workers: otherwise the shares would overlap.
-
-    Attributes:
-        calls_python: whether it calls functions of this process, which the workers do not have.
-    """
-
-    def __init__(self, dataset: tf.data.Dataset) -> None:
-        """Serialise `dataset`, and the lookup tables that it uses, on the chief."""
-        variant = tf.data.experimental.to_variant(dataset)
-        with tf.device(None):  # of the chief, whichever worker's scope is active
-            graph = tf.raw_ops.DatasetToGraphV2(
-                input_dataset=variant,
-                external_state_policy=1,  # warn: a counter starts again on each worker
-                strip_device_assignment=True,
+        if shuffles_without_seed(graph):
+            warnings.warn(
+                f"The data function {self.function!r} uses a tf.data.Dataset of the chief that is "
+                "shuffled without a seed: each worker shuffles it in another order, so parts of it "
+                "may be read twice or not at all. Give shuffle a seed, or give the dataset itself.",
+                stacklevel=2,
             )
-            cardinality = int(dataset.cardinality())
-        self.calls_python = _calls_python(graph.numpy())
-        self._graph = with_seeds(graph.numpy())
-        _check_message(self._graph, "the tf.data.Dataset")
-        self._spec = dataset.element_spec
-        self._num_batches = cardinality if cardinality >= 0 else None
-
-    @override
-    def on_worker(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        dataset = self.copy()
-        if context.num_input_pipelines == 1:
-            return dataset
-        return dataset.shard(context.num_input_pipelines, context.input_pipeline_id)
-
-    def copy(self) -> tf.data.Dataset:
-        """Return the whole dataset on the device where this is called."""
-        variant = tf.raw_ops.DatasetFromGraph(graph_def=self._graph)
-        return tf.data.experimental.from_variant(variant, self._spec)
-
-    @property
-    @override
-    def num_batches(self) -> int | None:
-        return self._num_batches
+        return from_serialized(graph, dataset.element_spec)
 
 
 @dataclasses.dataclass(frozen=True)
 class ChiefSource(Source):
-    """A tf.data.Dataset of batches that calls Python functions of the chief's process.
+    """Data that the chief reads, once, and deals out; the workers make batches of it.
 
     Attributes:
-        dataset: the dataset.
-        batches: how many it has; None if that is not known.
+        groups: what the chief reads, afresh in each epoch: what each batch is made of, structures
+            of tensors.
+        spec: the type of a group.
+        make_batch: makes a batch of a group, on a worker; None if a group is a batch.
+        maps: what is mapped over the batches, on the workers.
+        batches: how many there are; None if that is not known.
+        is_endless: whether there is no end.
+        held_back: the transformation that keeps maps before it on the chief; None if there is none.
+        name: what the data is, in words.
+        is_python: whether Python code yields it.
         on_epoch_begin: is called when an epoch begins.
         on_epoch_end: is called when an epoch ends.
     """
 
-    dataset: tf.data.Dataset
-    batches: int | None
+    groups: Iterable[Any]
+    spec: Any
+    make_batch: Function | None = None
+    maps: tuple[Callable[..., Any], ...] = ()
+    batches: int | None = None
+    is_endless: bool = False
+    held_back: str | None = None
+    name: str = "tf.data.Dataset"
+    is_python: bool = False
     on_epoch_begin: Callable[[], None] = lambda: None
     on_epoch_end: Callable[[], None] = lambda: None
 
-    @override
-    def on_worker(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        raise NotImplementedError("The chief reads this data.")
+    @classmethod
+    def of_dataset(cls, dataset: tf.data.Dataset) -> ChiefSource:
+        """Return a source of the batches of a dataset, whose maps run on the workers."""
+        parts = split(dataset)
+        return dataclasses.replace(
+            cls.of_whole(parts.groups), make_batch=parts.make_batch, held_back=parts.held_back
+        )
 
-    @property
-    @override
-    def num_batches(self) -> int | None:
-        return self.batches
+    @classmethod
+    def of_whole(cls, dataset: tf.data.Dataset) -> ChiefSource:
+        """Return a source of the batches of a dataset, all of which runs on the chief."""
+        size = int(dataset.cardinality())
+        return cls(
+            dataset.with_options(no_tuning()),
+            dataset.element_spec,
+            batches=size if size >= 0 else None,
+            is_endless=size == tf.data.INFINITE_CARDINALITY,
+        )
 
-    @property
-    @override
-    def on_chief(self) -> ChiefSource | None:
-        return self
-
-
-class ArraySource(Source):
-    """Arrays whose first axis counts the examples; each worker gets its share, once."""
-
-    def __init__(self, arrays: Any, *, batch_size: int, shuffle: bool) -> None:
-        """Keep `arrays`, any structure of arrays of one length, and of None.
-
-        Raises:
-            ValueError: if their lengths differ, or they are empty.
-        """
-        self._structure = arrays
-        self._arrays = [array for array in tf.nest.flatten(arrays) if array is not None]
-        self._batch_size = batch_size
-        self._shuffle = shuffle
-        lengths = {len(array) for array in self._arrays}
-        if len(lengths) != 1 or not min(lengths):
-            raise ValueError(
-                f"The arrays hold {sorted(lengths)} examples along their first axes; give arrays "
-                "of one length, of at least one example."
-            )
-        self._length = lengths.pop()
+    def line(self, reading: Reading) -> str:
+        """Return a line about who reads the data, and how fast."""
+        held_back = ""
+        if self.held_back is not None:
+            held_back = f", and runs the maps before its `{self.held_back}`"
+        rate = f": it can feed {reading.batches_per_s:,.1f} batches/s" if reading.batches else ""
+        return f"The chief reads the data ({self.name}){held_back}{rate}."
 
     @override
-    def on_worker(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        batch_of = np.arange(self._length) // self._batch_size
-        mine = batch_of % context.num_input_pipelines == context.input_pipeline_id
-        share = tuple(array[mine] for array in self._arrays)
-        for array in share:
-            _check_message(array, f"worker {context.input_pipeline_id}'s share of an array")
-        dataset = tf.data.Dataset.from_tensor_slices(share)
-        if self._shuffle:
-            dataset = dataset.shuffle(max(1, int(mine.sum())))
-        batches = dataset.batch(self._batch_size).map(self._in_structure)
+    def map(self, function: Callable[..., Any]) -> ChiefSource:
+        return dataclasses.replace(self, maps=(*self.maps, function))
+
+    @override
+    def first(self, batches: int) -> ChiefSource:
+        known = batches if self.batches is None else min(batches, self.batches)
+        is_finite = self.is_endless or self.batches is not None
+        groups = self.groups
+        return dataclasses.replace(
+            self,
+            groups=(
+                groups.take(batches)
+                if isinstance(groups, tf.data.Dataset)
+                else _First(groups, batches)
+            ),
+            batches=known if is_finite else None,
+            is_endless=False,
+        )
+
+    @override
+    def numbered(self) -> ChiefSource:
+        def pair(numbered: tuple[tf.Tensor, Any]) -> tuple[tf.Tensor, Any]:
+            number, batch = numbered
+            batch = batch if self.make_batch is None else self.make_batch(batch)
+            for function in self.maps:
+                batch = function(*batch) if type(batch) is tuple else function(batch)
+            return number, batch
+
+        groups = self.groups
+        return dataclasses.replace(
+            self,
+            groups=(
+                groups.enumerate() if isinstance(groups, tf.data.Dataset) else _Numbered(groups)
+            ),
+            spec=(tf.TensorSpec([], tf.int64), self.spec),
+            make_batch=pair,
+            maps=(),
+        )
+
+    def reader(self, start: int = 0) -> Reader:
+        """Return what reads the groups of an epoch, from one of them on."""
+        if isinstance(self.groups, tf.data.Dataset):
+            strings = self.groups.map(_of_element(packed, self.spec), tf.data.AUTOTUNE, True)
+            options = no_tuning()
+            ignore = tf.data.experimental.ExternalStatePolicy.IGNORE
+            options.experimental_external_state_policy = ignore  # as of random numbers
+            iterator = iter(strings.prefetch(tf.data.AUTOTUNE).with_options(options))
+            return Reader((each.numpy().tolist() for each in iterator), start, iterator)
+        since = getattr(self.groups, "since", None)
+        groups, start = (since(start), 0) if since else (self.groups, start)
+        rows = ([tf.make_tensor_proto(t).SerializeToString() for t in leaves(g)] for g in groups)
+        return Reader(rows, start)
+
+    def dataset(self, groups: tf.data.Dataset) -> tf.data.Dataset:
+        """Return the dataset of batches that a worker makes of a dataset of packed groups."""
+
+        def batch(strings: tf.Tensor) -> Any:
+            group = unpacked(strings, self.spec)
+            return group if self.make_batch is None else self.make_batch(group)
+
+        batches = groups.map(_unconverted(batch), num_parallel_calls=tf.data.AUTOTUNE)
+        for function in self.maps:
+            batches = batches.map(function, num_parallel_calls=tf.data.AUTOTUNE)
         return batches.prefetch(tf.data.AUTOTUNE)
 
-    def _in_structure(self, *tensors: tf.Tensor) -> Any:
-        given = iter(tensors)
-        return tf.nest.map_structure(
-            lambda array: None if array is None else next(given), self._structure
-        )
 
-    @property
-    @override
-    def num_batches(self) -> int | None:
-        return math.ceil(self._length / self._batch_size)
+@dataclasses.dataclass(frozen=True)
+class _Numbered:
+    """Groups with their numbers."""
+
+    groups: Iterable[Any]
+
+    def __iter__(self) -> Iterator[Any]:
+        return ((np.int64(number), group) for number, group in enumerate(self.groups))
 
 
 @dataclasses.dataclass(frozen=True)
-class MappedSource(Source):
-    """Another source with a function mapped over its batches, on the worker."""
+class _First:
+    """The first of some groups."""
 
-    source: Source
-    function: Callable[..., Any]
+    groups: Iterable[Any]
+    count: int
 
-    @override
-    def on_worker(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        dataset = self.source.on_worker(context)
-        return self._mapped(dataset)
-
-    @property
-    @override
-    def num_batches(self) -> int | None:
-        return self.source.num_batches
-
-    @property
-    @override
-    def on_chief(self) -> ChiefSource | None:
-        source = self.source.on_chief
-        return source and dataclasses.replace(source, dataset=self._mapped(source.dataset))
-
-    def _mapped(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        mapped = dataset.map(self.function, num_parallel_calls=tf.data.AUTOTUNE)
-        return mapped.prefetch(tf.data.AUTOTUNE)
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.islice(iter(self.groups), self.count)
 
 
-@dataclasses.dataclass(frozen=True)
-class FirstBatches(Source):
-    """The first batches of another source, the same ones in each epoch."""
+def _of_element(function: Function, spec: Any) -> Callable[..., Any]:
+    """Return a function to be mapped over a dataset, which gives a tuple as several arguments."""
+    of_element = (lambda *element: function(element)) if type(spec) is tuple else function
+    return _unconverted(of_element)
 
-    source: Source
-    batches: int
 
-    @override
-    def on_worker(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        first, workers = context.input_pipeline_id, context.num_input_pipelines
-        return self.source.on_worker(context).take(len(range(first, self.batches, workers)))
+def _unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that AutoGraph leaves as it is."""
+    unconverted: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
+    return unconverted
 
-    @property
-    @override
-    def num_batches(self) -> int | None:
-        known = self.source.num_batches
-        return known if known is None else min(known, self.batches)
 
-    @property
-    @override
-    def on_chief(self) -> ChiefSource | None:
-        source = self.source.on_chief
-        return source and dataclasses.replace(
-            source, dataset=source.dataset.take(self.batches), batches=self.num_batches
+def no_tuning() -> tf.data.Options:
+    """Return options that turn tf.data's tuning thread off; AUTOTUNE is then a fixed parallelism.
+
+    That thread sometimes misses the end of its iterator, and sleeps on for up to a minute.
+    Meanwhile the worker's TensorFlow server waits for it, and holds a lock that every call needs.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    # It fails on a batch within the function of a map.
+    options.experimental_optimization.map_and_batch_fusion = False
+    return options
+
+
+def serialized(dataset: tf.data.Dataset) -> bytes:
+    """Return the graph of a dataset of the chief, with the lookup tables that it uses.
+
+    Raises:
+        ValueError: if it is too large to send.
+    """
+    variant = tf.data.experimental.to_variant(dataset)
+    with tf.device(None):  # of the chief, whichever worker's scope is active
+        graph = tf.raw_ops.DatasetToGraphV2(
+            input_dataset=variant,
+            external_state_policy=1,  # warn: a counter starts again on each worker
+            strip_device_assignment=True,
         )
-
-
-def _calls_python(serialized: bytes) -> bool:
-    graph = tf.compat.v1.GraphDef.FromString(serialized)
-    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
-    return any(node.op in _PYTHON_FUNCTIONS for node in nodes)
-
-
-def _check_message(array: Any, what: str) -> None:
-    size = len(array) if isinstance(array, bytes) else array.nbytes
-    if size > _MAX_MESSAGE_BYTES:
+        content = bytes(graph.numpy())
+    if len(content) > _MAX_MESSAGE_BYTES:
         raise ValueError(
-            f"{what} takes {size / 2**30:.1f} GiB, and TensorFlow sends at most 2 GiB at once. "
-            "Give a function from tf.distribute.InputContext to a tf.data.Dataset instead: each "
-            "worker then reads its own data."
+            f"The tf.data.Dataset takes {len(content) / 2**30:.1f} GiB, and TensorFlow sends at "
+            "most 2 GiB at once. Have the data function read its data on the worker."
         )
+    return content
+
+
+def from_serialized(graph: bytes, spec: Any) -> tf.data.Dataset:
+    """Return a dataset of this graph, on the device where this is called."""
+    variant = tf.raw_ops.DatasetFromGraph(graph_def=graph)
+    return tf.data.experimental.from_variant(variant, spec)
