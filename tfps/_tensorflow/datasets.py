@@ -32,8 +32,6 @@ _copy: contextvars.ContextVar[Callable[[Any], tf.Tensor] | None] = contextvars.C
 
 _PYTHON_OPS = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
 
-_BETWEEN_SEEDS = 1_000_003  # of one worker and the next
-
 
 @dataclasses.dataclass(frozen=True)
 class Transformation:
@@ -83,7 +81,8 @@ class Mapping(Transformation):
 
     Attributes:
         function: the function of an element, to be called within a map.
-        can_move: whether it runs in any process: it uses no variables, and no Python functions.
+        can_move: whether it does the same in several processes: it uses no variables, calls no
+            Python functions, and draws no random numbers by a seed.
     """
 
     function: Callable[[Any], Any]
@@ -134,6 +133,7 @@ def transformation(dataset: tf.data.Dataset) -> Transformation:
 
 def _mapping(dataset: Any, inputs: tuple[tf.data.Dataset, ...]) -> Mapping:
     traced = dataset._map_func.function
+    graph = traced.graph.as_graph_def()
     given, returned = inputs[0].element_spec, dataset.element_spec
 
     def function(element: Any) -> Any:
@@ -144,7 +144,7 @@ def _mapping(dataset: Any, inputs: tuple[tf.data.Dataset, ...]) -> Mapping:
     return Mapping(
         inputs,
         function,
-        can_move=not (traced.graph.variables or calls_python(traced.graph.as_graph_def())),
+        can_move=not (traced.graph.variables or calls_python(graph) or _draws_by_seed(graph)),
     )
 
 
@@ -204,16 +204,12 @@ def calls_python(graph: Any) -> bool:
     return any(node.op in _PYTHON_OPS for node in _nodes(graph))
 
 
-def reseeded(graph: bytes, worker: int) -> bytes:
-    """Return a serialised graph whose random ops draw other numbers on each worker.
-
-    Those of worker 0, and of ops without a seed, stay as they are.
-    """
-    definition = tf.compat.v1.GraphDef.FromString(graph)
-    for node in _nodes(definition):
-        if {"seed", "seed2"} <= set(node.attr) and (node.attr["seed"].i or node.attr["seed2"].i):
-            node.attr["seed2"].i += worker * _BETWEEN_SEEDS
-    return bytes(definition.SerializeToString())
+def _draws_by_seed(graph: Any) -> bool:
+    """Whether a graph has random ops with a seed, whose numbers depend on those drawn before."""
+    return any(
+        {"seed", "seed2"} <= set(node.attr) and (node.attr["seed"].i or node.attr["seed2"].i)
+        for node in _nodes(graph)
+    )
 
 
 def shuffles_without_seed(graph: bytes) -> bool:

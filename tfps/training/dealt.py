@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 from typing_extensions import override
 
-from tfps._tensorflow.datasets import reseeded
 from tfps.params.placement import CHIEF_DEVICE
 from tfps.training.data_errors import explained
 from tfps.training.feed import Feed
@@ -291,7 +290,7 @@ class DealtFeed(Feed):
             if lane.connections == len(self._graphs):
                 self._graphs.append(self._batches()[1:])
             area, graph = self._graphs[lane.connections]
-        lane.connect(area, reseeded(graph, self._lanes.index(lane)), self.element_spec)
+        lane.connect(area, graph, self.element_spec)
 
     def _fill(self, lane: Lane, wanted: int) -> bool:
         """Send the next groups to the worker of a lane; return whether there were any.

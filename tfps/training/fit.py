@@ -245,8 +245,8 @@ class KerasHooks(_keras.Hooks):
             source = source.first(steps)
         feed = self._runtime.workers.feed(source.numbered())
         feed.check_finite()
-        with self._runtime.strategy.scope():
-            _build(model, feed.element_spec[1], compiled=False)
+        with self._runtime.strategy.scope(), _needs_rank(feed.element_spec):
+            _keras.build(model, feed.element_spec[1], compiled=False)
             step = Outputs(Writer(model.predict_step, folder))
             program = self._runtime.evaluation_program(model, step, feed)
         phase = Phase(
@@ -330,8 +330,8 @@ class KerasHooks(_keras.Hooks):
         if steps is None:
             feed.check_finite()
         function = batch_function(model, method, self._run_batch)
-        with self._runtime.strategy.scope():
-            _build(model, feed.element_spec, compiled=method != "predict_step")
+        with self._runtime.strategy.scope(), _needs_rank(feed.element_spec):
+            _keras.build(model, feed.element_spec, compiled=method != "predict_step")
             program, outputs = self._runtime.program(model, method, feed, function)
         return Phase(
             workers=self._runtime.workers,
@@ -345,10 +345,11 @@ class KerasHooks(_keras.Hooks):
         )
 
 
-def _build(model: keras.Model, spec: Any, *, compiled: bool) -> None:
-    """Build a model for batches of a type; see `_keras.build`."""
+@contextlib.contextmanager
+def _needs_rank(spec: Any) -> Iterator[None]:
+    """Name data without a rank if the block fails, which builds and traces a model for it."""
     try:
-        _keras.build(model, spec, compiled=compiled)
+        yield
     except ValueError as error:
         shapes = [leaf.shape for leaf in tf.nest.flatten(spec) if hasattr(leaf, "shape")]
         if all(shape.rank is not None for shape in shapes):

@@ -163,7 +163,7 @@ def _held_back(last: datasets.Transformation) -> str | None:
 
 
 _NAMES = {
-    datasets.Mapping: "map of a function that uses variables or Python",
+    datasets.Mapping: "map that uses variables, seeds or Python",
     datasets.Batching: "batch",
     datasets.Zipping: "zip",
 }
