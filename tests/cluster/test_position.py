@@ -15,7 +15,7 @@ from tests.cluster.conftest import NUM_WORKERS
 from tests.cluster.processes import Processes, program
 from tests.cluster.programs.counted import BATCH_SIZE, arguments_of_fit, counting_model, counts
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 
 EXAMPLES, PASSES = 60, 3  # as in programs/ended.py
 STEPS = EXAMPLES // BATCH_SIZE
@@ -29,7 +29,7 @@ KINDS = (
     ("kind", "ends"),
     [
         ("dataset", (STEPS + 7,)),
-        *(pytest.param(kind, (STEPS + 7, 5), marks=pytest.mark.slow) for kind in KINDS),
+        *((kind, (STEPS + 7, 5)) for kind in KINDS),
     ],
 )
 def test_each_example_is_trained_on_as_often_as_without_a_restart(
