@@ -193,7 +193,7 @@ class DealtFeed(Feed):
             self._changed.notify_all()
 
     @override
-    def position(self) -> tuple[dict[str, Any], Any]:
+    def position(self, write: Callable[[Any], None]) -> dict[str, Any]:
         with contextlib.ExitStack() as nothing_moves:
             for lane in self._lanes:
                 nothing_moves.enter_context(lane.filling)
@@ -202,13 +202,16 @@ class DealtFeed(Feed):
             for lane in self._lanes:
                 with lane.lock:
                     groups += [*lane.kept, *lane.given]
-            position = {
+            if self._reader is not None and self._reader.iterator is not None:
+                with tf.device(CHIEF_DEVICE):
+                    write(self._reader.iterator)
+            return {
                 "number": self._number,
+                "used": self._number - len(groups),
                 "groups": [(g.number, g.packed) for g in sorted(groups, key=lambda g: g.number)],
                 "random": self._random,
                 "is_at_end": self._is_at_end,
             }
-            return position, self._reader and self._reader.iterator
 
     @override
     def go_to(self, position: dict[str, Any], restore: Callable[[Any], None] | None) -> bool:

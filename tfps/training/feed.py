@@ -96,12 +96,16 @@ class Feed(abc.ABC):
         """Let others have what `worker`, which is lost, was given and has not used."""
 
     @abc.abstractmethod
-    def position(self) -> tuple[dict[str, Any], Any]:
+    def position(self, write: Callable[[Any], None]) -> dict[str, Any]:
         """Return where the data is.
 
+        Args:
+            write: saves the state of an iterator that belongs to it, if there is one, while nothing
+                is read.
+
         Returns:
-            What `go_to` takes: of what JSON can hold, and bytes. And the iterator whose state
-            belongs to it, None if there is none.
+            What `go_to` takes: of what JSON can hold, and bytes. `used` is the number of batches
+            since `start_epoch` whose steps have ended.
         """
 
     @abc.abstractmethod

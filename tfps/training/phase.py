@@ -67,6 +67,7 @@ class Phase:
     _measured_before: Measured = dataclasses.field(init=False)
     _start_s: float = dataclasses.field(init=False)
     _first: int = dataclasses.field(default=0, init=False)
+    _used_before: int = dataclasses.field(default=0, init=False)
     _continues: bool = dataclasses.field(default=False, init=False)
 
     @property
@@ -124,9 +125,14 @@ class Phase:
         self.metrics.assign()
         return self.steps_run
 
-    def steps_in_epoch(self, epoch: int) -> int:
-        """Return the number of steps of an epoch, this one or the next, that have run."""
-        return self._first + self.feed.reading.used if epoch == self.epoch else 0
+    def steps_in_epoch(self, epoch: int, *, used: int) -> int:
+        """Return the number of steps of an epoch, this one or the next, that have run.
+
+        Args:
+            epoch: the epoch.
+            used: the number of batches that were used since the data began.
+        """
+        return used - self._used_before if epoch == self.epoch else 0
 
     def go_on(
         self, steps: int, position: dict[str, Any], restore: Callable[[Any], None] | None
@@ -134,7 +140,8 @@ class Phase:
         """Begin the next epoch after so many of its steps; see `Feed.go_to`."""
         is_there = self.feed.go_to(position, restore)
         if is_there:
-            self._ran_before = self._batches_read = steps
+            self._ran_before, self._batches_read = steps, position["used"]
+            self._used_before = position["used"] - steps
         return is_there
 
     def updates(self) -> Updates:
@@ -290,6 +297,8 @@ class Phase:
         """
         if not continues and (requested is None or self._batches_read == self.feed.num_batches):
             self._restart_data()
+        if not continues:
+            self._used_before = self._batches_read
         in_step = self.feed.start_run(
             self._members, in_step=dispatch.in_step, most_apart=self.most_apart
         )

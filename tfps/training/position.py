@@ -41,16 +41,18 @@ def keep_position(
 def _save(folder: str, training: Phase, epoch: int) -> Callable[[], None]:
     """Save the position; it counts once the function that is returned is called."""
     tf.io.gfile.makedirs(folder)
-    state, iterator = training.feed.position()
-    position = {"epoch": epoch, "steps": training.steps_in_epoch(epoch), "feed": state}
-    if iterator is not None:
-        name = f"{_STATE}-{uuid.uuid4().hex}"
+    name = f"{_STATE}-{uuid.uuid4().hex}"
+    position: dict[str, Any] = {"epoch": epoch}
+
+    def write(iterator: Any) -> None:
         try:
-            with tf.device(CHIEF_DEVICE):
-                tf.train.Checkpoint(iterator=iterator).write(os.path.join(folder, name))
+            tf.train.Checkpoint(iterator=iterator).write(os.path.join(folder, name))
             position["iterator"] = name
         except tf.errors.OpError:
             pass  # a dataset that cannot tell, such as one of a generator: batches are skipped
+
+    position["feed"] = training.feed.position(write)
+    position["steps"] = training.steps_in_epoch(epoch, used=position["feed"]["used"])
 
     def commit() -> None:
         path = os.path.join(folder, _FILE)

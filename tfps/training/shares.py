@@ -169,6 +169,7 @@ class ShareFeed(Feed):
     def start_epoch(self) -> None:
         with self._changing:
             self._epoch += 1
+            self._used = 0
             workers = len(self._built)
             self._left = [
                 _Share(number, number if number < workers else None)
@@ -215,22 +216,29 @@ class ShareFeed(Feed):
 
     @override
     def count(self, worker: int, batches: int, *, at_end: bool) -> int:
-        share = self._shares[worker]
-        assert share is not None
-        before = share.batches
-        share.batches += batches
-        share.in_flight = 0
-        self.reading.used += batches
-        if at_end:
-            self._shares[worker] = self._iterators[worker] = None
+        with self._changing:
+            share = self._shares[worker]
+            assert share is not None
+            before = share.batches
+            share.batches += batches
+            share.in_flight = 0
+            self._used += batches
+            self.reading.used += batches
+            if at_end:
+                self._shares[worker] = self._iterators[worker] = None
         return before * self._num_shares + share.number
 
     @override
-    def position(self) -> tuple[dict[str, Any], Any]:
+    def position(self, write: Callable[[Any], None]) -> dict[str, Any]:
         with self._changing:
             left = [*self._left, *(share for share in self._shares if share is not None)]
             shares = {share.number: share.batches for share in left}
-            return {"epoch": self._epoch, "shares": shares, "of": self._num_shares}, None
+            return {
+                "epoch": self._epoch,
+                "shares": shares,
+                "of": self._num_shares,
+                "used": self._used,
+            }
 
     @override
     def go_to(self, position: dict[str, Any], restore: Callable[[Any], None] | None) -> bool:
@@ -243,7 +251,7 @@ class ShareFeed(Feed):
             )
             return False
         self.start_epoch()
-        self._epoch = position["epoch"]
+        self._epoch, self._used = position["epoch"], position["used"]
         left = {int(number): batches for number, batches in position["shares"].items()}
         self._left = [share for share in self._left if share.number in left]
         for share in self._left:
