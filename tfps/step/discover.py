@@ -148,7 +148,7 @@ class _RowIds:
         )
         inputs = {
             name: value
-            for name, value in self._inputs(batch).items()
+            for name, value in self._values_of(batch).items()
             if name.split(":")[0] in known
         }
         imported = iter(
@@ -158,7 +158,7 @@ class _RowIds:
         )
         return [[_with_shape(next(imported), like) for like in lookups] for lookups in self.ids]
 
-    def _inputs(self, batch: Any) -> Mapping[str, tf.Tensor]:
+    def _values_of(self, batch: Any) -> Mapping[str, tf.Tensor]:
         values = [v for v in tf.nest.flatten(batch, expand_composites=True) if v is not None]
         inputs = {p.name: value for p, value in zip(self.placeholders, values, strict=True)}
         # Captures, such as a lookup table's handle, are eager: identity copies them to this graph.

@@ -38,7 +38,7 @@ class InlineState:
         self._ps = num_ps
         effects = [effect for call in calls for effect in call.effects]
         keys = [(effect, ps) for effect in effects for ps in effect.versioned]
-        self._index = {key: 1 + len(self.calls) + i for i, key in enumerate(keys)}
+        self._places = {key: 1 + len(self.calls) + i for i, key in enumerate(keys)}
         self._variables = WorkerVariables(self._make)
 
     def prepare(self) -> None:
@@ -66,7 +66,7 @@ class InlineState:
         """Return the versions at which the next push of a call starts."""
         return {
             effect: {
-                ps: self._variables.read(self._index[effect, ps], tf.int64, [])
+                ps: self._variables.read(self._places[effect, ps], tf.int64, [])
                 for ps in effect.versioned
             }
             for effect in call.effects
@@ -76,7 +76,7 @@ class InlineState:
         """Set the versions at which the next push of a call starts."""
         for effect, of_ps in versions.items():
             for ps, version in of_ps.items():
-                self._variables.write(self._index[effect, ps], version)
+                self._variables.write(self._places[effect, ps], version)
 
     def add(self, traffic: tf.Tensor | int = 0, dropped: tf.Tensor | int = 0) -> None:
         """Add to `sums`.
@@ -103,5 +103,5 @@ class InlineState:
     def _make(self) -> list[tf.Variable]:
         sums = tf.zeros([self._ps + 1, 2, 2], tf.int64)
         zero = tf.zeros([], tf.int64)
-        scalars = [tf.Variable(zero, trainable=False) for _ in [*self.calls, *self._index]]
+        scalars = [tf.Variable(zero, trainable=False) for _ in [*self.calls, *self._places]]
         return [tf.Variable(sums, trainable=False), *scalars]

@@ -280,7 +280,7 @@ class _WindowInline(InlineApply):
 
     def __init__(self, moves: WindowMoves, inputs: WindowInputs) -> None:
         self._moves = moves
-        self._inputs = inputs
+        self._passed_in = inputs
         self._state = moves.step.inline_state
 
     @override
@@ -291,9 +291,9 @@ class _WindowInline(InlineApply):
     def apply(self, applied: Applied) -> None:
         call = self._moves.step.calls[applied.number]
         self._moves.write_inline(call)
-        dropped = self._moves.apply(applied, self._inputs)
+        dropped = self._moves.apply(applied, self._passed_in)
         self._state.add(dropped=dropped)
-        self._moves.read_inline(call, self._inputs)
+        self._moves.read_inline(call, self._passed_in)
 
     @override
     def end(self) -> tf.Tensor | None:

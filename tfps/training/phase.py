@@ -121,7 +121,7 @@ class Phase:
         self._begin()
         self.steps = steps
         for result in self._results():
-            self._count(result)
+            self._add(result)
         self.metrics.assign()
         return self.steps_run
 
@@ -168,7 +168,7 @@ class Phase:
                 if hooks and not early:
                     hooks.begin(first)
                     self.metrics.reset()
-                self._count(result)
+                self._add(result)
                 last = self._last_batch(result)
                 first = last + 1
                 if hooks:
@@ -235,7 +235,7 @@ class Phase:
         self._first, self._ran_before = self._ran_before or 0, None
         self.missed, self.steps_run = 0, self._first
 
-    def _count(self, result: Result) -> None:
+    def _add(self, result: Result) -> None:
         report = self.program.format.read(result.report)
         self.metrics.add(report.metrics)
         self.workers.dropped_updates += report.dropped

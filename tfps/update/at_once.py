@@ -107,7 +107,7 @@ class AtOnce(Effect):
             for push in pushes:
                 counters, start = push.header
                 step = counters[self.optimizer.global_step]
-                self._count(push.ps, numbers[push.ps], step if start is None else start)
+                self._add_staleness(push.ps, numbers[push.ps], step if start is None else start)
         if not self._confirms:
             return tf.zeros([], tf.int64)
         receipts = []
@@ -122,7 +122,7 @@ class AtOnce(Effect):
         _, start = pushes[ps].header
         return self._rate_scale(_staleness(self._versions[ps].read_value(), start))
 
-    def _count(self, ps: int, number: tf.Tensor, start: tf.Tensor) -> None:
+    def _add_staleness(self, ps: int, number: tf.Tensor, start: tf.Tensor) -> None:
         """Count the staleness of update `number`, whose step started at `start`."""
         with tf.device(ps_device(ps)):
             tf.raw_ops.ResourceScatterAdd(

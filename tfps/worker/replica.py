@@ -36,7 +36,7 @@ class Replica:
             tables: the tables whose slot variables are not copied.
         """
         self._variables = list(variables)
-        self._index = VariableMap((v, index) for index, v in enumerate(self._variables))
+        self._places = VariableMap((v, index) for index, v in enumerate(self._variables))
         self._slots = {optimizer: _SlotCopy(optimizer, tables) for optimizer in optimizers}
         self._values = WorkerVariables(self._make)
         self._runs = 0
@@ -71,12 +71,12 @@ class Replica:
 
     def value(self, variable: keras.Variable) -> tf.Tensor:
         """Return the value of one variable."""
-        return self._values.read(self._index[variable], variable.dtype, variable.shape)
+        return self._values.read(self._places[variable], variable.dtype, variable.shape)
 
     def write(self, values: Values) -> None:
         """Replace the values of some variables."""
         for variable, value in values.items():
-            self._values.write(self._index[variable], value)
+            self._values.write(self._places[variable], value)
 
     def count(self, optimizer: PsOptimizer, constrained: Iterable[keras.Variable] = ()) -> None:
         """Count one batch in the copy of the global step, and for the slot variables.
@@ -89,7 +89,7 @@ class Replica:
         step = optimizer.global_step
         self.write(VariableMap([(step, self.value(step) + 1)]))
         for variable in constrained:
-            if variable.constraint is not None and variable in self._index:
+            if variable.constraint is not None and variable in self._places:
                 value = variable.constraint(self.value(variable))
                 self.write(VariableMap([(variable, value)]))
 
@@ -108,7 +108,7 @@ class Replica:
         pairs = [(v, gradients[v]) for v in trained]
         views = VariableMap((v, WorkerView(v, self.value(v))) for v in trained)
         self._slots[optimizer].update(optimizer, pairs, views, counters, rows)
-        self.write(VariableMap((v, views[v].read()) for v in gradients if v in self._index))
+        self.write(VariableMap((v, views[v].read()) for v in gradients if v in self._places))
         if optimizer.loss_scale is not None:
             self.write(optimizer.loss_scale.raised(counters))
         self.count(optimizer)

@@ -30,11 +30,11 @@ class StepVariables:
         # A layer with mixed precision sees its variables in another dtype while it is called.
         self._dtypes = VariableMap((v, tf.as_dtype(v.dtype)) for v in self._variables)
         # Of each: what it holds, what the ps are known to hold, and whether it was assigned to.
-        self._index = VariableMap((v, 3 * i) for i, v in enumerate(self._variables))
+        self._places = VariableMap((v, 3 * i) for i, v in enumerate(self._variables))
         self._values = WorkerVariables(self._make)
 
     def __contains__(self, variable: keras.Variable) -> bool:
-        return variable in self._index
+        return variable in self._places
 
     def prepare(self) -> None:
         """Prepare for a trace; to be called at the top of a worker's function."""
@@ -43,7 +43,7 @@ class StepVariables:
     def load(self, values: Values) -> None:
         """Set variables to what was pulled for them."""
         for variable, value in values.items():
-            index = self._index[variable]
+            index = self._places[variable]
             self._values.write(index, value)
             self._values.write(index + 1, value)
             self._values.write(index + 2, tf.constant(False))
@@ -58,16 +58,16 @@ class StepVariables:
 
     def is_assigned(self, variable: keras.Variable) -> tf.Tensor:
         """Return whether a variable was assigned to since it was pulled, a bool scalar."""
-        return self._values.read(self._index[variable] + 2, tf.bool, [])
+        return self._values.read(self._places[variable] + 2, tf.bool, [])
 
     def assign(self, variable: keras.Variable, value: tf.Tensor) -> None:
         """Assign to a variable."""
-        index = self._index[variable]
+        index = self._places[variable]
         self._values.write(index, tf.cast(value, self._dtypes[variable]))
         self._values.write(index + 2, tf.constant(True))
 
     def _read(self, variable: keras.Variable, offset: int) -> tf.Tensor:
-        index = self._index[variable] + offset
+        index = self._places[variable] + offset
         return self._values.read(index, self._dtypes[variable], self._shapes[variable])
 
     def _make(self) -> list[tf.Variable]:
