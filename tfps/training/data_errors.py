@@ -7,6 +7,7 @@ import re
 import tensorflow as tf
 
 _READS = "IteratorGetNext"
+_ELSEWHERE = re.compile(r"Assigned device '([^']*)' does not match any device")
 _NOISE = re.compile(
     r"\s*$|Graph execution error|Detected at|<stack traces|\s+File |\s*\[\[|\d+ root error"
     r"|Additional|:UNKNOWN"
@@ -26,9 +27,6 @@ _ADVICE: dict[type[Exception], str] = {
         "out."
     ),
 }
-
-
-_ELSEWHERE = re.compile(r"Assigned device '([^']*)' does not match any device")
 
 
 def explained(error: BaseException, reader: str) -> BaseException:

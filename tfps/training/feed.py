@@ -1,4 +1,4 @@
-"""The data on the workers: a dataset and an iterator on each."""
+"""Where a run has its batches from: see shares.py and dealt.py."""
 
 from __future__ import annotations
 

@@ -56,13 +56,16 @@ def unpacked(strings: tf.Tensor, spec: Any) -> Any:
     """Return an element of this type from a vector of strings."""
     rest = iter(tf.unstack(strings, num_strings(spec)))
 
-    def tensor(leaf: Any) -> Any:
-        if isinstance(leaf, tf.NoneTensorSpec):
-            return None
-        return tf.ensure_shape(tf.io.parse_tensor(next(rest), leaf.dtype), leaf.shape)
-
-    flat = [tensor(leaf) for leaf in tf.nest.flatten(spec, expand_composites=True)]
+    flat = [
+        None if isinstance(leaf, tf.NoneTensorSpec) else parsed(next(rest), leaf)
+        for leaf in tf.nest.flatten(spec, expand_composites=True)
+    ]
     return tf.nest.pack_sequence_as(spec, flat, expand_composites=True)
+
+
+def parsed(string: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+    """Return a tensor of this type from its string."""
+    return tf.ensure_shape(tf.io.parse_tensor(string, spec.dtype), spec.shape)
 
 
 def random_state() -> Any:

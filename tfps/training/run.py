@@ -277,11 +277,8 @@ class Run:
         losses = self._losses
         try:
             result = thread.run(lambda: self._call(thread, steps), on_lost=lost)
-            if result is not None and result.is_at_end and self._feed.error is not None:
-                raise self._feed.error
         except BaseException as error:
-            of_chief = error is self._feed.error
-            self._fail(error if of_chief else explained(error, f"Worker {thread.worker}"))
+            self._fail(explained(error, f"Worker {thread.worker}"))
             give_back(0)
             raise
         if result is None:
@@ -291,6 +288,8 @@ class Run:
                     self._with_data.add(thread.worker)
                 self._changed.notify_all()
             return False
+        if result.is_at_end and self._feed.error is not None:
+            self._fail(self._feed.error)
         with self._changed:
             if result.steps:
                 self._results.append(result)

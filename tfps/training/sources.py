@@ -16,7 +16,7 @@ from typing_extensions import override
 from tfps._tensorflow.datasets import calls_python, copied, shuffles_without_seed
 from tfps.training.history import Reading
 from tfps.training.reader import Reader, leaves, packed, unpacked
-from tfps.training.split import Function, split
+from tfps.training.split import Function, of_element, split, unconverted
 
 _MAX_MESSAGE_BYTES = 2**31 - 1  # a protobuf message, which carries a tensor to a worker
 
@@ -70,13 +70,13 @@ class FunctionSource(Source):
         return dataclasses.replace(self, function=function, maps=())
 
     def on_worker(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
-        """Build the batched dataset of one worker.
+        """Build the batched dataset of one share.
 
-        To be called eagerly under the device of that worker, where everything that it creates then
+        To be called eagerly under the device of its worker, where everything that it creates then
         lies, lookup tables included.
 
         Args:
-            context: says which worker it is, and how many there are.
+            context: says which share it is, and how many there are.
         """
         dataset = self._built(context)
         for function in self.maps:
@@ -159,7 +159,7 @@ class ChiefSource(Source):
         """Return a source of the batches of a dataset, all of which runs on the chief."""
         size = int(dataset.cardinality())
         return cls(
-            dataset.with_options(no_tuning()),
+            dataset,
             dataset.element_spec,
             batches=size if size >= 0 else None,
             is_endless=size == tf.data.INFINITE_CARDINALITY,
@@ -181,13 +181,11 @@ class ChiefSource(Source):
     def first(self, batches: int) -> ChiefSource:
         known = batches if self.batches is None else min(batches, self.batches)
         is_finite = self.is_endless or self.batches is not None
-        groups = self.groups
         return dataclasses.replace(
             self,
-            groups=(
-                groups.take(batches)
-                if isinstance(groups, tf.data.Dataset)
-                else _First(groups, batches)
+            groups=self._derived(
+                lambda dataset: dataset.take(batches),
+                lambda groups: itertools.islice(groups, batches),
             ),
             batches=known if is_finite else None,
             is_endless=False,
@@ -196,27 +194,35 @@ class ChiefSource(Source):
     @override
     def numbered(self) -> ChiefSource:
         def pair(numbered: tuple[tf.Tensor, Any]) -> tuple[tf.Tensor, Any]:
-            number, batch = numbered
-            batch = batch if self.make_batch is None else self.make_batch(batch)
+            number, group = numbered
+            batch = self._batch(group)
             for function in self.maps:
                 batch = function(*batch) if type(batch) is tuple else function(batch)
             return number, batch
 
-        groups = self.groups
         return dataclasses.replace(
             self,
-            groups=(
-                groups.enumerate() if isinstance(groups, tf.data.Dataset) else _Numbered(groups)
+            groups=self._derived(
+                lambda dataset: dataset.enumerate(),
+                lambda groups: zip(map(np.int64, itertools.count()), groups, strict=False),
             ),
             spec=(tf.TensorSpec([], tf.int64), self.spec),
             make_batch=pair,
             maps=(),
         )
 
+    def _derived(
+        self,
+        of_dataset: Callable[[tf.data.Dataset], tf.data.Dataset],
+        of_python: Callable[[Iterable[Any]], Iterator[Any]],
+    ) -> Iterable[Any]:
+        derived: Iterable[Any] = _Derived(self.groups, of_python)
+        return of_dataset(self.groups) if isinstance(self.groups, tf.data.Dataset) else derived
+
     def reader(self, start: int = 0) -> Reader:
         """Return what reads the groups of an epoch, from one of them on."""
         if isinstance(self.groups, tf.data.Dataset):
-            strings = self.groups.map(_of_element(packed, self.spec), tf.data.AUTOTUNE, True)
+            strings = self.groups.map(of_element(packed, self.spec), tf.data.AUTOTUNE, True)
             options = no_tuning()
             ignore = tf.data.experimental.ExternalStatePolicy.IGNORE
             options.experimental_external_state_policy = ignore  # as of random numbers
@@ -229,48 +235,27 @@ class ChiefSource(Source):
 
     def dataset(self, groups: tf.data.Dataset) -> tf.data.Dataset:
         """Return the dataset of batches that a worker makes of a dataset of packed groups."""
-
-        def batch(strings: tf.Tensor) -> Any:
-            group = unpacked(strings, self.spec)
-            return group if self.make_batch is None else self.make_batch(group)
-
-        batches = groups.map(_unconverted(batch), num_parallel_calls=tf.data.AUTOTUNE)
+        batches = groups.map(
+            unconverted(lambda strings: self._batch(unpacked(strings, self.spec))),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
         for function in self.maps:
             batches = batches.map(function, num_parallel_calls=tf.data.AUTOTUNE)
         return batches.prefetch(tf.data.AUTOTUNE)
 
-
-@dataclasses.dataclass(frozen=True)
-class _Numbered:
-    """Groups with their numbers."""
-
-    groups: Iterable[Any]
-
-    def __iter__(self) -> Iterator[Any]:
-        return ((np.int64(number), group) for number, group in enumerate(self.groups))
+    def _batch(self, group: Any) -> Any:
+        return group if self.make_batch is None else self.make_batch(group)
 
 
 @dataclasses.dataclass(frozen=True)
-class _First:
-    """The first of some groups."""
+class _Derived:
+    """What a function makes of groups, each time that they are read."""
 
     groups: Iterable[Any]
-    count: int
+    function: Callable[[Iterable[Any]], Iterator[Any]]
 
     def __iter__(self) -> Iterator[Any]:
-        return itertools.islice(iter(self.groups), self.count)
-
-
-def _of_element(function: Function, spec: Any) -> Callable[..., Any]:
-    """Return a function to be mapped over a dataset, which gives a tuple as several arguments."""
-    of_element = (lambda *element: function(element)) if type(spec) is tuple else function
-    return _unconverted(of_element)
-
-
-def _unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that AutoGraph leaves as it is."""
-    unconverted: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
-    return unconverted
+        return self.function(self.groups)
 
 
 def no_tuning() -> tf.data.Options:

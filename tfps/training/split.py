@@ -17,6 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfps._tensorflow import datasets
+from tfps.training.reader import parsed
 
 Function = Callable[[Any], Any]
 
@@ -92,7 +93,7 @@ def _batched(parts: _Parts, batching: datasets.Batching) -> _Parts:
     read, maps = parts.read, parts.maps
     if any(_varies(leaf) for leaf in tf.nest.flatten(spec)):
         # Tensors of different shapes can be batched as strings.
-        read = read.map(lambda *element: _packed(spec, _element(spec, element)))
+        read = read.map(of_element(lambda element: _packed(spec, element), spec))
         maps = (lambda packed: _unpacked(spec, packed), *maps)
     groups = read.batch(batching.size, drop_remainder=batching.drop_remainder)
     return dataclasses.replace(parts, read=groups, maps=maps, batch=batching.of)
@@ -108,12 +109,8 @@ def _zipped(several: list[_Parts], zipping: datasets.Zipping) -> _Parts:
         ]
         return tf.nest.map_structure(lambda i: made[i], zipping.structure)
 
-    held_back = [each.held_back for each in several if each.held_back is not None]
-    return _Parts(
-        read,
-        maps=(pair,),
-        held_back=held_back[0] if held_back else None,
-    )
+    held_back = next((each.held_back for each in several if each.held_back is not None), None)
+    return _Parts(read, maps=(pair,), held_back=held_back)
 
 
 def _batch_function(parts: _Parts) -> Function:
@@ -121,11 +118,8 @@ def _batch_function(parts: _Parts) -> Function:
         if parts.batch is None:
             return _in_turn(parts.maps, group)
         elements = tf.data.Dataset.from_tensor_slices(group)
-        spec = elements.element_spec
-        mapped = elements.map(
-            lambda *element: _in_turn(parts.maps, _element(spec, element)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        example = of_element(lambda element: _in_turn(parts.maps, element), elements.element_spec)
+        mapped = elements.map(example, num_parallel_calls=tf.data.AUTOTUNE)
         batch = parts.batch(mapped).get_single_element()
         return _in_turn(parts.batch_maps, batch)
 
@@ -138,9 +132,15 @@ def _in_turn(functions: tuple[Function, ...], value: Any) -> Any:
     return value
 
 
-def _element(spec: Any, arguments: tuple[Any, ...]) -> Any:
-    """Return an element of the arguments that a map gives a function for it."""
-    return arguments if type(spec) is tuple else arguments[0]
+def of_element(function: Function, spec: Any) -> Callable[..., Any]:
+    """Return a function to be mapped over a dataset, which gives a tuple as several arguments."""
+    return unconverted((lambda *element: function(element)) if type(spec) is tuple else function)
+
+
+def unconverted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that AutoGraph leaves as it is."""
+    left: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
+    return left
 
 
 def _held_back(last: datasets.Transformation) -> str | None:
@@ -151,13 +151,13 @@ def _held_back(last: datasets.Transformation) -> str | None:
         before = [look(datasets.transformation(each)) for each in at.inputs]
         has_map = any(has for has, _ in before)
         name = next((name for _, name in before if name is not None), None)
-        is_map = isinstance(at, datasets.Mapping)
-        stays = at is last or isinstance(at, datasets.Other)
         if isinstance(at, datasets.Mapping):
-            stays = stays or not at.can_move
+            stays = at is last or not at.can_move
+        else:
+            stays = at is last or isinstance(at, datasets.Other)
         if name is None and has_map and stays:
             name = getattr(at, "name", None) or _NAMES.get(type(at))
-        return has_map or is_map, name
+        return has_map or isinstance(at, datasets.Mapping), name
 
     return look(last)[1]
 
@@ -185,9 +185,6 @@ def _packed(spec: Any, element: Any) -> Any:
 
 
 def _unpacked(spec: Any, element: Any) -> Any:
-    def unpacked(leaf: Any, value: Any) -> Any:
-        if not _varies(leaf):
-            return value
-        return tf.ensure_shape(tf.io.parse_tensor(value, leaf.dtype), leaf.shape)
-
-    return tf.nest.map_structure(unpacked, spec, element)
+    return tf.nest.map_structure(
+        lambda leaf, value: parsed(value, leaf) if _varies(leaf) else value, spec, element
+    )
