@@ -69,13 +69,14 @@ def test_every_kind_of_model_learns(
     assert int(model.optimizer.iterations.numpy()) == 8 * 11
 
 
+@pytest.mark.parametrize("arguments", [{"x": share}, {"x": X, "y": Y}], ids=["function", "arrays"])
 def test_functions_of_models_that_are_gone_are_removed_from_the_servers(
-    strategy: tfps.ParameterServerStrategy,
+    strategy: tfps.ParameterServerStrategy, arguments: dict[str, Any]
 ) -> None:
     counts = []
     for _ in range(3):
         model = compiled(strategy, functional)
-        model.fit(share, epochs=1, verbose=0)
+        model.fit(**arguments, epochs=1, verbose=0)
         del model
         gc.collect()
         counts.append(len(context.context().list_function_names()))

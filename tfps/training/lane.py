@@ -21,10 +21,12 @@ import tensorflow as tf
 from tfps.params.placement import CHIEF_DEVICE
 from tfps.training.reader import num_strings
 from tfps.training.sources import from_serialized
+from tfps.training.split import unconverted
 
 AHEAD_S = 0.05  # a worker has groups for at least so long
 _MOST_AHEAD = 64  # more groups than in its next dispatch
 _PAUSES_MS = (1, 10)  # before a worker that has no group looks again: at first, and at the most
+_LOOKS = 50  # before the pause is 1 ms longer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,31 +142,35 @@ def staged(name: str, spec: Any) -> tf.data.Dataset:
         name: the name of the area.
         spec: the type of a group.
     """
-    area = {"dtypes": [tf.string], "shared_name": name}
+    area: dict[str, Any] = {"dtypes": [tf.string], "shared_name": name}
+    # Counts the looks since the last group by what is in it: a map keeps no state of its own.
+    looks: dict[str, Any] = {"dtypes": [tf.bool], "shared_name": f"{name}_looks"}
     shape = [None, num_strings(spec)]
     first, most = _PAUSES_MS
 
-    def take() -> tuple[tf.Tensor, tf.Tensor]:
-        (message,) = tf.raw_ops.Unstage(**area)
-        return tf.constant(0, tf.int64), message
+    def take() -> tf.Tensor:
+        with tf.control_dependencies([tf.raw_ops.StageClear(**looks)]):
+            return tf.raw_ops.Unstage(**area)[0]
 
-    def pause(looked: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pause_ms = tf.minimum(first + looked // 50, most)
+    def pause() -> tf.Tensor:
+        pause_ms = first + tf.raw_ops.StageSize(**looks) // _LOOKS
+
+        def count() -> tf.Operation:
+            return tf.raw_ops.Stage(values=[tf.constant(True)], shared_name=looks["shared_name"])
+
+        counted = tf.cond(pause_ms < most, count, tf.no_op)
         variant = tf.raw_ops.SleepDataset(
             input_dataset=tf.data.experimental.to_variant(tf.data.Dataset.range(1)),
-            sleep_microseconds=1000 * pause_ms,
+            sleep_microseconds=1000 * tf.cast(pause_ms, tf.int64),
             output_types=[tf.int64],
             output_shapes=[[]],
         )
         slept = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.int64))
-        zero = slept.get_single_element()
-        nothing = tf.zeros([zero, shape[1]], tf.string)
-        return looked + 1, nothing
+        with tf.control_dependencies([counted]):
+            return tf.zeros([slept.get_single_element(), shape[1]], tf.string)
 
-    def look(looked: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        size = tf.raw_ops.StageSize(**area)
-        looked, message = tf.cond(size > 0, take, lambda: pause(looked))
-        return looked, tf.ensure_shape(message, shape)
+    def look(_: tf.Tensor) -> tf.Tensor:
+        message = tf.cond(tf.raw_ops.StageSize(**area) > 0, take, pause)
+        return tf.ensure_shape(message, shape)
 
-    look = tf.autograph.experimental.do_not_convert(look)
-    return tf.data.Dataset.counter().scan(tf.constant(0, tf.int64), look).unbatch()
+    return tf.data.Dataset.range(1).repeat().map(unconverted(look)).unbatch()

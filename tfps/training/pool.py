@@ -146,14 +146,20 @@ class WorkerPool:
 
     def feed(self, source: Source) -> Feed:
         """Return the batches of `source`, with the datasets that it needs on the workers."""
-        if isinstance(source, ChiefSource):
-            return DealtFeed(source, self.num_workers)
+        feed = (
+            DealtFeed(source, self.num_workers)
+            if isinstance(source, ChiefSource)
+            else self._built(source)
+        )
+        if not self._busy:
+            remove_dropped_functions()  # no worker is busy
+        return feed
+
+    def _built(self, source: Source) -> Feed:
         assert isinstance(source, FunctionSource)
         feed = ShareFeed(source, self.num_workers)
         self.run_on_each(feed.build)
         feed.unify_types()
-        if not self._busy:
-            remove_dropped_functions()  # no worker is busy: each has just built its data
         return feed
 
     @contextlib.contextmanager
