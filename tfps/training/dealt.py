@@ -20,15 +20,10 @@ from tfps.training.data_errors import explained
 from tfps.training.feed import Feed
 from tfps.training.lane import AHEAD_S, Group, Lane, staged
 from tfps.training.reader import Reader, random_state, set_random_state
-from tfps.training.sources import (
-    ChiefSource,
-    from_serialized,
-    no_tuning,
-    serialized,
-)
+from tfps.training.sources import ChiefSource, from_serialized, no_tuning, serialized
 
 if TYPE_CHECKING:
-    from tfps.training.pool import Team, WorkerThread
+    from tfps.training.pool import WorkerPool, WorkerThread
 
 _MESSAGE_BYTES = 2**20
 _DISPATCH_BYTES = 2**28  # a longer dispatch is cut: the chief keeps its groups until it ends
@@ -127,7 +122,7 @@ class DealtFeed(Feed):
         self._wait_for_others(lane)
         with lane.filling:
             self._lost.discard(worker)
-            self._check(lane)
+            self._ensure_connected(lane)
             while len(lane.given) < self.limited(steps) and self._fill(lane, steps):
                 pass
             steps = self.limited(steps)
@@ -230,7 +225,7 @@ class DealtFeed(Feed):
         return True
 
     @override
-    def close(self, team: Team) -> None:
+    def close(self, workers: WorkerPool) -> None:
         with self._reading:
             self._epoch += 1  # what is on its way comes too late
 
@@ -241,20 +236,22 @@ class DealtFeed(Feed):
                     thread.run(lane.clear)
                 lane.is_connected, lane.iterator = False, None
 
-        team.submit(clear)
+        with workers.team() as team:
+            team.submit(clear)
 
     @contextlib.contextmanager
     @override
-    def prefetching(self, team: Team) -> Iterator[None]:
+    def prefetching(self, workers: WorkerPool) -> Iterator[None]:
         ended = threading.Event()
-        team.submit(functools.partial(self._prefetch, ended))
-        try:
-            yield
-        finally:
-            ended.set()
-            for lane in self._lanes:
-                with lane.changed:
-                    lane.changed.notify_all()
+        with workers.team() as team:
+            team.submit(functools.partial(self._prefetch, ended))
+            try:
+                yield
+            finally:
+                ended.set()
+                for lane in self._lanes:
+                    with lane.changed:
+                        lane.changed.notify_all()
 
     def _prefetch(self, ended: threading.Event, thread: WorkerThread) -> None:
         """Send groups to the worker of a thread while it computes."""
@@ -284,7 +281,7 @@ class DealtFeed(Feed):
             batches = self._source.dataset(staged(area, self._source.spec)).with_options(options)
             return batches.element_spec, area, serialized(batches)
 
-    def _check(self, lane: Lane) -> None:
+    def _ensure_connected(self, lane: Lane) -> None:
         """Have an iterator over an empty staging area on the worker of a lane, if it has none."""
         if lane.is_connected:
             return
@@ -324,9 +321,9 @@ class DealtFeed(Feed):
         """Return the next group for a lane; None if there is none."""
         while not lane.kept and not self._returned and not self._is_at_end:
             if (group := self._read()) is not None:
-                (self._returned if group.worker is None else self._lanes[group.worker].kept).append(
-                    group
-                )
+                worker = group.worker
+                kept = self._returned if worker is None else self._lanes[worker].kept
+                kept.append(group)
         if lane.kept:
             return lane.kept.popleft()
         return self._returned.popleft() if self._returned else None

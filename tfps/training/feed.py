@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfps.training.history import Reading
 
 if TYPE_CHECKING:
-    from tfps.training.pool import Team
+    from tfps.training.pool import WorkerPool
 
 
 class Feed(abc.ABC):
@@ -124,9 +124,9 @@ class Feed(abc.ABC):
         """Clean up after an epoch."""
 
     @contextlib.contextmanager
-    def prefetching(self, team: Team) -> Iterator[None]:
-        """Have the threads of `team` send batches ahead, during the block."""
+    def prefetching(self, workers: WorkerPool) -> Iterator[None]:
+        """Send batches ahead to the workers, during the block."""
         yield
 
-    def close(self, team: Team) -> None:  # noqa: B027
-        """Have the threads of `team` see to it that nothing on the workers still runs."""
+    def close(self, workers: WorkerPool) -> None:  # noqa: B027
+        """See to it that nothing on the workers still runs."""

@@ -63,12 +63,10 @@ class Phase:
     epoch: int = dataclasses.field(default=0, init=False)
     steps_run: int = dataclasses.field(init=False)
     _batches_read: int = dataclasses.field(default=0, init=False)
-    _ran_before: int | None = dataclasses.field(default=None, init=False)
+    _resumes_after: int | None = dataclasses.field(default=None, init=False)
     _measured_before: Measured = dataclasses.field(init=False)
     _start_s: float = dataclasses.field(init=False)
-    _first: int = dataclasses.field(default=0, init=False)
     _used_before: int = dataclasses.field(default=0, init=False)
-    _continues: bool = dataclasses.field(default=False, init=False)
 
     @property
     def steps_per_dispatch(self) -> int:
@@ -140,7 +138,7 @@ class Phase:
         """Begin the next epoch after so many of its steps; see `Feed.go_to`."""
         is_there = self.feed.go_to(position, restore)
         if is_there:
-            self._ran_before, self._batches_read = steps, position["used"]
+            self._resumes_after, self._batches_read = steps, position["used"]
             self._used_before = position["used"] - steps
         return is_there
 
@@ -156,7 +154,7 @@ class Phase:
         logs_after, with_output = self._logs(model)
         self.feed.on_epoch_begin()
         early = self.calls_early(hooks)
-        result, first = None, self._first
+        result, first = None, self.steps_run
         with closing(self._results(with_output=with_output, hooks=hooks)) as results:
             while not stopped():
                 if hooks and early and self.expects_batch(first):
@@ -231,9 +229,7 @@ class Phase:
         self._start_s = time.perf_counter()
         self.feed.reading = Reading()
         self.traffic = np.zeros(self.program.traffic_shape, np.int64)
-        self._continues = self._ran_before is not None
-        self._first, self._ran_before = self._ran_before or 0, None
-        self.missed, self.steps_run = 0, self._first
+        self.missed, self.steps_run = 0, self._resumes_after or 0
 
     def _add(self, result: Result) -> None:
         report = self.program.format.read(result.report)
@@ -251,8 +247,9 @@ class Phase:
         self, *, with_output: bool = False, hooks: BatchHooks | None = None
     ) -> Generator[Result]:
         """Run the steps of an epoch: one run for each format in which parameters travel."""
-        remaining = None if self.steps is None else self.steps - self._first
+        remaining = None if self.steps is None else self.steps - self.steps_run
         is_first = True
+        continues, self._resumes_after = self._resumes_after is not None, None
         while is_first or remaining != 0:
             step, count = 0, remaining
             if boundaries := self.program.boundaries:
@@ -267,12 +264,12 @@ class Phase:
                 count,
                 requested=self.steps,
                 hooks=hooks,
-                continues=self._continues or not is_first,
+                continues=continues,
             )
             if count is None or ran < count:
                 return
             remaining = None if remaining is None else remaining - count
-            is_first = False
+            is_first, continues = False, True
 
     def run(
         self,
@@ -295,9 +292,9 @@ class Phase:
         Returns:
             The number of steps that ran.
         """
-        if not continues and (requested is None or self._batches_read == self.feed.num_batches):
-            self._restart_data()
         if not continues:
+            if requested is None or self._batches_read == self.feed.num_batches:
+                self._restart_data()
             self._used_before = self._batches_read
         in_step = self.feed.start_run(
             self._members, in_step=dispatch.in_step, most_apart=self.most_apart
@@ -307,9 +304,8 @@ class Phase:
         with (
             self.program.used(),
             self.workers.team() as team,
-            self.workers.team() as others,
             PsThreads(dispatch.ps_programs, takes_part) as ps_threads,
-            self.feed.prefetching(others),
+            self.feed.prefetching(self.workers),
         ):
             run = Run(
                 self.feed,

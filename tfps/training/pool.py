@@ -168,8 +168,7 @@ class WorkerPool:
         try:
             yield
         finally:
-            with self.team() as team:
-                feed.close(team)
+            feed.close(self)
 
     def run_on_each(self, call: Callable[[int], Any]) -> None:
         """Run `call(worker)` on every worker, and wait for all of them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import queue
 import threading
@@ -55,6 +56,10 @@ class Team:
 
     def __init__(self, workers: int) -> None:
         self.threads = [Thread(worker) for worker in range(workers)]
+
+    @contextlib.contextmanager
+    def team(self) -> Iterator[Team]:
+        yield self
 
     def submit(self, task: Callable[[Any], None]) -> None:
         for thread in self.threads:
