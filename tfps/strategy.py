@@ -25,6 +25,8 @@ from tfps.step.step import StepSettings
 from tfps.training.auto import Codecs
 from tfps.training.fit import KerasHooks
 from tfps.training.loop import Loop, StepFunction
+from tfps.training.phases import Phases
+from tfps.training.prediction import predictions, write_predictions
 from tfps.training.runtime import Runtime
 from tfps.update import Asynchronous, Policy
 from tfps.wire import Auto, Codec
@@ -134,8 +136,8 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
             lazy_rows=lazy_rows,
         )
         self._runtime = Runtime(self, settings, codecs)
-        self._hooks = KerasHooks(self._runtime, logs_updates=update is not None)
-        self._keras_hooks = self._hooks
+        self._phases = Phases(self._runtime)
+        self._keras_hooks = KerasHooks(self._runtime, self._phases, logs_updates=update is not None)
         super().__init__(resolver, partitioner, PsVariableCreation)
 
     @functools.cached_property
@@ -222,7 +224,7 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
         Yields:
             The outputs for a batch: a NumPy array, or a structure of them.
         """
-        return self._hooks.predictions(model, x, batch_size, steps)
+        return predictions(self._phases, model, x, batch_size, steps)
 
     def write_predictions(
         self,
@@ -252,7 +254,7 @@ class ParameterServerStrategy(_tensorflow.Strategy, _keras.KerasStrategy):
         Raises:
             TypeError: if an output is not a dense tensor of numbers.
         """
-        return self._hooks.write_predictions(folder, model, x, batch_size, steps)
+        return write_predictions(self._phases, folder, model, x, batch_size, steps)
 
 
 def default_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:

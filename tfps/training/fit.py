@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,35 +16,34 @@ from tfps import _keras
 from tfps._tensorflow import outside_of_scopes
 from tfps.optimizer.averages import finalize, reset_averages, swap_averages
 from tfps.params.initialize import initial_value
-from tfps.step.report import MetricSums
 from tfps.training.callbacks import Logs, callback_list
 from tfps.training.data import as_source
-from tfps.training.feed import Feed
 from tfps.training.history import Reading, Traffic, Updates, print_table, total
-from tfps.training.on_batch import Method, batch_function
-from tfps.training.outputs import Outputs
+from tfps.training.on_batch import Method
 from tfps.training.phase import Phase
+from tfps.training.phases import Phases, limited
 from tfps.training.position import keep_position
-from tfps.training.prediction import Writer, predict, predict_one, predictions
+from tfps.training.prediction import predict
 from tfps.training.runtime import Runtime
 from tfps.training.sources import ChiefSource, Source
 
-_MOST_APART = 64  # batches that predictions may be computed ahead of the one that is next
 _MUCH = 0.3  # of the time of the workers: if they wait longer for data, that limits the job
 
 
 class KerasHooks(_keras.Hooks):
     """The work that Keras hands over to a strategy: above all its training loops."""
 
-    def __init__(self, runtime: Runtime, *, logs_updates: bool) -> None:
+    def __init__(self, runtime: Runtime, phases: Phases, *, logs_updates: bool) -> None:
         """Keep the arguments.
 
         Args:
             runtime: the workers that run the steps.
+            phases: makes what they run.
             logs_updates: whether the logs of fit have figures of the updates, and fit prints a
                 table of them.
         """
         self._runtime = runtime
+        self._phases = phases
         self._logs_updates = logs_updates
 
     @override
@@ -91,7 +90,7 @@ class KerasHooks(_keras.Hooks):
     ) -> keras.callbacks.History:
         """Train `model`; see `keras.Model.fit`, and `as_source` for `x` and `preprocess`."""
         _keras.check_compiled(model, "fit")
-        epochs = _limited("epochs", epochs, keras.config.max_epochs())
+        epochs = limited("epochs", epochs, keras.config.max_epochs())
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = _keras.train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
@@ -102,14 +101,16 @@ class KerasHooks(_keras.Hooks):
         )  # fmt: skip
         feed = self._runtime.workers.feed(source)
         limit = keras.config.max_steps_per_epoch()
-        steps_per_epoch = _limited("steps_per_epoch", steps_per_epoch, limit)
-        training = self._phase(model, "train_step", feed, steps_per_epoch)
+        steps_per_epoch = limited("steps_per_epoch", steps_per_epoch, limit)
+        training = self._phases.of(model, "train_step", feed, steps_per_epoch)
         validation = None
         if validation_data is not None:
             validation_source = _validation_source(
                 validation_data, validation_batch_size or batch_size, validation_steps, preprocess
             )
-            validation = self._finite_phase(model, "test_step", validation_source, validation_steps)
+            validation = self._phases.finite(
+                model, "test_step", validation_source, validation_steps
+            )
         callbacks = callback_list(
             model, callbacks, verbose, epochs=epochs, steps=training.num_steps, add_history=True
         )
@@ -198,7 +199,7 @@ class KerasHooks(_keras.Hooks):
         source = as_source(
             x, y, sample_weight, batch_size=batch_size, steps=steps, preprocess=preprocess
         )
-        evaluation = self._finite_phase(model, "test_step", source, steps)
+        evaluation = self._phases.finite(model, "test_step", source, steps)
         callbacks = callback_list(model, callbacks, verbose, epochs=1, steps=evaluation.num_steps)
         with self._runtime.workers.closing(evaluation.feed):
             logs = evaluation.evaluate(model, callbacks)
@@ -221,46 +222,10 @@ class KerasHooks(_keras.Hooks):
         function are in the order of the batches: the first of each worker, the second of each, ...
         """
         source = as_source(x, batch_size=batch_size, steps=steps, preprocess=preprocess)
-        prediction = self._finite_phase(model, "predict_step", source, steps)
+        prediction = self._phases.finite(model, "predict_step", source, steps)
         callbacks = callback_list(model, callbacks, verbose, epochs=1, steps=prediction.num_steps)
         with self._runtime.workers.closing(prediction.feed):
             return predict(prediction, model, callbacks)
-
-    def predictions(
-        self, model: keras.Model, x: Any, batch_size: int | None, steps: int | None
-    ) -> Iterator[Any]:
-        """Yield what `predict` returns, batch by batch; see `ParameterServerStrategy`."""
-        source = _prediction_source(model, x, batch_size, steps)
-        phase = self._finite_phase(model, "predict_step", source, steps)
-        phase.most_apart = _MOST_APART
-        with self._runtime.workers.closing(phase.feed):
-            yield from predictions(phase)
-
-    def write_predictions(
-        self, folder: str, model: keras.Model, x: Any, batch_size: int | None, steps: int | None
-    ) -> int:
-        """Write what `predict` returns to files; see `ParameterServerStrategy`."""
-        source = _prediction_source(model, x, batch_size, steps)
-        if steps is not None:
-            source = source.first(steps)
-        feed = self._runtime.workers.feed(source.numbered())
-        feed.check_finite()
-        with self._runtime.strategy.scope(), _needs_rank(feed.element_spec):
-            _keras.build(model, feed.element_spec[1], compiled=False)
-            step = Outputs(Writer(model.predict_step, folder))
-            program = self._runtime.evaluation_program(model, step, feed)
-        phase = Phase(
-            workers=self._runtime.workers,
-            feed=feed,
-            program=program,
-            metrics=MetricSums(program.metric_variables),
-            steps=None,
-            steps_per_execution=model.steps_per_execution,
-            outputs=step,
-        )
-        with self._runtime.workers.closing(feed):
-            phase.logs(model)
-        return phase.steps_run
 
     @override
     def outside_of_scopes(self) -> AbstractContextManager[None]:
@@ -283,21 +248,7 @@ class KerasHooks(_keras.Hooks):
     def make_function(self, model: keras.Model, method: Method, force: bool = False) -> Any:
         if force:
             setattr(model, _keras.FUNCTIONS[method], None)
-        return batch_function(model, method, self._run_batch)
-
-    def _run_batch(self, model: keras.Model, method: Method, batch: Any, spec: Any) -> Any:
-        """Run a method of `model` on one batch, on the first worker."""
-        known = batch_function(model, method, self._run_batch).feeds
-        if str(spec) not in known:
-            given: list[Any] = []
-            source = ChiefSource(given, spec, batches=1)
-            known[str(spec)] = given, self._runtime.workers.feed(source)
-        batches, feed = known.pop(str(spec))
-        batches[:] = [batch]
-        phase = self._phase(model, method, feed, None, members=[0])
-        result = predict_one(phase) if method == "predict_step" else phase.logs(model)
-        known[str(spec)] = batches, feed  # it is used again only if nothing was raised
-        return result
+        return self._phases.function(model, method)
 
     def _figures(self, training: Phase, traffic: Traffic, updates: Updates) -> Logs:
         """Return the figures of an epoch that its logs have beside Keras's."""
@@ -307,72 +258,6 @@ class KerasHooks(_keras.Hooks):
         if self._logs_updates:
             figures.update(updates.logs)
         return figures
-
-    def _finite_phase(
-        self, model: keras.Model, method: Method, source: Source, steps: int | None = None
-    ) -> Phase:
-        """Return a phase whose epochs read all of `source`, or its first `steps` batches."""
-        steps = _limited("steps", steps, keras.config.max_steps_per_epoch())
-        if steps is not None:
-            source = source.first(steps)
-        phase = self._phase(model, method, self._runtime.workers.feed(source), None)
-        phase.batches = steps
-        return phase
-
-    def _phase(
-        self,
-        model: keras.Model,
-        method: Method,
-        feed: Feed,
-        steps: int | None,
-        members: Sequence[int] | None = None,
-    ) -> Phase:
-        if steps is None:
-            feed.check_finite()
-        function = batch_function(model, method, self._run_batch)
-        with self._runtime.strategy.scope(), _needs_rank(feed.element_spec):
-            _keras.build(model, feed.element_spec, compiled=method != "predict_step")
-            program, outputs = self._runtime.program(model, method, feed, function)
-        return Phase(
-            workers=self._runtime.workers,
-            feed=feed,
-            program=program,
-            metrics=MetricSums(program.metric_variables),
-            steps=steps,
-            steps_per_execution=1 if method == "predict_step" else model.steps_per_execution,
-            members=members,
-            outputs=outputs,
-        )
-
-
-@contextlib.contextmanager
-def _needs_rank(spec: Any) -> Iterator[None]:
-    """Name data without a rank if the block fails, which builds and traces a model for it."""
-    try:
-        yield
-    except ValueError as error:
-        shapes = [leaf.shape for leaf in tf.nest.flatten(spec) if hasattr(leaf, "shape")]
-        if all(shape.rank is not None for shape in shapes):
-            raise
-        raise ValueError(
-            f"The data gives batches of type {spec}, a part of which has no rank. Give it a shape "
-            f"in a map of the dataset, by tf.ensure_shape. Keras says: {error}"
-        ) from error
-
-
-def _limited(name: str, given: int | None, limit: int | None) -> Any:
-    """Return a number of steps or epochs; not more than Keras's own setting for debugging."""
-    if not limit or (given and given <= limit):
-        return given
-    warnings.warn(f"{name} is {limit}, the limit of keras.config.", stacklevel=2)
-    return limit
-
-
-def _prediction_source(
-    model: keras.Model, x: Any, batch_size: int | None, steps: int | None
-) -> Source:
-    preprocess = getattr(model, "preprocess_samples", None)
-    return as_source(x, batch_size=batch_size, steps=steps, preprocess=preprocess)
 
 
 def _validation_source(data: Any, batch_size: int | None, steps: Any, preprocess: Any) -> Source:

@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,7 +14,16 @@ import tensorflow as tf
 
 from tfps import _keras
 from tfps.training.callbacks import BatchHooks, batch_hooks
+from tfps.training.data import as_source
 from tfps.training.phase import Phase
+from tfps.training.sources import Source
+
+if TYPE_CHECKING:
+    from tfps.training.phases import Phases
+
+
+_MOST_APART = 64  # batches that predictions may be computed ahead of the one that is next
+_NPY_BYTES = 128  # of the header of a file of NumPy
 
 
 def predict(phase: Phase, model: keras.Model, callbacks: keras.callbacks.CallbackList) -> Any:
@@ -56,14 +65,39 @@ def predict_one(phase: Phase) -> Any:
         return next(in_order)
 
 
-def predictions(phase: Phase) -> Generator[Any]:
-    """Yield the outputs for the data batch by batch, in order, as NumPy arrays.
-
-    Only as many batches are computed ahead as the phase lets the workers be apart.
-    """
-    with closing(_outputs_in_order(phase, None)) as in_order:
+def predictions(
+    phases: Phases, model: keras.Model, x: Any, batch_size: int | None, steps: int | None
+) -> Generator[Any]:
+    """Yield what `predict` returns, batch by batch, in order; see `ParameterServerStrategy`."""
+    source = _source(model, x, batch_size, steps)
+    phase = phases.finite(model, "predict_step", source, steps)
+    phase.most_apart = _MOST_APART
+    with (
+        phases.workers.closing(phase.feed),
+        closing(_outputs_in_order(phase, None)) as in_order,
+    ):
         for output in in_order:
             yield _keras.concatenate([output])
+
+
+def write_predictions(
+    phases: Phases,
+    folder: str,
+    model: keras.Model,
+    x: Any,
+    batch_size: int | None,
+    steps: int | None,
+) -> int:
+    """Write what `predict` returns to files; see `ParameterServerStrategy`."""
+    phase = phases.writing(model, _source(model, x, batch_size, steps), steps, folder)
+    with phases.workers.closing(phase.feed):
+        phase.logs(model)
+    return phase.steps_run
+
+
+def _source(model: keras.Model, x: Any, batch_size: int | None, steps: int | None) -> Source:
+    preprocess = getattr(model, "preprocess_samples", None)
+    return as_source(x, batch_size=batch_size, steps=steps, preprocess=preprocess)
 
 
 class Writer:
@@ -88,9 +122,6 @@ class Writer:
             written.append(tf.io.write_file(path, npy(leaf)))
         with tf.control_dependencies(written):
             return [tf.identity(number)]
-
-
-_NPY_BYTES = 128
 
 
 def npy(tensor: tf.Tensor) -> tf.Tensor:
